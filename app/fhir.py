@@ -1,0 +1,145 @@
+"""FHIR words: a resource is its JSON, kept to the last digit; nothing here knows a flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+
+from app.errors import Malformed
+
+Resource = dict[str, Any]
+
+MAX_DEPTH: Final = 64  # a nested questionnaire of real life reaches some 20
+_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def decode(raw: bytes) -> Any:
+    """
+    JSON to Python, decimals as Decimal so that 1.50 stays 1.50.
+
+    raises      Malformed: not UTF-8, not JSON, NaN, a key twice in one object, deeper than MAX_DEPTH
+    source      https://hl7.org/fhir/R4/json.html
+    """
+    if _depth(raw) > MAX_DEPTH:
+        raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    try:
+        value = _decode(raw)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"The body is not JSON in UTF-8: {_place(error)}.") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise Malformed("The body is not JSON in UTF-8.") from None
+    # The bytes without white space are those that we would write, unless there are escapes,
+    # exponents or a key twice; only then is the slow look needed.
+    if msgspec.json.format(raw, indent=-1) != _encode(value):
+        json.loads(raw, object_pairs_hook=_once)
+    return value
+
+
+def encode(value: Any) -> bytes:
+    return _encode(value)
+
+
+def pretty(raw: bytes) -> bytes:
+    return msgspec.json.format(raw, indent=2)
+
+
+def _depth(raw: bytes) -> int:
+    brackets = raw.translate(None, _BRACKETS)
+    if len(brackets) <= MAX_DEPTH:
+        return 0
+    deepest = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    return deepest if deepest <= MAX_DEPTH else _depth_outside_strings(raw)
+
+
+def _depth_outside_strings(raw: bytes) -> int:
+    depth = deepest = 0
+    inside = escaped = False
+    for byte in raw:
+        if inside:
+            inside = escaped or byte != ord('"')
+            escaped = not escaped and byte == ord("\\")
+        elif byte == ord('"'):
+            inside, escaped = True, False
+        else:
+            depth += _STEP.get(byte, 0)
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def _place(error: msgspec.DecodeError) -> str:
+    """What the decoder says, without the path that could quote a value."""
+    return str(error).split(" - at `", maxsplit=1)[0].removeprefix("JSON is malformed: ")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("A key stands twice in one JSON object; each may stand once.")
+    return found
+
+
+def instant(moment: datetime) -> str:
+    """An aware datetime as FHIR instant in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> datetime:
+    """A FHIR instant, or a dateTime with a zone, as an aware datetime."""
+    return datetime.fromisoformat(text)
+
+
+def concept(system: str, code: str, text: str = "") -> Resource:
+    coding = {"system": system, "code": code}
+    return {"coding": [coding], "text": text} if text else {"coding": [coding]}
+
+
+def has_code(concepts: Any, system: str, code: str) -> bool:
+    """Whether a CodeableConcept, or one of a list of them, carries the coding."""
+    return any(
+        coding.get("system") == system and coding.get("code") == code
+        for one in listed(concepts)
+        for coding in listed(one.get("coding"))
+        if isinstance(coding, dict)
+    )
+
+
+def listed(value: Any) -> list[Any]:
+    """The value as a list: none for None, itself for a list, else one."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def name(resource: Resource) -> str:
+    """Type/id."""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def reference(resource: Resource) -> Resource:
+    return {"reference": name(resource)}
+
+
+def references(node: Any) -> Iterator[Resource]:
+    """Every Reference with a literal reference within a value, outermost first."""
+    if isinstance(node, dict):
+        if isinstance(node.get("reference"), str):
+            yield node
+        for child in node.values():
+            if isinstance(child, (dict, list)):
+                yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def bundle(kind: str, entries: list[Resource]) -> Resource:
+    return {"resourceType": "Bundle", "type": kind, "entry": entries}
