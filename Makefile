@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check bench soak oracle
+.PHONY: install demo test check bench soak oracle lock
 
 install: .venv/installed
 
@@ -30,3 +30,6 @@ check: install
 
 test: check
 	@$(BIN)/pytest
+
+lock:
+	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
