@@ -120,3 +120,7 @@ class Throttled(Refusal):
 
 class Unavailable(Refusal):
     status, code = 503, "transient"
+
+
+class MappingError(Exception):
+    """A mapping file that cannot be used; the text names file and key. It stops the start."""

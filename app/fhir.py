@@ -97,6 +97,23 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def not_after(earlier: str, later: str) -> bool:
+    """Whether a partial date or dateTime is not after another, as far as both say; "" is."""
+    if "T" in earlier and "T" in later:
+        try:
+            return moment(earlier) <= moment(later)
+        except (TypeError, ValueError):  # no zone, or no dateTime at all: compare what is there
+            return earlier <= later
+    length = min(len(earlier), len(later), len("2026-01-31"))
+    return earlier[:length] <= later[:length]
+
+
+def is_relative(reference: str) -> bool:
+    """Whether a literal reference is Type/id, to be found on the same base."""
+    kind, _, identity = reference.partition("/")
+    return bool(kind[:1].isupper() and identity and "/" not in identity and ":" not in kind)
+
+
 def concept(system: str, code: str, text: str = "") -> Resource:
     coding = {"system": system, "code": code}
     return {"coding": [coding], "text": text} if text else {"coding": [coding]}

@@ -1,0 +1,59 @@
+"""Who calls, which shelf, and what for; SMART Backend Services will come in by the same door."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from starlette.requests import Request
+
+from app.domain.plan import Caller
+from app.errors import NotFound, Unauthenticated
+from app.flows.service import Service
+from app.settings import Shelf
+from app.storage import keys
+from app.storage.database import Tx
+
+ANYONE = Caller("anonymous")
+
+
+async def enter(service: Service, request: Request) -> tuple[Shelf, Caller]:
+    """
+    The shelf in the path, and the caller if it may enter.
+
+    Without any registered client everyone may, which main.build allows on loopback only.
+
+    raises      Unauthenticated: a client is needed, or id and secret do not belong together
+                NotFound: there is no such shelf, or it is not this client's; nobody learns which
+    """
+    key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
+    shelf = service.settings.shelves.get(key)
+    if await service.database.read(keys.any_client):
+        client, secret = _basic(request.headers.get("Authorization", ""))
+
+        async def look(tx: Tx) -> tuple[str, Caller] | None:
+            return await keys.caller(tx, client, secret)
+
+        known = await service.database.read(look)
+        if known is None:
+            raise Unauthenticated("The client id and secret do not belong together.")
+        own, caller = known
+    else:
+        own, caller = key, ANYONE
+    if shelf is None or own != key:
+        raise NotFound("There is no such tenant and shelf for this client.")
+    return shelf, caller
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """https://www.rfc-editor.org/rfc/rfc7617."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise Unauthenticated("Send the client id and secret by HTTP Basic.")
+    try:
+        client, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("The Authorization header is not HTTP Basic.") from None
+    if not colon:
+        raise Unauthenticated("The Authorization header is not HTTP Basic.")
+    return client, secret

@@ -1,0 +1,66 @@
+"""One log line and one measurement a request, named by its route; no value of a resource."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+import uuid
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
+_log = structlog.get_logger()
+
+
+class Observe:
+    """Pure ASGI; the request id of the caller is kept where it is a plain word, and answered."""
+
+    def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._count = Counter(
+            "kinbridge_requests_total", "Requests", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "kinbridge_request_seconds", "Seconds to the end of the answer", ["route"],
+            registry=registry,
+        )  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            seconds = time.perf_counter() - begun
+            method = scope["method"] if scope["method"].isalpha() else "other"
+            self._count.labels(method, route, status).inc()
+            self._seconds.labels(route).observe(seconds)
+            _log.info(
+                "request", method=method, route=route, status=status, ms=round(seconds * 1000, 2)
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+def places(error: BaseException) -> list[str]:
+    """Where an error came from, file and line: its text could quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename.rsplit('/app/', 1)[-1]}:{frame.lineno}" for frame in frames[-6:]]

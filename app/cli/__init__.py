@@ -1,0 +1,12 @@
+"""`kinbridge`: a file for each group of commands; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from app.cli import client, policy, serve
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(serve.serve)
+app.add_typer(client.app, name="client")
+app.add_typer(policy.app, name="policy")

@@ -1,0 +1,102 @@
+"""`kinbridge client`: who may call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
+
+_T = TypeVar("_T")
+_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH.")]
+_Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
+_SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(refer|report))"
+
+
+@app.command()
+def add(
+    client: Annotated[str, typer.Argument(help="The client's id.")],
+    shelf: Annotated[str, typer.Argument(help="tenant/shelf, the one shelf that it may use.")],
+    scopes: Annotated[
+        list[str], typer.Argument(help="system/Type.cruds, kinbridge/refer, kinbridge/report.")
+    ],
+    database: _Database = None,
+    config: _Config = None,
+) -> None:
+    """Register a client and show its secret, once."""
+    import re
+
+    from app import fhir
+    from app.storage import keys
+
+    settings = _settings(config, database)
+    if shelf not in settings.shelves:
+        _refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
+    for scope in scopes:
+        if not re.fullmatch(_SCOPE, scope):
+            _refuse(f"{scope} is no scope; use system/Type.cruds or kinbridge/refer")
+    if ":" in client:
+        _refuse("a client id has no colon, HTTP Basic could not carry it")
+    now = fhir.instant(datetime.now(UTC))
+
+    async def register(tx: Any) -> str:
+        known = {row[0] for row in await keys.clients(tx)}
+        if client in known:
+            _refuse(f"{client} is registered; remove it first")
+        return await keys.add_client(tx, client=client, shelf=shelf, scopes=scopes, at=now)
+
+    secret = _run(settings, register)
+    typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
+    typer.echo("The secret is shown this once; only its hash is stored.", err=True)
+
+
+@app.command("list")
+def list_clients(database: _Database = None, config: _Config = None) -> None:
+    """Every client with its shelf and scopes."""
+    from app.storage import keys
+
+    for client, shelf, scopes, created in _run(_settings(config, database), keys.clients):
+        typer.echo(f"{client}\t{shelf}\t{scopes}\tsince {created}")
+
+
+@app.command()
+def remove(client: str, database: _Database = None, config: _Config = None) -> None:
+    """Take a client's access away, at once."""
+    from app.storage import keys
+
+    if not _run(_settings(config, database), lambda tx: keys.remove_client(tx, client)):
+        _refuse(f"{client} is not registered")
+
+
+def _settings(config: Path | None, database: str | None) -> Any:
+    from app import settings
+
+    try:
+        return settings.read(config, database_url=database)
+    except settings.SettingsError as error:
+        _refuse(str(error))
+
+
+def _run(settings: Any, work: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
+    from app.storage import database
+
+    async def run() -> _T:
+        if database.is_new(settings.database_url):
+            database.migrate(settings.database_url)
+        opened = database.Database(settings.database_url)
+        try:
+            return await opened.write(work)
+        finally:
+            opened.close()
+
+    return asyncio.run(run())
+
+
+def _refuse(text: str) -> None:
+    typer.echo(f"kinbridge: {text}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,46 @@
+"""`kinbridge policy`: who may send what to whom, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The disclosure rules.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `explain` a command of its own."""
+
+
+@app.command()
+def explain(
+    mappings: Annotated[Path | None, typer.Option(help="Folder with disclosure.toml.")] = None,
+) -> None:
+    """Print every rule: what it permits, what it requires, what goes and what stays behind."""
+    from app import settings
+    from app.domain import mappings as data
+    from app.errors import MappingError
+
+    try:
+        known = data.load(mappings or settings.folder("mappings"))
+    except MappingError as error:
+        typer.echo(f"kinbridge: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo("What no rule permits is denied. Every disclosure is written into the accounting.\n")
+    ways = {"outward": "from the one who refers to the agency", "return": "from the agency back"}
+    for rule in known.rules:
+        typer.echo(f"{rule.id}  ({rule.kind}, {ways[rule.direction]}, purpose {rule.purpose})")
+        typer.echo(f"  {rule.says}")
+        typer.echo(f"  basis: {'; '.join(rule.basis)}")
+        for fact in rule.requires:
+            typer.echo(f"  requires {fact}. If not: {known.advice[fact]}")
+        for name, elements in sorted(rule.shows.items()):
+            typer.echo(f"  shows {name}: {', '.join(elements)}")
+        for category in rule.withholds:
+            typer.echo(f"  withholds whatever carries {category}")
+        if rule.classes:
+            typer.echo(f"  outcome classes: {', '.join(rule.classes)}")
+        typer.echo("")

@@ -1,0 +1,49 @@
+"""`kinbridge serve`: web and worker in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+) -> None:
+    """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
+    import uvicorn
+
+    from app import settings
+    from app.cli import logging
+    from app.errors import MappingError
+    from app.main import NotRegistered, build
+    from app.storage.database import NeedsMigration
+
+    logging.set_up()
+
+    async def run() -> None:
+        read = settings.read(config, host=host, port=port, database_url=database)
+        app = await build(read)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=read.host,
+                port=read.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=20,
+            )
+        )
+        await server.serve()
+
+    try:
+        asyncio.run(run())
+    except (settings.SettingsError, MappingError, NotRegistered, NeedsMigration) as refused:
+        typer.echo(f"kinbridge: {refused}", err=True)
+        raise typer.Exit(2) from None

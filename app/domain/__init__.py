@@ -1,0 +1,1 @@
+"""What a change means: pure functions from (change, what is loaded, now) to a plan."""

@@ -1,0 +1,287 @@
+"""The values that travel through the house: a change in, a plan out; nothing here reads or writes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from app import fhir
+from app.errors import Forbidden, Issue
+from app.fhir import Resource
+from app.settings import CANONICAL, Kind, Shelf
+
+Act = Literal["transaction", "create", "update", "submit-screening", "refer", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Who calls, and what it may do.
+
+    scopes      SMART system scopes (system/Task.cru) and acts (kinbridge/refer); None: everything
+    """
+
+    id: str
+    scopes: frozenset[str] | None = None
+
+    def may(self, permission: str, resource_type: str) -> bool:
+        """Permission is one letter of SMART's cruds."""
+        return self.scopes is None or any(
+            permission in letters
+            for name in (f"system/{resource_type}.", "system/*.")
+            for scope in self.scopes
+            if scope.startswith(name)
+            for letters in [scope.removeprefix(name)]
+        )
+
+    def must(self, permission: str, resource_type: str) -> None:
+        if not self.may(permission, resource_type):
+            raise Forbidden(f"Ask for the scope system/{resource_type}.{permission}.")
+
+    def must_act(self, act: str) -> None:
+        if self.scopes is not None and f"kinbridge/{act}" not in self.scopes:
+            raise Forbidden(f"Ask for the scope kinbridge/{act}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One thing that came in: POST or PUT of a resource; id is "" until it has one.
+
+    said        the resource as it was sent, before ids and references were settled
+    """
+
+    method: Literal["POST", "PUT"]
+    resource: Resource
+    id: str = ""
+    full_url: str = ""
+    if_match: int | None = None
+    if_none_exist: tuple[str, str] | None = None  # identifier: system, value
+    said: Resource = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        return str(self.resource["resourceType"])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    What a door hands in.
+
+    base        the shelf's FHIR base URL, as partners reach it
+    nonce       chance, for the ids of what is new; the same for each try of one request
+    """
+
+    shelf: Shelf
+    caller: Caller
+    act: Act
+    entries: tuple[Entry, ...]
+    base: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A resource as it stands; version 0 is never stored. exchange: the one that it is part of."""
+
+    resource: Resource
+    version: int
+    exchange: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """
+    One referral or report: the truth of which the Tasks on both shelves are projections.
+
+    state       key of the event that the agency last recorded, mappings/outcomes.toml
+    sequence    how many events have changed it
+    copies      {name on the source shelf: name of its copy on the recipient's}
+    version     guard
+    """
+
+    id: str
+    kind: Kind
+    source: str
+    source_task: str
+    source_request: str
+    recipient: str
+    recipient_task: str
+    consent: str
+    state: str
+    sequence: int
+    opened: str
+    copies: dict[str, str]
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That this message was taken in: what it became, and a digest of it."""
+
+    shelf: str
+    key: str
+    digest: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A resource goes onto a shelf; expected is the version that it replaces, 0 for none."""
+
+    shelf: str
+    resource: Resource
+    expected: int
+    exchange: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """
+    A push to the partner's own server of a shelf.
+
+    order       pushes of one order go out one after the other
+    versions    {Type/id: version} to push, first the one the others hang on
+    """
+
+    shelf: str
+    order: str
+    versions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """A row of the accounting of disclosures, 45 CFR 164.528(b)(2)."""
+
+    exchange: str
+    source: str
+    recipient: str
+    recipient_name: str
+    subject: str
+    purpose: str
+    rule: str
+    basis: tuple[str, ...]
+    caller: str
+    disclosed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the door says after the commit: the names of what was written, in order, and findings."""
+
+    names: tuple[str, ...]
+    created: frozenset[str] = frozenset()
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one change does, or nothing of it."""
+
+    answer: Answer
+    puts: tuple[Put, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    owed: tuple[Owed, ...] = ()
+    accounted: tuple[Accounted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """
+    What a planner asks to see.
+
+    kind        resource (key: Type/id) | receipt (key) | exchange (key: the Task's Type/id)
+                | identifier (key: Type|system|value; answers the names that carry it)
+    """
+
+    kind: Literal["resource", "receipt", "exchange", "identifier"]
+    shelf: str
+    key: str
+
+
+class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
+    """The planner needs to see these before it can decide; load them and plan again."""
+
+    def __init__(self, wants: frozenset[Want]) -> None:
+        self.wants = wants
+        super().__init__()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read for one change; asking for what was not read announces it."""
+
+    seen: dict[Want, Any] = field(default_factory=dict)
+
+    def resource(self, shelf: str, name: str) -> Stored | None:
+        found: Stored | None = self._get(Want("resource", shelf, name))
+        return found
+
+    def receipt(self, shelf: str, key: str) -> Receipt | None:
+        found: Receipt | None = self._get(Want("receipt", shelf, key))
+        return found
+
+    def exchange(self, shelf: str, task: str) -> Exchange | None:
+        found: Exchange | None = self._get(Want("exchange", shelf, task))
+        return found
+
+    def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:
+        found: list[str] = self._get(Want("identifier", shelf, f"{resource_type}|{system}|{value}"))
+        return found
+
+    def expect(self, shelf: str, names: list[str]) -> None:
+        """Announce several resources at once, so that they are read together."""
+        missing = {Want("resource", shelf, name) for name in names} - self.seen.keys()
+        if missing:
+            raise NotLoaded(frozenset(missing))
+
+    def _get(self, want: Want) -> Any:
+        if want not in self.seen:
+            raise NotLoaded(frozenset({want}))
+        return self.seen[want]
+
+
+def derive(key: bytes, *parts: str) -> str:
+    """An id that nobody can guess and that is the same each time: a keyed hash, 26 characters."""
+    digest = hmac.digest(key, "\x1f".join(parts).encode(), hashlib.sha256)
+    return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+
+
+def stamped(resource: Resource, *, version: int, now: datetime) -> Resource:
+    """The resource with the meta that is ours to set; the rest of meta stays."""
+    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": fhir.instant(now)}
+    head = {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta}
+    return {**head, **{name: value for name, value in resource.items() if name not in head}}
+
+
+def same(one: Resource, other: Resource) -> bool:
+    """Whether two versions say the same, whatever their meta.versionId and lastUpdated."""
+    return _said(one) == _said(other)
+
+
+def _said(resource: Resource) -> Resource:
+    ours = {"versionId", "lastUpdated"}
+    meta = {name: value for name, value in resource.get("meta", {}).items() if name not in ours}
+    return {**resource, "meta": meta}
+
+
+def put(
+    resource: Resource, stored: Stored | None, *, shelf: str, now: datetime, exchange: str = ""
+) -> tuple[Put, ...]:
+    """The put that makes it so; none where it says what stands there already."""
+    if stored is not None and same(stored.resource, resource):
+        return ()
+    expected = stored.version if stored else 0
+    resource = stamped(resource, version=expected + 1, now=now)
+    return (Put(shelf, resource, expected, exchange or (stored.exchange if stored else "")),)
+
+
+def tracking(exchange: str) -> Resource:
+    """The identifier that both Tasks of an exchange carry."""
+    return {"system": f"{CANONICAL}/sid/exchange", "value": exchange}

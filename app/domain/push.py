@@ -1,0 +1,59 @@
+"""What stands on a shelf, as the transaction Bundle that puts the same on a partner's own server."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from typing import Final
+from urllib.parse import quote
+
+from app import fhir
+from app.domain.plan import tracking
+from app.fhir import Resource, listed
+from app.settings import CANONICAL
+
+_COPY: Final = f"{CANONICAL}/sid/copy"
+_NAMESPACE: Final = uuid.UUID("5d1c3f0e-6c0b-4c8e-9a63-0e3d7f5b9a11")  # ours, made once
+
+
+def bundle(resources: list[Resource], *, base: str) -> Resource:
+    """
+    Conditional updates on *our* identifiers: sent twice, it stands there once.
+
+    base        of the shelf; a reference to what is not in the Bundle becomes absolute
+    source      https://hl7.org/fhir/R4/http.html#transaction, #cond-update
+    """
+    urns = {fhir.name(one): _urn(base, fhir.name(one)) for one in resources}
+    return fhir.bundle("transaction", [_entry(one, urns, base) for one in resources])
+
+
+def _urn(base: str, name: str) -> str:
+    return f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{base}/{name}')}"
+
+
+def _entry(resource: Resource, urns: dict[str, str], base: str) -> Resource:
+    body = copy.deepcopy(resource)
+    for reference in fhir.references(body):
+        target = reference["reference"]
+        if target in urns:
+            reference["reference"] = urns[target]
+        elif fhir.is_relative(target):
+            reference["reference"] = f"{base}/{target}"
+    kind, identity = body["resourceType"], body.pop("id")
+    body["meta"] = {
+        name: value
+        for name, value in body.get("meta", {}).items()
+        if name not in {"versionId", "lastUpdated"}
+    }
+    url = f"{kind}?{_condition(resource, identity)}"
+    request = {"method": "PUT", "url": url}
+    return {"fullUrl": urns[fhir.name(resource)], "resource": body, "request": request}
+
+
+def _condition(resource: Resource, identity: str) -> str:
+    """The search that finds what an earlier push of the same thing made."""
+    systems = {_COPY, tracking("")["system"]}
+    for identifier in listed(resource.get("identifier")):
+        if identifier.get("system") in systems:
+            return f"identifier={quote(identifier['system'] + '|' + identifier['value'], safe='')}"
+    return f"_tag={quote(_COPY + '|' + identity, safe='')}"

@@ -1,0 +1,389 @@
+"""The planner `refer`: a clinician's order or report, decided, copied onto the agency's shelf, owed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from app import fhir
+from app.domain import disclosure
+from app.domain.case import Case
+from app.domain.disclosure import Decision, Rule
+from app.domain.event import STATUS
+from app.domain.plan import (
+    Accounted,
+    Answer,
+    Entry,
+    Exchange,
+    Owed,
+    Plan,
+    Put,
+    put,
+    tracking,
+)
+from app.errors import Conflict, Invalid, Issue, NotSupported
+from app.fhir import Resource, concept, listed
+from app.settings import CANONICAL, Kind, Shelf, Tenant
+
+REPORT: Final = f"{CANONICAL}/CodeSystem/request-category"  # its code: cps-report
+_ALLEGATION: Final = f"{CANONICAL}/CodeSystem/cps-allegation"
+_PROFILE: Final = (
+    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
+)
+_TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
+_AGENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
+_HUMANS: Final = ("Practitioner/", "PractitionerRole/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parties:
+    """
+    Who a referral goes to.
+
+    addressed   the reference that names it, as it was written
+    known       what it is known by: Type/id, system|value
+    """
+
+    tenant: Tenant | None = None
+    shelf: Shelf | None = None
+    addressed: Resource = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+
+
+def is_referral(case: Case, task: Resource) -> bool:
+    """Whether a Task on a clinic's shelf sends its focus: it names a request and a partner."""
+    focus = str((task.get("focus") or {}).get("reference", ""))
+    sends = task.get("status") in {"requested", "ready"} and task.get("intent") == "order"
+    return (
+        case.shelf.role == "source"
+        and sends
+        and focus.startswith("ServiceRequest/")
+        and _parties(case, task.get("owner")).tenant is not None
+    )
+
+
+def plan(case: Case, entry: Entry | None) -> Plan:
+    """
+    A referral or a report, by $refer, $report or a Task of the sender's own (entry).
+
+    returns     the answer names the Task first, then the request
+    raises      Invalid: what keeps it from being sent, every point of it, and what to do
+                NotSupported: the shelf is for the other kind
+    """
+    kind = case.shelf.kind
+    act = _ACTS[kind]
+    if case.shelf.role != "source" or case.change.act in set(_ACTS.values()) - {act}:
+        raise NotSupported(f"This shelf does not take ${case.change.act}; it is for {kind}.")
+    case.change.caller.must_act(act)
+    sent = entry or _request_entry(case)
+    if before := case.repeated(sent):
+        return Plan(_as_it_stands(case, before))
+    request = case.find(entry.resource["focus"]["reference"]) if entry else sent.resource
+    if request is None:
+        raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
+    _sendable(case, request)
+
+    addressed = [entry.resource.get("owner")] if entry else listed(request.get("performer"))
+    parties = next(
+        (found for one in addressed if (found := _parties(case, one)).tenant),
+        _Parties(),
+    )
+    consent = _consent(case, request) if kind == "family-support" else None
+    attestation = _attestation(case, request) if kind == "cps-report" else None
+    decision = _decide(case, request, parties=parties, consent=consent, attestation=attestation)
+    if not decision.permitted or parties.shelf is None or decision.rule is None:
+        raise _refused(case, decision, parties, consent)
+    return _sent(
+        case,
+        sent=sent,
+        task=_task(case, request, entry, parties),
+        request=request,
+        attestation=attestation,
+        consent=fhir.name(consent) if consent else "",
+        parties=parties,
+        rule=decision.rule,
+    )
+
+
+def _request_entry(case: Case) -> Entry:
+    requests = [one for one in case.entries if one.type == "ServiceRequest"]
+    if len(requests) != 1:
+        raise Invalid(
+            f"Send exactly one ServiceRequest with ${case.change.act}; here are {len(requests)}.",
+            expression="Bundle.entry",
+        )
+    return requests[0]
+
+
+def _as_it_stands(case: Case, task: str) -> Answer:
+    stored = case.find(task)
+    focus = [stored["focus"]["reference"]] if stored else []
+    note = Issue("information", "duplicate", "This was sent before; here is how it stands.")
+    return Answer((task, *focus), issues=(note,))
+
+
+def _sendable(case: Case, request: Resource) -> None:
+    """The request itself, before anybody asks whether it may go."""
+    faults: list[Issue] = []
+
+    def fault(text: str, element: str) -> None:
+        faults.append(Issue("error", "business-rule", text, f"ServiceRequest.{element}"))
+
+    is_report = fhir.has_code(request.get("category"), REPORT, "cps-report")
+    if is_report is not (case.shelf.kind == "cps-report"):
+        fault(
+            "A report of suspected maltreatment has its own shelf and its own category, cps-report;"
+            " a referral for help has neither, and neither becomes the other.",
+            "category",
+        )
+    if request.get("intent") != "order" or request.get("status") != "active":
+        fault("Only an active order is sent; a proposal waits until a clinician orders.", "intent")
+    subject = str((request.get("subject") or {}).get("reference", ""))
+    if not subject.startswith("Patient/") or case.find(subject) is None:
+        fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")
+    if case.shelf.kind == "cps-report":
+        patients = {one.id for one in case.entries if one.type == "Patient"}
+        if len(patients) > 1:
+            fault("One report concerns one child; send siblings one by one.", "subject")
+        if not any(
+            coding.get("system") == _ALLEGATION
+            for reason in listed(request.get("reasonCode"))
+            for coding in listed(reason.get("coding"))
+        ):
+            fault(f"Code at least one allegation, system {_ALLEGATION}.", "reasonCode")
+        if not any(str(note.get("text", "")).strip() for note in listed(request.get("note"))):
+            fault("Write down what was seen or heard, by whom, and when.", "note")
+    if faults:
+        raise Invalid(issues=(*faults, *_call(case, None)))
+
+
+def _decide(
+    case: Case,
+    request: Resource,
+    *,
+    parties: _Parties,
+    consent: Resource | None,
+    attestation: Resource | None,
+) -> Decision:
+    facts: set[str] = set()
+    requester = str((request.get("requester") or {}).get("reference", ""))
+    if requester.startswith(_HUMANS) and case.find(requester) is not None:
+        facts.add("human-requester")
+    if parties.shelf is not None:
+        facts.add("recipient-registered")
+    if attestation is not None:
+        facts.add("attested")
+    facts |= disclosure.consent_facts(
+        consent,
+        patient=str(request["subject"]["reference"]),
+        recipient=set(parties.known),
+        now=fhir.instant(case.now),
+    )
+    return disclosure.decide(
+        case.mappings.rules, kind=case.shelf.kind, direction="outward", facts=frozenset(facts)
+    )
+
+
+def _refused(
+    case: Case, decision: Decision, parties: _Parties, consent: Resource | None
+) -> Invalid:
+    if consent is None:  # what a consent would have to say is no help where there is none
+        absent = {"consent-in-force", "consent-names-recipient"}
+        missing = tuple(fact for fact in decision.missing if fact not in absent)
+        decision = replace(decision, missing=missing)
+    refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
+    return Invalid(issues=(*refusal.issues, *_call(case, parties.tenant)))
+
+
+def _call(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
+    """A refused report must not end in silence: whom to call instead."""
+    if case.shelf.kind != "cps-report":
+        return ()
+    places = [tenant] if tenant else list(case.settings.tenants)
+    lines = {case.mappings.hotline(one.jurisdiction) for one in places} - {""}
+    return tuple(Issue("information", "informational", line) for line in sorted(lines))
+
+
+def _parties(case: Case, reference: Resource | None) -> _Parties:
+    """Whom a reference to an organization means, by the identifiers that it is known by."""
+    reference = reference or {}
+    known = disclosure.identities(reference)
+    target = str(reference.get("reference", ""))
+    if target.startswith("Organization/") and (found := case.find(target)):
+        known |= {
+            f"{one.get('system', '')}|{one['value']}"
+            for one in listed(found.get("identifier"))
+            if one.get("value")
+        }
+    tenant = case.settings.tenant_of(known)
+    if tenant is None:
+        return _Parties()
+    known |= tenant.names
+    shelf = tenant.shelf(kind=case.shelf.kind, role="recipient")
+    return _Parties(tenant, shelf, reference, frozenset(known))
+
+
+def _consent(case: Case, request: Resource) -> Resource | None:
+    """The consent that the request names, with the organizations that its actors name resolved."""
+    for reference in listed(request.get("supportingInfo")):
+        name = str(reference.get("reference", ""))
+        if name.startswith("Consent/") and (consent := case.find(name)):
+            return consent
+    return None
+
+
+def _attestation(case: Case, request: Resource) -> Resource | None:
+    """The Provenance in which a human says: I have reason to suspect."""
+    for entry in case.entries:
+        resource = entry.resource
+        targets = {one.get("reference") for one in listed(resource.get("target"))}
+        if entry.type == "Provenance" and fhir.name(request) in targets:
+            for agent in listed(resource.get("agent")):
+                who = str((agent.get("who") or {}).get("reference", ""))
+                human = who.startswith(_HUMANS) and case.find(who) is not None
+                if human and fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester"):
+                    return resource
+    return None
+
+
+def _task(case: Case, request: Resource, entry: Entry | None, parties: _Parties) -> Resource:
+    """The sender's Task, its own where it sent one; new: SDOHCC-TaskForReferralManagement."""
+    assert parties.tenant is not None  # noqa: S101 — the decision has seen the recipient
+    own = entry.resource if entry else {}
+    exchange = case.id("exchange", fhir.name(request))
+    identity = own.get("id") or case.id("task", fhir.name(request))
+    task: Resource = {"resourceType": "Task", "id": identity}
+    if case.shelf.kind == "family-support":
+        task["meta"] = {"profile": [_PROFILE]}
+    owner = {"system": f"{CANONICAL}/sid/tenant", "value": parties.tenant.id}
+    task |= {
+        "status": "requested",
+        "intent": "order",
+        "code": concept(_TASK_CODE, "fulfill"),
+        "focus": fhir.reference(request),
+        "for": request["subject"],
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        "requester": request["requester"],
+        **own,
+        "owner": {
+            "type": "Organization",
+            "identifier": owner,
+            "display": parties.tenant.name,
+            **parties.addressed,
+        },
+        "identifier": [*listed(own.get("identifier")), tracking(exchange)],
+    }
+    if request.get("priority"):
+        task.setdefault("priority", request["priority"])
+    if case.shelf.kind == "cps-report":
+        task["businessStatus"] = concept(STATUS, "submitted")
+    return {**task, "status": "requested"}
+
+
+def _sent(  # noqa: PLR0913 — everything that a disclosure consists of
+    case: Case,
+    *,
+    sent: Entry,
+    task: Resource,
+    request: Resource,
+    attestation: Resource | None,
+    consent: str,
+    parties: _Parties,
+    rule: Rule,
+) -> Plan:
+    """The copies, the exchange, what is owed and what is accounted: one transaction."""
+    assert parties.shelf is not None  # noqa: S101 — the decision has seen the recipient
+    assert parties.tenant is not None  # noqa: S101
+    source, recipient = case.shelf, parties.shelf
+    exchange = tracking_value(task)
+    here = replace(case, entries=(*_others(case, task), Entry("PUT", task, task["id"])))
+    place = disclosure.placed(
+        case.key, recipient=recipient.key, exchange=exchange, source=source.key
+    )
+    starts = [request, task, *([attestation] if attestation else [])]
+    copies = disclosure.copies(starts, rule, here.find, known={}, place=place)
+    copied = [
+        _tracked(one, exchange) if one["resourceType"] == "Task" else one
+        for one in copies.resources
+    ]
+    case.loaded.expect(source.key, [fhir.name(one.resource) for one in here.entries])
+
+    puts: tuple[Put, ...] = ()
+    for entry in here.entries:
+        stored = case.loaded.resource(source.key, fhir.name(entry.resource))
+        mark = exchange if fhir.name(entry.resource) == fhir.name(task) else ""
+        if mark and stored and stored.exchange:
+            raise Conflict("This Task is sent already.", expression="Task.id")
+        puts += put(entry.resource, stored, shelf=source.key, now=case.now, exchange=mark)
+    for resource in copied:
+        puts += put(resource, None, shelf=recipient.key, now=case.now, exchange=exchange)
+    own = {fhir.name(one.resource): one.expected + 1 for one in puts if one.shelf == source.key}
+    theirs = {fhir.name(one): 1 for one in copied}
+    return Plan(
+        Answer(
+            (fhir.name(task), fhir.name(request)),
+            frozenset(name for name, version in own.items() if version == 1),
+            _left(copies.left),
+        ),
+        puts=puts,
+        receipts=(case.receipt(sent, fhir.name(task)),),
+        exchanges=(
+            Exchange(
+                id=exchange,
+                kind=source.kind,
+                source=source.key,
+                source_task=fhir.name(task),
+                source_request=fhir.name(request),
+                recipient=recipient.key,
+                recipient_task=copies.names[fhir.name(task)],
+                consent=consent,
+                state="submitted",
+                sequence=0,
+                opened=fhir.instant(case.now),
+                copies=copies.names,
+            ),
+        ),
+        owed=(
+            *((Owed(recipient.key, exchange, theirs),) if recipient.endpoint else ()),
+            *(
+                (Owed(source.key, exchange, {fhir.name(task): own[fhir.name(task)]}),)
+                if source.endpoint
+                else ()
+            ),
+        ),
+        accounted=(
+            Accounted(
+                exchange=exchange,
+                source=source.key,
+                recipient=recipient.key,
+                recipient_name=parties.tenant.name,
+                subject=str(request["subject"]["reference"]),
+                purpose=rule.purpose,
+                rule=rule.id,
+                basis=rule.basis,
+                caller=case.change.caller.id,
+                disclosed=tuple(theirs),
+            ),
+        ),
+    )
+
+
+def tracking_value(task: Resource) -> str:
+    """The id of the exchange that a Task belongs to."""
+    system = tracking("")["system"]
+    return next(str(one["value"]) for one in task["identifier"] if one.get("system") == system)
+
+
+def _others(case: Case, task: Resource) -> tuple[Entry, ...]:
+    return tuple(one for one in case.entries if fhir.name(one.resource) != fhir.name(task))
+
+
+def _tracked(task: Resource, exchange: str) -> Resource:
+    return {**task, "identifier": [*task["identifier"], tracking(exchange)]}
+
+
+def _left(paths: tuple[str, ...]) -> tuple[Issue, ...]:
+    text = "What this points at stays behind: the disclosure rule does not send it."
+    return tuple(Issue("information", "suppressed", text, path) for path in dict.fromkeys(paths))

@@ -1,0 +1,1 @@
+"""What the house does, each flow top to bottom: load, plan, commit; read; deliver."""

@@ -1,0 +1,132 @@
+"""What is owed goes to the partner's own server, again and again until it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+import structlog
+
+from app import fhir
+from app.domain import push
+from app.flows.service import Service
+from app.partners import Reply
+from app.storage import outbox, resources
+from app.storage.database import Tx
+from app.storage.outbox import Due
+
+_AT_ONCE: Final = 8
+_LEASE_SECONDS: Final = 30.0  # three times what one push may take
+_LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
+_log = structlog.get_logger()
+
+
+class Worker:
+    """
+    Delivers until it is stopped; what it has begun it ends, leases go back.
+
+    awake       set when there is something new to do
+    """
+
+    def __init__(self) -> None:
+        self.awake = asyncio.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.awake.set()
+
+    async def run(self, service: Service) -> None:
+        """Only one worker delivers from one SQLite file; a second waits until the first is gone."""
+        while not self._stopping and not service.database.sole_worker():
+            await self._rest(_LOOK_AGAIN_SECONDS)
+        await service.database.write(outbox.release)
+        while not self._stopping:
+            self.awake.clear()
+            try:
+                delivered = await round_of(service)
+                pause = 0.0 if delivered else await _pause(service)
+            except Exception as error:  # noqa: BLE001 — the worker outlives a full disk
+                _log.error("worker", error=type(error).__name__)
+                pause = _LOOK_AGAIN_SECONDS
+            if pause:
+                await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.awake.wait(), seconds)
+
+
+async def round_of(service: Service) -> int:
+    """One try at everything that is due now; how many were tried."""
+    now = service.clock().timestamp()
+
+    async def claim(tx: Tx) -> list[Due]:
+        return await outbox.claim(tx, now=now, lease_seconds=_LEASE_SECONDS, most=_AT_ONCE)
+
+    claimed = await service.database.write(claim)
+    await asyncio.gather(*(_deliver(service, due) for due in claimed))
+    return len(claimed)
+
+
+async def _deliver(service: Service, due: Due) -> None:
+    """Push the versions that are owed, in one transaction Bundle; write down how it went."""
+    endpoint = (
+        service.settings.shelves[due.shelf].endpoint
+        if due.shelf in service.settings.shelves
+        else None
+    )
+    if endpoint is None:
+        reply = Reply(0, "no-endpoint")
+    else:
+        bodies = await service.database.read(lambda tx: _bodies(tx, due))
+        base = f"{service.settings.base_url}/{due.shelf}/fhir"
+        bundle = push.bundle(bodies, base=base)
+        reply = await service.partners.transaction(
+            endpoint, bundle, now=service.clock().timestamp()
+        )
+    await _settle(service, due, reply)
+
+
+async def _bodies(tx: Tx, due: Due) -> list[Any]:
+    found = [
+        await resources.read_version(tx, due.shelf, name, version)
+        for name, version in due.versions.items()
+    ]
+    return [fhir.decode(body) for body in found if body]
+
+
+async def _settle(service: Service, due: Due, reply: Reply) -> None:
+    now = service.clock().timestamp()
+    settings = service.settings
+    ended = now - due.owed_at > settings.retry_give_up_seconds
+    state, next_due = "delivered", now
+    if not reply.delivered and (not reply.worth_retrying or ended):
+        state = "failed"
+    elif not reply.delivered:
+        state = "owed"
+        # exponential, with full jitter, so that a partner that comes back is not run over
+        most = min(
+            settings.retry_first_seconds * 2 ** min(due.attempts, 40),
+            settings.retry_longest_seconds,
+        )
+        next_due = now + max(reply.wait_seconds, service.chance() * most)
+
+    async def settle(tx: Tx) -> None:
+        await outbox.settle(
+            tx, due, state=state, next_due=next_due, at=now, status=reply.status, codes=reply.codes
+        )
+
+    await service.database.write(settle)
+    _log.info(
+        "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,
+        attempt=due.attempts + 1, codes=reply.codes,
+    )  # fmt: skip
+
+
+async def _pause(service: Service) -> float:
+    due = await service.database.read(outbox.next_due)
+    if due is None:
+        return _LOOK_AGAIN_SECONDS
+    return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)

@@ -1,0 +1,30 @@
+"""What every flow works with; wired by hand in main.build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.mappings import Mappings
+from app.partners import Partners
+from app.settings import Settings
+from app.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    clock       aware, UTC
+    chance      uniform in [0, 1), for jitter
+    owed        called after a commit that owes something, so that nobody has to poll
+    """
+
+    settings: Settings
+    mappings: Mappings
+    database: Database
+    partners: Partners
+    key: bytes
+    clock: Callable[[], datetime]
+    chance: Callable[[], float]
+    owed: Callable[[], None]

@@ -1,0 +1,103 @@
+"""The one way in: load what the change concerns, plan, commit; what was committed is the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from app import fhir
+from app.domain import planner
+from app.domain.case import Case
+from app.domain.plan import Answer, Change, Loaded, NotLoaded, Plan
+from app.errors import Conflict, Invalid
+from app.flows.service import Service
+from app.storage import resources
+from app.storage.database import Overtaken, Tx
+
+_ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
+_TRIES: Final = 8
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    The answer, with the bodies that it names as they now stand.
+
+    bodies      {Type/id: (body, version)}
+    """
+
+    answer: Answer
+    bodies: dict[str, tuple[bytes, int]]
+
+
+async def write(service: Service, change: Change) -> Written:
+    """
+    Do it, or refuse it and do nothing.
+
+    raises      Refusal; Conflict where others kept changing the same things
+    """
+    for _ in range(_TRIES):
+        case, plan = await _plan(service, change)
+        if not plan.puts and not plan.exchanges:
+            return await _written(service, change, plan)
+        try:
+            await service.database.write(partial(_commit, case=case, plan=plan))
+        except Overtaken:
+            continue
+        _tell(service, plan)
+        return await _written(service, change, plan)
+    raise Conflict("Others keep changing the same resource; read it and try again.")
+
+
+async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
+    """Plan, read what the planner asks for, plan again."""
+    case = Case(
+        change=change,
+        loaded=Loaded(),
+        settings=service.settings,
+        mappings=service.mappings,
+        key=service.key,
+        now=service.clock(),
+    )
+    for _ in range(_ROUNDS):
+        try:
+            return case, planner.plan(case)
+        except NotLoaded as asked:
+            load = partial(resources.load, wants=asked.wants)
+        case.loaded.seen.update(await service.database.read(load))
+    raise Invalid("The references of this message lead too far.")
+
+
+async def _commit(tx: Tx, *, case: Case, plan: Plan) -> None:
+    await resources.commit(tx, plan, at=fhir.instant(case.now), now=case.now.timestamp())
+
+
+async def _written(service: Service, change: Change, plan: Plan) -> Written:
+    async def look(tx: Tx) -> dict[str, tuple[bytes, int]]:
+        found = {
+            name: await resources.read(tx, change.shelf.key, name) for name in plan.answer.names
+        }
+        return {name: (one[0], one[1]) for name, one in found.items() if one}
+
+    return Written(plan.answer, await service.database.read(look))
+
+
+def _tell(service: Service, plan: Plan) -> None:
+    """A line for each decision, after it is true; names of rules and shelves, no value."""
+    for row in plan.accounted:
+        _log.info(
+            "disclosed",
+            exchange=row.exchange,
+            rule=row.rule,
+            source=row.source,
+            recipient=row.recipient,
+            resources=len(row.disclosed),
+        )
+    for step in plan.exchanges:
+        _log.info("exchange", exchange=step.id, kind=step.kind, state=step.state)
+    if plan.owed:
+        service.owed()

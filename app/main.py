@@ -1,0 +1,158 @@
+"""build(settings) -> FastAPI: the one file that knows the whole house."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.exceptions import HTTPException
+
+from app import settings as settings_module
+from app.api import responses, routes
+from app.api.observe import Observe, places
+from app.domain import mappings
+from app.errors import NotAllowed, NotFound, Refusal, Unavailable
+from app.flows.deliver import Worker
+from app.flows.service import Service
+from app.partners import Partners
+from app.settings import Settings
+from app.storage import database, keys, outbox
+from app.storage.database import Database
+
+_log = structlog.get_logger()
+
+
+class NotRegistered(Exception):  # noqa: N818 — the start is refused, nothing went wrong
+    """The service would be open to others than this machine, and no client is registered."""
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
+async def open_service(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = _utc,
+    chance: Callable[[], float] = random.random,
+    partners: Partners | None = None,
+    owed: Callable[[], None] = lambda: None,
+) -> Service:
+    """
+    Everything opened, tables checked, mappings read.
+
+    raises      MappingError, NeedsMigration, NotRegistered: the start is refused
+    """
+    known = mappings.load(settings.mappings or settings_module.folder("mappings"))
+    if database.is_new(settings.database_url):
+        database.migrate(settings.database_url)
+    database.check(settings.database_url)
+    opened = Database(settings.database_url)
+    if not settings.loopback and not await opened.read(keys.any_client):
+        opened.close()
+        message = (
+            f"{settings.host} can be reached from elsewhere, and no client is registered."
+            " Register one with `kinbridge client add`, or serve on 127.0.0.1."
+        )
+        raise NotRegistered(message)
+    return Service(
+        settings=settings,
+        mappings=known,
+        database=opened,
+        partners=partners or Partners(),
+        key=await opened.write(lambda tx: keys.secret(tx, "ids")),
+        clock=clock,
+        chance=chance,
+        owed=owed,
+    )
+
+
+async def build(settings: Settings, **stand_ins: Any) -> FastAPI:
+    """
+    The application, with its worker; both end together.
+
+    stand_ins   clock, chance, partners: as open_service takes them
+    """
+    worker = Worker()
+    service = await open_service(settings, owed=worker.awake.set, **stand_ins)
+    if not await service.database.read(keys.any_client):
+        _log.warning(
+            "open to everyone on this machine; register clients with: kinbridge client add"
+        )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        delivering = asyncio.create_task(worker.run(service))
+        yield
+        worker.stop()
+        await delivering
+        await service.database.write(outbox.release)
+        await service.partners.close()
+        service.database.close()
+
+    app = FastAPI(
+        title="Kinbridge", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
+    registry = CollectorRegistry()
+    app.add_middleware(Observe, registry=registry)
+    _refusals(app)
+    _health(app, service, registry)
+    app.include_router(routes.router(service, started=service.clock()))
+    return app
+
+
+def _refusals(app: FastAPI) -> None:
+    """Whatever goes wrong is answered as an OperationOutcome."""
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        _log.info(
+            "refused",
+            status=refusal.status,
+            codes=sorted({issue.code for issue in refusal.issues}),
+            rules=sorted({issue.rule for issue in refusal.issues} - {""}),
+        )
+        return responses.refusal(request, refusal)
+
+    @app.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return responses.refusal(request, NotAllowed("This route does not take this method."))
+        return responses.refusal(request, NotFound("There is no such route."))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        _log.error("failed", error=type(error).__name__, at=places(error))
+        return responses.refusal(request, Refusal("The service failed; nothing was stored."))
+
+
+def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None:
+    owed = Gauge("kinbridge_outbox", "Pushes to partners, by state", ["state"], registry=registry)
+
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready(request: Request) -> Response:
+        """Database, tables and mappings; tables and mappings were checked at the start."""
+        try:
+            await service.database.read(outbox.counts)
+        except Unavailable as refusal:
+            return responses.refusal(request, refusal)
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        """https://prometheus.io/docs/instrumenting/exposition_formats/."""
+        counts = await service.database.read(outbox.counts)
+        for state in ("owed", "delivered", "failed"):
+            owed.labels(state).set(counts.get(state, 0))
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,74 @@
+"""The child welfare agency's case system: its own FHIR server, and what its people do there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.sandbox.call import send
+from app.sandbox.family import DOMAIN, KINBRIDGE
+from app.sandbox.server import Act, Resource, Store
+
+_COPY: Final = f"{KINBRIDGE}/sid/copy"
+_WORKER: Final[Resource] = {
+    "resourceType": "PractitionerRole",
+    "id": "intake-desk",
+    "practitioner": {"display": "Sam Porter, intake"},
+    "telecom": [{"system": "phone", "value": "555-0142"}],
+}
+
+
+def acts(store: Store, exchange: str) -> dict[str, Act]:
+    """
+    What a caseworker does; the agency's own Task is changed first, then the exchange is told.
+
+    exchange    base URL of the service
+    """
+
+    def step(wanted: Resource) -> Resource:
+        """
+        One step on a Task; {"task", "shelf", "status", "business_status", "helped", "note"}.
+
+        task        id on the agency's own server
+        helped      what was done, for a completed referral
+        """
+        base = f"{exchange}/agency/{wanted['shelf']}/fhir"
+        task = store.read("Task", wanted["task"]) or {}
+        theirs = next(one["value"] for one in task["identifier"] if one["system"] == _COPY)
+        task["status"] = wanted["status"]
+        if wanted.get("business_status"):
+            code = {"system": f"{KINBRIDGE}/CodeSystem/cps-task-status"}
+            task["businessStatus"] = {"coding": [{**code, "code": wanted["business_status"]}]}
+            send("PUT", f"{base}/PractitionerRole/intake-desk", _WORKER)
+            task["owner"] = {"reference": "PractitionerRole/intake-desk"}
+        if wanted.get("intake_number"):
+            code = {"system": f"{KINBRIDGE}/CodeSystem/task-output", "code": "intake-number"}
+            number = {"type": {"coding": [code]}, "valueString": wanted["intake_number"]}
+            task["output"] = [*task.get("output", []), number]
+        if wanted.get("finding"):
+            code = {"system": f"{KINBRIDGE}/CodeSystem/task-output", "code": "disposition"}
+            finding = {"type": {"coding": [code]}, "valueString": wanted["finding"]}
+            task["output"] = [*task.get("output", []), finding]
+        if wanted.get("helped"):
+            done = _procedure(task, wanted["helped"])
+            send("PUT", f"{base}/Procedure/{done['id']}", done)
+            kind = {"coding": [{"system": DOMAIN, "code": "resulting-activity"}]}
+            reference = {"reference": f"Procedure/{done['id']}"}
+            task["output"] = [{"type": kind, "valueReference": reference}]
+        store.write([(f"Task/{task['id']}", "", task)])
+        return send("PUT", f"{base}/Task/{theirs}", {**task, "id": theirs})
+
+    return {"step": step}
+
+
+def _procedure(task: Resource, what: str) -> Resource:
+    return {
+        "resourceType": "Procedure",
+        "id": f"done-{task['id']}",
+        "status": "completed",
+        "code": {
+            "coding": [{"system": "http://snomed.info/sct", "code": "467771000124109"}],
+            "text": what,
+        },
+        "subject": task["for"],
+        "performedDateTime": "2026-11-24",
+    }

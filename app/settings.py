@@ -1,0 +1,187 @@
+"""Every setting, read once: a TOML file, overridden by KINBRIDGE_… variables, by the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Kind = Literal["family-support", "cps-report"]
+Role = Literal["source", "recipient"]
+
+CANONICAL: Final = "https://kinbridge.example.org/fhir"
+_APP: Final = Path(__file__).parent
+_NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be read; the text names file and key, never a value."""
+
+
+class Endpoint(BaseModel):
+    """A partner's own FHIR server, to which what stands on its shelf is pushed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    username: str = ""
+    password: SecretStr = SecretStr("")
+
+
+class Contact(BaseModel):
+    """Whom a clinician calls when the agency's Task names nobody."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    phone: str
+
+
+class Shelf(BaseModel):
+    """One purpose, one audience, one FHIR base: /{tenant}/{shelf}/fhir."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=_NAME)
+    kind: Kind
+    role: Role
+    endpoint: Endpoint | None = None
+    tenant: str = ""  # set from the tenant that owns it
+
+    @property
+    def key(self) -> str:
+        """Tenant and shelf, the start of every key in storage."""
+        return f"{self.tenant}/{self.id}"
+
+
+class Tenant(BaseModel):
+    """An organization and its shelves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=_NAME)
+    name: str
+    identifiers: tuple[str, ...] = ()  # system|value, as its partners know it
+    jurisdiction: str = ""
+    contact: Contact | None = None
+    shelves: tuple[Shelf, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("shelves"), (list, tuple)):
+            owned = [
+                {**shelf, "tenant": data.get("id", "")} if isinstance(shelf, dict) else shelf
+                for shelf in data["shelves"]
+            ]
+            return {**data, "shelves": owned}
+        return data
+
+    @property
+    def names(self) -> set[str]:
+        """What it is known by, system|value: its own name here, and what its partners call it."""
+        return {f"{CANONICAL}/sid/tenant|{self.id}", *self.identifiers}
+
+    def shelf(self, *, kind: Kind, role: Role) -> Shelf | None:
+        return next((one for one in self.shelves if (one.kind, one.role) == (kind, role)), None)
+
+
+_CLINIC: Final = {
+    "id": "clinic",
+    "name": "Clinic",
+    "shelves": [
+        {"id": "chart", "kind": "family-support", "role": "source"},
+        {"id": "reports", "kind": "cps-report", "role": "source"},
+    ],
+}
+_AGENCY: Final = {
+    "id": "agency",
+    "name": "Child welfare agency",
+    "jurisdiction": "example",
+    "shelves": [
+        {"id": "support", "kind": "family-support", "role": "recipient"},
+        {"id": "intake", "kind": "cps-report", "role": "recipient"},
+    ],
+}
+
+
+class Settings(BaseSettings):
+    """Durations are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="KINBRIDGE_", extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    database_url: str = "sqlite:///kinbridge.db"
+    public_url: str = ""  # how partners reach this service; http://host:port when empty
+    mappings: Path | None = None  # a folder that stands in for the one that comes with the service
+    max_body_bytes: int = Field(default=10 * 2**20, gt=0)
+    retry_first_seconds: float = Field(default=1.0, gt=0)
+    retry_longest_seconds: float = Field(default=3600.0, gt=0)
+    retry_give_up_seconds: float = Field(default=5 * 86400.0, gt=0)
+    tenants: tuple[Tenant, ...] = (Tenant.model_validate(_CLINIC), Tenant.model_validate(_AGENCY))
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        keys = [shelf.key for tenant in self.tenants for shelf in tenant.shelves]
+        names = [name for tenant in self.tenants for name in tenant.identifiers]
+        for what, values in (("shelf", keys), ("tenant identifier", names)):
+            if len(set(values)) != len(values):
+                message = f"a {what} stands twice"
+                raise ValueError(message)
+        return self
+
+    @cached_property
+    def shelves(self) -> dict[str, Shelf]:
+        return {shelf.key: shelf for tenant in self.tenants for shelf in tenant.shelves}
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        return next(tenant for tenant in self.tenants if tenant.id == tenant_id)
+
+    def tenant_of(self, identifiers: set[str]) -> Tenant | None:
+        """The tenant that is known by one of these identifiers (system|value)."""
+        return next((one for one in self.tenants if one.names & identifiers), None)
+
+    @property
+    def base_url(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def loopback(self) -> bool:
+        return self.host in {"127.0.0.1", "localhost", "::1"}
+
+
+def read(path: Path | None = None, **overrides: object) -> Settings:
+    """
+    The settings from a TOML file; what the environment says is stronger, what is given here strongest.
+
+    raises      SettingsError: the file cannot be read, or a key or value is not a setting
+    """
+    given: dict[str, object] = {}
+    if path is not None:
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            message = f"{path}: {error}"
+            raise SettingsError(message) from None
+    strongest = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        environment = Settings().model_dump(exclude_unset=True)
+        return Settings.model_validate({**given, **environment, **strongest})
+    except ValidationError as error:
+        where = path or "settings"
+        faults = [
+            f"{where}: {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("\n".join(faults)) from None
+
+
+def folder(name: str) -> Path:
+    """A data folder that comes with the service: inside the wheel, or beside app/ in a checkout."""
+    inside = _APP / name
+    return inside if inside.is_dir() else _APP.parent / name

@@ -1,0 +1,277 @@
+"""The connection: statements compiled once, reads inline, one writer that commits in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Protocol, TypeVar
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+
+from app.errors import Unavailable
+
+_T = TypeVar("_T")
+Row = tuple[Any, ...]
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_DIALECT: Final = sqlite_dialect(paramstyle="named")
+_GROUP: Final = 64  # plans in one commit; more would make the first of them wait
+_BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
+
+
+class Overtaken(Exception):  # noqa: N818 — the other one was first; plan again
+    """A guard failed: what the plan was made from has changed since."""
+
+
+class NeedsMigration(Exception):  # noqa: N818 — the caller says what to do
+    """The tables are older or newer than this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with :named values, and those values that are always the same."""
+
+    sql: str
+    constants: dict[str, Any]
+
+
+def statement(element: sqlalchemy.ClauseElement) -> Statement:
+    """A Core statement, compiled once, when a module is read."""
+    compiled = element.compile(dialect=_DIALECT)
+    given = {name: value for name, value in compiled.params.items() if value is not None}
+    return Statement(str(compiled), given)
+
+
+class Tx(Protocol):
+    """One transaction. Nothing in it awaits anything but the database."""
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]: ...
+
+    async def run(self, statement: Statement, **values: Any) -> int:
+        """How many rows it touched."""
+        ...
+
+    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> None: ...
+
+
+@dataclass(slots=True)
+class _Sqlite:
+    """A transaction on SQLite: nothing in it ever waits, so a thread can drive it to its end."""
+
+    connection: sqlite3.Connection
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
+        return self.connection.execute(statement.sql, {**statement.constants, **values}).fetchall()
+
+    async def run(self, statement: Statement, **values: Any) -> int:
+        return self.connection.execute(statement.sql, {**statement.constants, **values}).rowcount
+
+    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> None:
+        self.connection.executemany(statement.sql, values)
+
+
+def _drive(work: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+    work.close()
+    message = "a transaction waited for something that is not the database"
+    raise RuntimeError(message)
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[Tx], Coroutine[Any, Any, Any]]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+
+class Database:
+    """
+    A SQLite file: one reader inline, one writer thread, WAL, synchronous=FULL.
+
+    raises      Unavailable: the file cannot be read or written (locked, disk full, gone)
+    """
+
+    def __init__(self, url: str) -> None:
+        self.path = path_of(url)
+        self._reader = self._connect()
+        self._reader.execute("PRAGMA query_only=ON")
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
+        self._writer.start()
+        self._sole: IO[str] | None = None
+
+    async def read(self, work: Callable[[Tx], Coroutine[Any, Any, _T]]) -> _T:
+        """Key reads and bounded pages; inline, because a thread hop costs thirty times as much."""
+        with _refusals():
+            return _drive(work(_Sqlite(self._reader)))
+
+    async def write(self, work: Callable[[Tx], Coroutine[Any, Any, _T]]) -> _T:
+        """Returns when it is on the disk."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[_T] = loop.create_future()
+        self._jobs.put(_Job(work, loop, done))
+        with _refusals():
+            return await asyncio.shield(done)
+
+    def sole_worker(self) -> bool:
+        """Whether no other process delivers from this file; holds for as long as this one lives."""
+        lock = Path(f"{self.path}.worker").open("w", encoding="utf-8")  # noqa: SIM115 — held
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return False
+        self._sole = lock
+        return True
+
+    def close(self) -> None:
+        """After the last write; waits for it."""
+        self._jobs.put(None)
+        self._writer.join()
+        self._reader.close()
+        if self._sole:
+            self._sole.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+            cached_statements=512,
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _write(self) -> None:
+        connection = self._connect()
+        while (job := self._jobs.get()) is not None:
+            group = [job]
+            while len(group) < _GROUP:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._jobs.put(None)
+                    break
+                group.append(following)
+            _commit(connection, group)
+        connection.close()
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:
+    """All of the group in one commit, each in a savepoint of its own; answers come after it."""
+    outcomes: list[tuple[_Job, Any, BaseException | None]] = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            connection.execute("SAVEPOINT job")
+            try:
+                outcomes.append((job, _drive(job.work(_Sqlite(connection))), None))
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
+                connection.execute("ROLLBACK TO job")
+                outcomes.append((job, None, error))
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        if len(group) > 1:  # one of them may be at fault: each alone
+            for job in group:
+                _commit(connection, [job])
+            return
+        outcomes = [(group[0], None, error)]
+    for job, result, fault in outcomes:
+        job.loop.call_soon_threadsafe(_settle, job.done, result, fault)
+
+
+def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(result)
+    else:
+        done.set_exception(error)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = "The database cannot be reached or written now; nothing was stored. Try again."
+        raise Unavailable(text) from error
+
+
+def path_of(url: str) -> Path:
+    """
+    The file of a sqlite:///… URL.
+
+    raises      ValueError: another database; PostgreSQL is not there yet
+    """
+    kind, _, path = url.partition("///")
+    if kind != "sqlite:" or not path:
+        message = "database_url must be sqlite:///PATH; no other database is supported yet"
+        raise ValueError(message)
+    return Path(path)
+
+
+def migrate(url: str) -> None:
+    """Make the tables, or bring them to this program's version."""
+    _alembic(url, lambda config: command.upgrade(config, "head"))
+
+
+def check(url: str) -> None:
+    """
+    Refuse to start on tables of another version.
+
+    raises      NeedsMigration
+    """
+    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    found: list[str | None] = []
+
+    def look(config: Config) -> None:
+        connection = config.attributes["connection"]
+        found.append(MigrationContext.configure(connection).get_current_revision())
+
+    _alembic(url, look)
+    if found[0] != head:
+        message = f"the tables are at version {found[0]}, this program needs {head}"
+        raise NeedsMigration(message)
+
+
+def _alembic(url: str, run: Callable[[Config], None]) -> None:
+    path_of(url).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            run(config)
+    finally:
+        engine.dispose()
+
+
+def is_new(url: str) -> bool:
+    return not path_of(url).exists()

@@ -1,0 +1,33 @@
+"""The accounting of disclosures: who received what about whom, when, why, by which rule."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select
+
+from app.domain.plan import Accounted
+from app.storage.database import Tx, statement
+from app.storage.tables import LEDGER
+
+_COLUMNS: Final = [column.name for column in LEDGER.columns if column.name != "id"]
+_ACCOUNT: Final = statement(insert(LEDGER).values({name: bindparam(name) for name in _COLUMNS}))
+_ROWS: Final = statement(
+    select(*(LEDGER.c[name] for name in _COLUMNS))
+    .where(LEDGER.c.exchange == bindparam("exchange"))
+    .order_by(LEDGER.c.id)
+)
+
+
+async def account(tx: Tx, row: Accounted, *, at: str) -> None:
+    """One row, in the transaction of the disclosure itself."""
+    lists = {"basis": json.dumps(row.basis), "disclosed": json.dumps(row.disclosed)}
+    await tx.run(_ACCOUNT, **{**asdict(row), **lists, "at": at})
+
+
+async def of_exchange(tx: Tx, exchange: str) -> list[dict[str, Any]]:
+    """Every disclosure of one referral or report, oldest first."""
+    rows = await tx.rows(_ROWS, exchange=exchange)
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]

@@ -1,0 +1,140 @@
+"""What is owed to partners' own servers, and each try at it; deciding when is the flow's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from app.domain.plan import Owed
+from app.storage.database import Tx, statement
+from app.storage.tables import ATTEMPT, OUTBOX
+
+_OWE: Final = statement(
+    insert(OUTBOX).values(
+        {column.name: bindparam(column.name) for column in OUTBOX.columns if column.name != "id"}
+    )
+)
+_EARLIER = OUTBOX.alias("earlier")
+_DUE: Final = statement(
+    select(OUTBOX.c.id, OUTBOX.c.shelf, OUTBOX.c.versions, OUTBOX.c.attempts, OUTBOX.c.owed_at)
+    .where(
+        OUTBOX.c.state == "owed",
+        OUTBOX.c.due <= bindparam("now"),
+        OUTBOX.c.leased_until <= bindparam("now"),
+        ~select(_EARLIER.c.id)
+        .where(
+            _EARLIER.c.shelf == OUTBOX.c.shelf,
+            _EARLIER.c.order_key == OUTBOX.c.order_key,
+            _EARLIER.c.state == "owed",
+            _EARLIER.c.id < OUTBOX.c.id,
+        )
+        .exists(),
+    )
+    .order_by(OUTBOX.c.due)
+    .limit(bindparam("most"))
+)
+_NEXT: Final = statement(
+    select(
+        func.min(
+            func.max(OUTBOX.c.due, OUTBOX.c.leased_until)  # SQLite's max of two is a scalar
+        )
+    ).where(OUTBOX.c.state == "owed")
+)
+_LEASE: Final = statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.id == bindparam("row"), OUTBOX.c.leased_until <= bindparam("now"))
+    .values(leased_until=bindparam("until"))
+)
+_RELEASE: Final = statement(
+    update(OUTBOX).where(OUTBOX.c.state == "owed").values(leased_until=bindparam("never"))
+)
+_SETTLE: Final = statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.id == bindparam("row"))
+    .values(
+        state=bindparam("to"),
+        due=bindparam("next"),
+        leased_until=bindparam("never"),
+        attempts=OUTBOX.c.attempts + 1,
+    )
+)
+_TRIED: Final = statement(
+    insert(ATTEMPT).values({column.name: bindparam(column.name) for column in ATTEMPT.columns})
+)
+_COUNTS: Final = statement(select(OUTBOX.c.state, func.count()).group_by(OUTBOX.c.state))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """
+    One push to make.
+
+    versions    {Type/id: version} on the shelf
+    attempts    how many were made before
+    owed_at     UNIX seconds
+    """
+
+    id: int
+    shelf: str
+    versions: dict[str, int]
+    attempts: int
+    owed_at: float
+
+
+async def owe(tx: Tx, owed: Owed, *, now: float) -> None:
+    times = {"owed_at": now, "due": now, "leased_until": 0.0}
+    await tx.run(
+        _OWE,
+        shelf=owed.shelf,
+        order_key=owed.order,
+        versions=json.dumps(owed.versions),
+        state="owed",
+        attempts=0,
+        **times,
+    )
+
+
+async def claim(tx: Tx, *, now: float, lease_seconds: float, most: int) -> list[Due]:
+    """Lease what is due: the oldest push of each order, so that order is kept within a referral."""
+    until = now + lease_seconds
+    return [
+        Due(row[0], row[1], json.loads(row[2]), row[3], row[4])
+        for row in await tx.rows(_DUE, now=now, most=most)
+        if await tx.run(_LEASE, row=row[0], now=now, until=until)
+    ]
+
+
+async def settle(  # noqa: PLR0913 — an attempt is all of these
+    tx: Tx, due: Due, *, state: str, next_due: float, at: float, status: int, codes: str
+) -> None:
+    """
+    Write down one try.
+
+    state       delivered, failed, or owed again
+    next_due    UNIX seconds of the next try
+    status      HTTP status, 0 where no answer came
+    codes       issue codes of the partner's OperationOutcome; no text
+    """
+    await tx.run(_SETTLE, row=due.id, to=state, next=next_due, never=0.0)
+    number = due.attempts + 1
+    await tx.run(_TRIED, outbox=due.id, number=number, at=at, status=status, codes=codes)
+
+
+async def release(tx: Tx) -> None:
+    """Give every lease back: at the end, and at the start when no other worker lives."""
+    await tx.run(_RELEASE, never=0.0)
+
+
+async def next_due(tx: Tx) -> float | None:
+    """UNIX seconds when something next becomes due; None where nothing is owed."""
+    rows = await tx.rows(_NEXT)
+    found: float | None = rows[0][0]
+    return found
+
+
+async def counts(tx: Tx) -> dict[str, int]:
+    """{state: how many}."""
+    return {row[0]: row[1] for row in await tx.rows(_COUNTS)}

@@ -1,0 +1,181 @@
+"""Reading what stands on a shelf, and the commit of a plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
+
+from app import fhir
+from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Want
+from app.fhir import Resource, listed
+from app.storage import ledger, outbox
+from app.storage.database import Overtaken, Tx, statement
+from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
+
+
+def _key(table: Any, *columns: str) -> list[Any]:
+    """Column = :column for each."""
+    return [table.c[column] == bindparam(column) for column in columns]
+
+
+_READ: Final = statement(
+    select(RESOURCE.c.body, RESOURCE.c.version, RESOURCE.c.exchange).where(
+        *_key(RESOURCE, "shelf", "type", "id")
+    )
+)
+_READ_VERSION: Final = statement(
+    select(VERSION.c.body).where(*_key(VERSION, "shelf", "type", "id", "version"))
+)
+_NAMED: Final = statement(
+    select(IDENTIFIER.c.id).where(*_key(IDENTIFIER, "shelf", "type", "system", "value")).limit(2)
+)
+_RECEIPT: Final = statement(
+    select(RECEIPT.c.digest, RECEIPT.c.result).where(*_key(RECEIPT, "shelf", "key"))
+)
+_EXCHANGE: Final = statement(
+    select(EXCHANGE).where(
+        (EXCHANGE.c.source == bindparam("shelf")) & (EXCHANGE.c.source_task == bindparam("task"))
+    )
+)
+_EXCHANGE_RECEIVED: Final = statement(
+    select(EXCHANGE).where(
+        (EXCHANGE.c.recipient == bindparam("shelf"))
+        & (EXCHANGE.c.recipient_task == bindparam("task"))
+    )
+)
+_CREATE: Final = statement(insert_or(RESOURCE).on_conflict_do_nothing())
+_KEEP: Final = statement(
+    insert(VERSION).from_select(
+        ["shelf", "type", "id", "version", "updated", "body"],
+        select(
+            *(RESOURCE.c[name] for name in ("shelf", "type", "id", "version", "updated", "body"))
+        ).where(*_key(RESOURCE, "shelf", "type", "id")),
+    )
+)
+_REPLACE: Final = statement(
+    update(RESOURCE)
+    .where(*_key(RESOURCE, "shelf", "type", "id"), RESOURCE.c.version == bindparam("expected"))
+    .values(
+        version=bindparam("next"),
+        updated=bindparam("updated"),
+        exchange=bindparam("mark"),
+        body=bindparam("body"),
+    )
+)
+_FORGET_NAMES: Final = statement(delete(IDENTIFIER).where(*_key(IDENTIFIER, "shelf", "type", "id")))
+_NAME: Final = statement(insert_or(IDENTIFIER).on_conflict_do_nothing())
+_RECEIVE: Final = statement(insert_or(RECEIPT).on_conflict_do_nothing())
+_OPEN: Final = statement(insert_or(EXCHANGE).on_conflict_do_nothing())
+_STEP: Final = statement(
+    update(EXCHANGE)
+    .where(*_key(EXCHANGE, "id"), EXCHANGE.c.version == bindparam("expected"))
+    .values(state=bindparam("state"), sequence=bindparam("sequence"), version=bindparam("next"))
+)
+
+
+async def read(tx: Tx, shelf: str, name: str) -> tuple[bytes, int, str] | None:
+    """Body as it was stored, version, exchange; None where nothing stands."""
+    kind, _, identity = name.partition("/")
+    rows = await tx.rows(_READ, shelf=shelf, type=kind, id=identity)
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+
+async def read_version(tx: Tx, shelf: str, name: str, version: int) -> bytes | None:
+    """The body of one version, current or past."""
+    current = await read(tx, shelf, name)
+    if current and current[1] == version:
+        return current[0]
+    kind, _, identity = name.partition("/")
+    rows = await tx.rows(_READ_VERSION, shelf=shelf, type=kind, id=identity, version=version)
+    return bytes(rows[0][0]) if rows else None
+
+
+async def load(tx: Tx, wants: Iterable[Want]) -> dict[Want, Any]:
+    """What the planner asked to see; None, or no names, where there is nothing."""
+    return {want: await _look(tx, want) for want in wants}
+
+
+async def _look(tx: Tx, want: Want) -> Any:
+    if want.kind == "resource":
+        found = await read(tx, want.shelf, want.key)
+        return Stored(fhir.decode(found[0]), found[1], found[2]) if found else None
+    if want.kind == "receipt":
+        rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
+        return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None
+    if want.kind == "exchange":
+        rows = await tx.rows(_EXCHANGE, shelf=want.shelf, task=want.key)
+        rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
+        return _exchange(rows[0]) if rows else None
+    kind, system, value = want.key.split("|", 2)
+    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, system=system, value=value)
+    return [f"{kind}/{row[0]}" for row in rows]
+
+
+def _exchange(row: tuple[Any, ...]) -> Exchange:
+    values = dict(zip((column.name for column in EXCHANGE.columns), row, strict=True))
+    return Exchange(**{**values, "copies": json.loads(values["copies"])})
+
+
+async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
+    """
+    Everything that a plan does, or nothing of it.
+
+    at, now     the same moment, as FHIR instant and as UNIX seconds
+    raises      Overtaken: something that the plan was made from has changed since
+    """
+    for put in plan.puts:
+        await _put(tx, put)
+    for mark in plan.receipts:
+        if not await tx.run(_RECEIVE, **asdict(mark)):
+            raise Overtaken
+    for step in plan.exchanges:
+        await _step(tx, step)
+    for due in plan.owed:
+        await outbox.owe(tx, due, now=now)
+    for row in plan.accounted:
+        await ledger.account(tx, row, at=at)
+
+
+async def _put(tx: Tx, put: Put) -> None:
+    resource = put.resource
+    key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
+    body = fhir.encode(resource)
+    updated = resource["meta"]["lastUpdated"]
+    if put.expected == 0:
+        row = {"version": 1, "updated": updated, "exchange": put.exchange, "body": body}
+        if not await tx.run(_CREATE, **key, **row):
+            raise Overtaken
+    else:
+        await tx.run(_KEEP, **key)
+        guard = {"expected": put.expected, "next": put.expected + 1}
+        values = {"updated": updated, "mark": put.exchange, "body": body}
+        if not await tx.run(_REPLACE, **key, **guard, **values):
+            raise Overtaken
+        await tx.run(_FORGET_NAMES, **key)
+    names = _identifiers(resource)
+    if names:
+        await tx.run_all(_NAME, [{**key, "system": name[0], "value": name[1]} for name in names])
+
+
+def _identifiers(resource: Resource) -> list[tuple[str, str]]:
+    return [
+        (str(one.get("system", "")), str(one["value"]))
+        for one in listed(resource.get("identifier"))
+        if isinstance(one, dict) and one.get("value")
+    ]
+
+
+async def _step(tx: Tx, step: Exchange) -> None:
+    if step.version == 0:
+        row = {**asdict(step), "copies": json.dumps(step.copies), "version": 1}
+        if not await tx.run(_OPEN, **row):
+            raise Overtaken
+        return
+    guard = {"id": step.id, "expected": step.version, "next": step.version + 1}
+    if not await tx.run(_STEP, state=step.state, sequence=step.sequence, **guard):
+        raise Overtaken

@@ -1,0 +1,166 @@
+"""Every table; the shelf leads each key that a caller's request can reach."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+METADATA: Final = MetaData()
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+# A resource as it stands. exchange: the referral that it is a copy or a projection of, or "".
+RESOURCE: Final = Table(
+    "resource",
+    METADATA,
+    _text("shelf"),
+    _text("type"),
+    _text("id"),
+    Column("version", Integer, nullable=False),
+    _text("updated"),
+    _text("exchange"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("shelf", "type", "id"),
+)
+
+# What stood there before.
+VERSION: Final = Table(
+    "version",
+    METADATA,
+    _text("shelf"),
+    _text("type"),
+    _text("id"),
+    Column("version", Integer, nullable=False),
+    _text("updated"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("shelf", "type", "id", "version"),
+)
+
+# Business identifiers of what stands, for conditional create.
+IDENTIFIER: Final = Table(
+    "identifier",
+    METADATA,
+    _text("shelf"),
+    _text("type"),
+    _text("system"),
+    _text("value"),
+    _text("id"),
+    PrimaryKeyConstraint("shelf", "type", "system", "value", "id"),
+    Index("identifier_of", "shelf", "type", "id"),
+)
+
+# Messages taken in, by a keyed hash of the sender's identifier.
+RECEIPT: Final = Table(
+    "receipt",
+    METADATA,
+    _text("shelf"),
+    _text("key"),
+    _text("digest"),
+    _text("result"),
+    PrimaryKeyConstraint("shelf", "key"),
+)
+
+# One row a referral or report: the truth of which the Tasks are projections.
+EXCHANGE: Final = Table(
+    "exchange",
+    METADATA,
+    _text("id"),
+    _text("kind"),
+    _text("source"),
+    _text("source_task"),
+    _text("source_request"),
+    _text("recipient"),
+    _text("recipient_task"),
+    _text("consent"),
+    _text("state"),
+    Column("sequence", Integer, nullable=False),
+    _text("opened"),
+    _text("copies"),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index("exchange_by_source", "source", "source_task", unique=True),
+    Index("exchange_by_recipient", "recipient", "recipient_task", unique=True),
+)
+
+# What is owed to a partner's own server. state: owed, delivered, failed. Times are UNIX seconds.
+OUTBOX: Final = Table(
+    "outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("shelf"),
+    _text("order_key"),
+    _text("versions"),
+    _text("state"),
+    Column("owed_at", Float, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("leased_until", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("outbox_due", "state", "due"),
+    Index("outbox_order", "shelf", "order_key", "state", "id"),
+)
+
+# Each try at it; status 0: no answer came. No body is kept.
+ATTEMPT: Final = Table(
+    "attempt",
+    METADATA,
+    Column("outbox", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("status", Integer, nullable=False),
+    _text("codes"),
+    PrimaryKeyConstraint("outbox", "number"),
+)
+
+# The accounting of disclosures, 45 CFR 164.528(b)(2); kept six years.
+LEDGER: Final = Table(
+    "ledger",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("at"),
+    _text("exchange"),
+    _text("source"),
+    _text("recipient"),
+    _text("recipient_name"),
+    _text("subject"),
+    _text("purpose"),
+    _text("rule"),
+    _text("basis"),
+    _text("caller"),
+    _text("disclosed"),
+    Index("ledger_of", "source", "subject", "at"),
+)
+
+# Who may call; the secret itself is shown once and never stored.
+CLIENT: Final = Table(
+    "client",
+    METADATA,
+    _text("id"),
+    _text("shelf"),
+    _text("scopes"),
+    _text("digest"),
+    _text("created"),
+    PrimaryKeyConstraint("id"),
+)
+
+# Keys that the service made for itself.
+SECRET: Final = Table(
+    "secret",
+    METADATA,
+    _text("name"),
+    Column("value", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
