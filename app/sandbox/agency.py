@@ -33,7 +33,7 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
         """
         base = f"{exchange}/agency/{wanted['shelf']}/fhir"
         task = store.read("Task", wanted["task"]) or {}
-        theirs = next(one["value"] for one in task["identifier"] if one["system"] == _COPY)
+        theirs = _theirs(task)
         task["status"] = wanted["status"]
         if wanted.get("business_status"):
             code = {"system": f"{KINBRIDGE}/CodeSystem/cps-task-status"}
@@ -49,7 +49,8 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
             finding = {"type": {"coding": [code]}, "valueString": wanted["finding"]}
             task["output"] = [*task.get("output", []), finding]
         if wanted.get("helped"):
-            done = _procedure(task, wanted["helped"])
+            person = store.read(*task["for"]["reference"].split("/")) or {}
+            done = _procedure(task, wanted["helped"], f"Patient/{_theirs(person)}")
             send("PUT", f"{base}/Procedure/{done['id']}", done)
             kind = {"coding": [{"system": DOMAIN, "code": "resulting-activity"}]}
             reference = {"reference": f"Procedure/{done['id']}"}
@@ -60,7 +61,13 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
     return {"step": step}
 
 
-def _procedure(task: Resource, what: str) -> Resource:
+def _theirs(resource: Resource) -> str:
+    """The id that the exchange knows it by."""
+    copies = [one["value"] for one in resource["identifier"] if one.get("system") == _COPY]
+    return str(copies[0])
+
+
+def _procedure(task: Resource, what: str, patient: str) -> Resource:
     return {
         "resourceType": "Procedure",
         "id": f"done-{task['id']}",
@@ -69,6 +76,6 @@ def _procedure(task: Resource, what: str) -> Resource:
             "coding": [{"system": "http://snomed.info/sct", "code": "467771000124109"}],
             "text": what,
         },
-        "subject": task["for"],
+        "subject": {"reference": patient},
         "performedDateTime": "2026-11-24",
     }
