@@ -23,7 +23,7 @@ from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
 from app.settings import Settings
-from app.storage import database, keys, outbox
+from app.storage import keys, migration, outbox
 from app.storage.database import Database
 
 _log = structlog.get_logger()
@@ -51,9 +51,7 @@ async def open_service(
     raises      MappingError, NeedsMigration, NotRegistered: the start is refused
     """
     known = mappings.load(settings.mappings or settings_module.folder("mappings"))
-    if database.is_new(settings.database_url):
-        database.migrate(settings.database_url)
-    database.check(settings.database_url)
+    migration.check(settings.database_url)
     opened = Database(settings.database_url)
     if not settings.loopback and not await opened.read(keys.any_client):
         opened.close()

@@ -83,11 +83,10 @@ def _settings(config: Path | None, database: str | None) -> Any:
 
 
 def _run(settings: Any, work: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
-    from app.storage import database
+    from app.storage import database, migration
 
     async def run() -> _T:
-        if database.is_new(settings.database_url):
-            database.migrate(settings.database_url)
+        migration.check(settings.database_url)
         opened = database.Database(settings.database_url)
         try:
             return await opened.write(work)

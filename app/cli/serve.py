@@ -22,7 +22,7 @@ def serve(
     from app.cli import logging
     from app.errors import MappingError
     from app.main import NotRegistered, build
-    from app.storage.database import NeedsMigration
+    from app.storage.migration import NeedsMigration
 
     logging.set_up()
 

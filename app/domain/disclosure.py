@@ -69,7 +69,7 @@ def decide(
     nearest = Decision(None, ())
     for rule in rules:
         if (rule.kind, rule.direction) == (kind, direction):
-            decision = Decision(rule, tuple(sorted(set(rule.requires) - facts)))
+            decision = Decision(rule, tuple(fact for fact in rule.requires if fact not in facts))
             if decision.permitted:
                 return decision
             if nearest.rule is None or len(decision.missing) < len(nearest.missing):

@@ -118,9 +118,7 @@ class Demo:
         return f"{self.parties.agency.url} does not answer"
 
     def referral(self) -> str:
-        done = self.parties.act(
-            "ehr", "referral", proposal=self.known["proposal"], consented=True
-        )
+        done = self.parties.act("ehr", "referral", proposal=self.known["proposal"], consented=True)
         task = _resources(done, 200)[0]
         self.known["referral"] = _tracking(task)
         self._ehr_task("referral", "requested")
@@ -155,7 +153,9 @@ class Demo:
     def acknowledged(self) -> str:
         self._intake(status="received", business_status="received", intake_number="26-0042")
         seen = self._ehr_task("report", "received")
-        contact = [one["valueContactDetail"] for one in seen["output"] if "valueContactDetail" in one]
+        contact = [
+            one["valueContactDetail"] for one in seen["output"] if "valueContactDetail" in one
+        ]
         _must(bool(contact and contact[0]["telecom"][0]["value"]), "whom to call")
         self.known["told"] = seen
         return f"{self.parties.ehr.url}/fhir/Task/{seen['id']}"
@@ -257,7 +257,9 @@ def run(folder: Path, *, keep: bool, say: Callable[[str], None]) -> None:
     begun = time.monotonic()
     try:
         for party in parties.all():
-            party.start()
+            party.begin()
+        for party in parties.all():
+            party.wait()
             say(f"    {time.monotonic() - begun:5.2f} s  {party.name} runs at {party.url}")
         Demo(parties, say).run()
     finally:

@@ -108,7 +108,9 @@ def referral(proposal: str, *, consented: bool) -> Resource:
         "provision": {
             "actor": [
                 {
-                    "role": {"coding": [{"system": f"{code}/v3-ParticipationType", "code": "IRCP"}]},
+                    "role": {
+                        "coding": [{"system": f"{code}/v3-ParticipationType", "code": "IRCP"}]
+                    },
                     "reference": AGENCY,
                 }
             ]

@@ -52,13 +52,21 @@ class Party:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 — our own modules
                 self.command, stdout=log, stderr=log, env=_environment(), start_new_session=True
-            )  # noqa: S603
+            )
+
+    def wait(self) -> None:
+        """Until it answers, within a bound."""
         until = time.monotonic() + _START_SECONDS
         while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > until:
+            ended = self.process is None or self.process.poll() is not None
+            if ended or time.monotonic() > until:
                 message = f"{self.name} does not start; see {self.log}"
                 raise RuntimeError(message)
             time.sleep(0.02)

@@ -14,10 +14,6 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeVar
 
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from app.errors import Unavailable
@@ -25,7 +21,6 @@ from app.errors import Unavailable
 _T = TypeVar("_T")
 Row = tuple[Any, ...]
 
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _DIALECT: Final = sqlite_dialect(paramstyle="named")
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
@@ -33,10 +28,6 @@ _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
 
 class Overtaken(Exception):  # noqa: N818 — the other one was first; plan again
     """A guard failed: what the plan was made from has changed since."""
-
-
-class NeedsMigration(Exception):  # noqa: N818 — the caller says what to do
-    """The tables are older or newer than this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,44 +225,3 @@ def path_of(url: str) -> Path:
         message = "database_url must be sqlite:///PATH; no other database is supported yet"
         raise ValueError(message)
     return Path(path)
-
-
-def migrate(url: str) -> None:
-    """Make the tables, or bring them to this program's version."""
-    _alembic(url, lambda config: command.upgrade(config, "head"))
-
-
-def check(url: str) -> None:
-    """
-    Refuse to start on tables of another version.
-
-    raises      NeedsMigration
-    """
-    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
-    found: list[str | None] = []
-
-    def look(config: Config) -> None:
-        connection = config.attributes["connection"]
-        found.append(MigrationContext.configure(connection).get_current_revision())
-
-    _alembic(url, look)
-    if found[0] != head:
-        message = f"the tables are at version {found[0]}, this program needs {head}"
-        raise NeedsMigration(message)
-
-
-def _alembic(url: str, run: Callable[[Config], None]) -> None:
-    path_of(url).parent.mkdir(parents=True, exist_ok=True)
-    engine = sqlalchemy.create_engine(url)
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            run(config)
-    finally:
-        engine.dispose()
-
-
-def is_new(url: str) -> bool:
-    return not path_of(url).exists()
