@@ -29,7 +29,11 @@ check: install
 	@$(BIN)/lint-imports
 
 test: check
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2
+
+soak: install
+	@KINBRIDGE_SOAK=1 $(BIN)/pytest tests/stories/test_demo.py -p no:xdist
 
 lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
+	@uv export --quiet --no-dev --no-emit-project --no-annotate --no-header -o requirements.runtime.lock

@@ -51,7 +51,7 @@ def _received(case: Case, entry: Entry) -> Plan:
     if entry.method == "POST":
         before = case.repeated(entry)
         if before:
-            return Plan(Answer((before,)))
+            return Plan(Answer((before, *screening.shown(case, before))))
     received = screening.plan(case, entry)
     if entry.method == "PUT":
         return received

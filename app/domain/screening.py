@@ -109,6 +109,15 @@ def plan(case: Case, entry: Entry) -> Plan:
     return Plan(Answer((fhir.name(response), *made), created, warned), puts)
 
 
+def shown(case: Case, name: str) -> tuple[str, ...]:
+    """The names of what an earlier response became."""
+    response = case.find(name)
+    if response is None:
+        return ()
+    instrument = instruments.of(response, case.mappings.instruments)
+    return tuple(_made(response, instrument, key=case.key, shelf=case.shelf.key))
+
+
 def _put(resource: Resource, stored: Stored | None, shelf: str, now: datetime) -> tuple[Put, ...]:
     """A new Observation is final; one that stood there and now says something else is corrected."""
     if stored and resource["resourceType"] == "Observation":

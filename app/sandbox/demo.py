@@ -176,7 +176,7 @@ class Demo:
         read = {}
         for name in ("referral", "report"):
             where = Task.where({"identifier": f"{_EXCHANGE}|{self.known[name]}"})
-            tasks = where.perform_resources(smart.server)
+            tasks = list(where.perform_resources_iter(smart.server))
             _must(len(tasks) == 1, f"one Task for the {name}, not {len(tasks)}")
             read[name] = tasks[0].status
         _must(read == {"referral": "completed", "report": "received"}, "both outcomes")

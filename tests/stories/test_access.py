@@ -1,0 +1,150 @@
+"""Who may enter which shelf, and for what."""
+
+import asyncio
+import base64
+
+import pytest
+from conftest import refused, resources
+from typer.testing import CliRunner
+
+from app import settings
+from app.cli import app as cli
+from app.main import NotRegistered, build
+from app.sandbox import family
+
+
+def basic(client, secret):
+    return "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
+
+
+@pytest.fixture
+def register(exchange):
+    """Register a client from the command line, as an administrator does: its Authorization header."""
+
+    def add(client, shelf, *scopes):
+        url = f"sqlite:///{exchange.folder / 'exchange.db'}"
+        done = CliRunner().invoke(cli, ["client", "add", client, shelf, *scopes, "--database", url])
+        assert done.exit_code == 0, done.output
+        secret = next(
+            line.split()[1] for line in done.output.splitlines() if line.startswith("secret")
+        )
+        return basic(client, secret)
+
+    return add
+
+
+def test_once_a_client_is_registered_everyone_must_say_who_they_are(exchange, patient, register):
+    """The first registration closes the doors for everybody else, at once."""
+    assert exchange.get("clinic/chart/fhir/Patient/rosa").status_code == 200
+    ehr = register("ehr", "clinic/chart", "system/*.cru")
+
+    refused(exchange.get("clinic/chart/fhir/Patient/rosa"), 401, "login")
+    refused(
+        exchange.get("clinic/chart/fhir/Patient/rosa", Authorization=basic("ehr", "guess")), 401
+    )
+    refused(exchange.get("clinic/chart/fhir/Patient/rosa", Authorization="Bearer x"), 401)
+    refused(exchange.get("clinic/chart/fhir/Patient/rosa", Authorization="Basic !!"), 401)
+    assert exchange.get("clinic/chart/fhir/Patient/rosa", Authorization=ehr).status_code == 200
+
+
+def test_a_refused_caller_is_told_how_to_call(exchange, register):
+    """A 401 says which scheme is asked for."""
+    register("ehr", "clinic/chart", "system/*.cru")
+
+    answer = exchange.get("clinic/chart/fhir/Patient/rosa")
+
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_a_client_opens_one_shelf(exchange, register):
+    """Another shelf answers as if it were not there."""
+    ehr = register("ehr", "clinic/chart", "system/*.cru")
+
+    other = exchange.get("clinic/reports/fhir/Patient/rosa", Authorization=ehr)
+    none = exchange.get("clinic/nothing/fhir/Patient/rosa", Authorization=ehr)
+
+    assert refused(other, 404) == refused(none, 404)
+
+
+def test_a_scope_that_is_missing_is_named(exchange, register):
+    """Who may read and not write is told which scope to ask for."""
+    reader = register("reader", "clinic/chart", "system/Patient.r")
+
+    answer = exchange.call(
+        "PUT", "clinic/chart/fhir/Patient/rosa", family.PATIENT, Authorization=reader
+    )
+
+    assert "system/Patient.u" in refused(answer, 403, "forbidden")[0]["details"]["text"]
+    refused(exchange.get("clinic/chart/fhir/Task/1", Authorization=reader), 403, "forbidden")
+
+
+def test_to_refer_is_a_scope_of_its_own(exchange, register):
+    """Who may write every resource may still not refer; a plain Task is no way around it."""
+    writer = register("writer", "clinic/chart", "system/*.cru")
+    made = family.referral("ServiceRequest/none", consented=True)
+
+    answer = exchange.call("POST", "clinic/chart/fhir/$refer", made, Authorization=writer)
+
+    assert "kinbridge/refer" in refused(answer, 403)[0]["details"]["text"]
+    referrer = register("referrer", "clinic/chart", "system/*.cru", "kinbridge/refer")
+    assert resources(
+        exchange.call("POST", "clinic/chart/fhir/$refer", made, Authorization=referrer), "Task"
+    )
+
+
+def test_the_caller_is_in_the_accounting(exchange, register):
+    """The accounting says which client disclosed."""
+    ehr = register("ehr-7", "clinic/reports", "system/*.cru", "kinbridge/report")
+
+    exchange.call(
+        "POST", "clinic/reports/fhir/$report", family.report(by_device=False), Authorization=ehr
+    )
+
+    assert exchange.rows("SELECT caller FROM ledger") == [("ehr-7",)]
+
+
+def test_a_removed_client_is_out_at_once(exchange, patient, register):
+    """Access that is taken away is gone with the next call."""
+    ehr = register("ehr", "clinic/chart", "system/*.cru")
+    register("other", "clinic/chart", "system/*.cru")
+    url = f"sqlite:///{exchange.folder / 'exchange.db'}"
+
+    assert CliRunner().invoke(cli, ["client", "remove", "ehr", "--database", url]).exit_code == 0
+
+    refused(exchange.get("clinic/chart/fhir/Patient/rosa", Authorization=ehr), 401)
+
+
+def test_the_secret_is_not_in_the_database(exchange, register):
+    """Who steals the database cannot call with it."""
+    header = register("ehr", "clinic/chart", "system/*.cru")
+    secret = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")[2]
+
+    stored = b"".join(path.read_bytes() for path in exchange.folder.iterdir())
+
+    assert secret.encode() not in stored
+
+
+def test_an_open_service_does_not_start_on_another_address(tmp_path):
+    """Reachable from elsewhere and open to everyone: the start is refused, and says what to do."""
+    read = settings.read(host="0.0.0.0", database_url=f"sqlite:///{tmp_path / 'k.db'}")
+
+    with pytest.raises(NotRegistered, match="kinbridge client add"):
+        asyncio.run(build(read))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ehr", "clinic/none", "system/*.r"], "no shelf"),
+        (["ehr", "clinic/chart", "patient/*.r"], "no scope"),
+        (["a:b", "clinic/chart", "system/*.r"], "colon"),
+    ],
+)
+def test_a_client_that_could_not_call_is_not_registered(tmp_path, arguments, said):
+    """A shelf or scope that does not exist is refused when the client is registered."""
+    url = f"sqlite:///{tmp_path / 'k.db'}"
+
+    done = CliRunner().invoke(cli, ["client", "add", *arguments, "--database", url])
+
+    assert done.exit_code == 2
+    assert said in done.output

@@ -1,0 +1,206 @@
+"""Whatever is sent, the answer is an OperationOutcome that says what to do, and nothing is half-written."""
+
+import json
+import time
+
+import pytest
+from conftest import refused
+
+from app.sandbox import family
+
+PATIENT = "clinic/chart/fhir/Patient"
+CHILD = {"resourceType": "Patient", "name": [{"family": "A"}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"hello",
+        b"\xff\xfe{}",
+        b'{"resourceType":"Patient","gender":"\xff"}',
+        b'{"resourceType":"Patient","gender":"male","gender":"female"}',
+        b'{"resourceType":"Patient","x":[{"a":1,"a":1}]}',
+        b'{"resourceType":"Patient","multipleBirthInteger":NaN}',
+        b'{"resourceType":"Patient","multipleBirthInteger":Infinity}',
+        b'{"resourceType":"Patient"} trailing',
+        b"[]",
+        b"null",
+        b'"Patient"',
+        b"{}",
+        b'{"resourceType":null}',
+        b'{"resourceType":["Patient"]}',
+        b'{"resourceType":"Observation"}',
+        b'{"resourceType":"Patient","id":7}',
+        b'{"resourceType":"Patient","id":"a b"}',
+        b'{"resourceType":"Patient","meta":[]}',
+    ],
+)
+def test_what_is_no_resource_is_refused(exchange, body):
+    """Not JSON, not UTF-8, a key twice, NaN, no resource, another type: 400, and nothing is stored."""
+    refused(exchange.call("POST", PATIENT, body), 400, "structure")
+
+    assert exchange.rows("SELECT * FROM resource") == []
+
+
+@pytest.mark.parametrize("body", [b"[" * 3000 + b"]" * 3000, b'{"a":' * 3000 + b"1" + b"}" * 3000])
+def test_deep_nesting_is_refused_at_once(exchange, body):
+    """JSON nested three thousand deep is refused without being walked through."""
+    begun = time.perf_counter()
+
+    refused(exchange.call("POST", PATIENT, body), 400, "structure")
+
+    assert time.perf_counter() - begun < 1
+
+
+def test_brackets_in_a_text_are_no_nesting(exchange):
+    """A family name of a hundred brackets is a name."""
+    assert (
+        exchange.call("POST", PATIENT, {**CHILD, "name": [{"family": "[" * 100}]}).status_code
+        == 201
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "nobody/chart/fhir/Patient/1", 404),
+        ("GET", "clinic/nothing/fhir/Patient/1", 404),
+        ("GET", "clinic/chart/fhir/Child/1", 404),
+        ("POST", "clinic/chart/fhir/Child", 404),
+        ("GET", "clinic/chart/fhir/Patient/none", 404),
+        ("GET", "clinic/chart/fhir/Patient/a%20b", 404),
+        ("GET", "clinic/chart", 404),
+        ("GET", "", 404),
+        ("POST", "clinic/chart/fhir/$convert", 404),
+        ("GET", "nobody/chart/fhir/metadata", 404),
+        ("POST", "clinic/chart/fhir/metadata", 404),
+        ("PATCH", "clinic/chart/fhir/Patient/1", 405),
+        ("DELETE", "clinic/chart/fhir/Patient/1", 405),
+        ("POST", "health/live", 405),
+        ("GET", "clinic/chart/fhir/Patient", 422),
+        ("GET", "clinic/chart/fhir/Patient/1/_history", 422),
+        ("POST", "agency/support/fhir/$refer", 422),
+        ("POST", "clinic/chart/fhir/$report", 422),
+    ],
+)
+def test_what_is_not_there_is_said_to_be_missing(exchange, method, path, status):
+    """An unknown tenant, shelf, type or route, a wrong method, and what is not built yet."""
+    refused(exchange.call(method, path, CHILD if method == "POST" else None), status)
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/xml", "application/fhir+xml", ""])
+def test_another_media_type_is_refused(exchange, media):
+    """XML, text, or nothing said: 415."""
+    refused(exchange.call("POST", PATIENT, CHILD, Content_Type=media), 415, "not-supported")
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "application/fhir+json;charset=utf-8",
+        "application/json",
+        "application/json+fhir",
+        "Application/FHIR+JSON",
+    ],
+)
+def test_every_json_media_type_is_taken(exchange, media):
+    """What real clients call their JSON is understood."""
+    assert exchange.call("POST", PATIENT, CHILD, Content_Type=media).status_code == 201
+
+
+def test_xml_first_is_answered_in_json(exchange):
+    """A client that would rather have XML gets JSON, never a 406."""
+    accept = "application/fhir+xml;q=1.0, application/fhir+json;q=1.0"
+
+    answer = exchange.get("clinic/chart/fhir/metadata", Accept=accept)
+
+    assert answer.status_code == 200
+    assert answer.json()["fhirVersion"] == "4.0.1"
+
+
+def test_a_body_over_the_limit_is_refused(exchange):
+    """Too large is 413, whether the length was said beforehand or not."""
+    large = {**CHILD, "name": [{"family": "a" * 300_000}]}
+    refused(exchange.call("POST", PATIENT, large), 413, "too-long")
+
+    chunks = (chunk for chunk in [json.dumps(large).encode()])
+    answer = exchange.http.post(
+        f"/{PATIENT}", content=chunks, headers={"Content-Type": "application/json"}
+    )
+
+    refused(answer, 413, "too-long")
+
+
+def test_the_id_in_the_body_is_the_one_in_the_url(exchange):
+    """A PUT whose body belongs elsewhere is refused."""
+    refused(exchange.call("PUT", f"{PATIENT}/one", {**CHILD, "id": "two"}), 400)
+    refused(exchange.call("PUT", f"{PATIENT}/one", CHILD), 400)
+
+
+@pytest.mark.parametrize(
+    ("entry", "status", "expression"),
+    [
+        ("text", 400, "Bundle.entry[0]"),
+        ({"resource": CHILD}, 400, "Bundle.entry[0].request"),
+        ({"resource": {}, "request": {"method": "POST", "url": "Patient"}}, 400, "Bundle.entry[0].resource"),
+        ({"resource": CHILD, "request": {"method": "DELETE", "url": "Patient/1"}}, 422, "Bundle.entry[0].request.method"),
+        ({"resource": CHILD, "request": {"method": "POST", "url": "Task"}}, 422, "Bundle.entry[0].request.url"),
+        ({"resource": {**CHILD, "link": [{"other": {"reference": "urn:uuid:none"}, "type": "refer"}]},
+          "request": {"method": "POST", "url": "Patient"}}, 400, "Patient"),
+    ],
+)  # fmt: skip
+def test_a_bad_entry_is_named_and_nothing_is_stored(exchange, entry, status, expression):
+    """One bad entry refuses the transaction whole, and its place is named."""
+    good = {
+        "resource": {**CHILD, "id": "good"},
+        "request": {"method": "PUT", "url": "Patient/good"},
+    }
+    transaction = {"resourceType": "Bundle", "type": "transaction", "entry": [entry, good]}
+
+    issues = refused(exchange.call("POST", "clinic/chart/fhir", transaction), status)
+
+    assert issues[0]["expression"] == [expression]
+    assert exchange.rows("SELECT * FROM resource") == []
+
+
+def test_no_value_of_a_resource_is_in_a_refusal_or_in_the_log(exchange, capsys):
+    """A child's name is in no error text and in no line of the log."""
+    secret = "Zzyzx-Family"
+    made = family.report(by_device=True)
+    made["entry"][0]["resource"]["name"] = [{"family": secret}]
+    response = family.screening("prapare", [])
+    response["item"][0]["answer"][0] = {"valueString": secret}
+    response["subject"]["display"] = secret
+
+    answers = [
+        exchange.call("POST", "clinic/reports/fhir/$report", made),
+        exchange.call("POST", "clinic/chart/fhir/$submit-screening", response),
+        exchange.call(
+            "POST", PATIENT, b'{"resourceType":"Patient","x":"' + secret.encode() + b'",}'
+        ),
+        exchange.get(f"clinic/chart/fhir/Patient/{secret}"),
+        exchange.get(f"clinic/chart/fhir/{secret}/1"),
+        exchange.call("POST", f"clinic/chart/fhir/${secret}", CHILD),
+    ]
+
+    said = "".join(answer.text for answer in answers) + "".join(capsys.readouterr())
+    assert all(answer.status_code >= 400 for answer in answers)
+    assert secret not in said
+
+
+def test_what_is_read_is_what_was_written(exchange):
+    """Digits, order, unknown extensions and primitive extensions come back as they were sent."""
+    body = (
+        b'{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},'
+        b'"valueQuantity":{"value":1.50,"unit":"kg"},"_status":{"id":"s"},'
+        b'"extension":[{"url":"urn:x","valueDecimal":0.000}]}'
+    )
+
+    exchange.call("PUT", "clinic/chart/fhir/Observation/o", body)
+
+    read = exchange.get("clinic/chart/fhir/Observation/o").content
+    head, _, rest = read.partition(b'"status"')
+    assert b'"meta":{"versionId":"1"' in head
+    assert b'"status"' + rest == body[body.index(b'"status"') :]

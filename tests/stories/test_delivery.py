@@ -1,0 +1,165 @@
+"""What is owed to a partner's own server arrives there, once, whatever happens on the way."""
+
+import time
+
+import httpx2
+import pytest
+
+from app.sandbox import family
+
+WAIT_SECONDS = 10
+
+
+@pytest.fixture
+def endpoints():
+    return {
+        "agency/support": "https://agency.example.org/fhir",
+        "clinic/chart": "https://ehr.example.org/fhir",
+    }
+
+
+def refer(exchange):
+    exchange.call("PUT", "clinic/chart/fhir/Patient/rosa", family.PATIENT)
+    made = family.referral("ServiceRequest/none", consented=True)
+    return exchange.call("POST", "clinic/chart/fhir/$refer", made)
+
+
+def settled(exchange, state, count):
+    """Wait, within a bound, until so many pushes have come to this state."""
+    until = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < until:
+        rows = exchange.rows(
+            f"SELECT shelf, attempts FROM outbox WHERE state = '{state}' ORDER BY id"
+        )
+        if len(rows) == count:
+            return rows
+        exchange.network.arrived.wait(0.02)
+    pytest.fail(f"not {count} {state}: {exchange.rows('SELECT * FROM outbox')}")
+
+
+def test_a_referral_is_pushed_to_both_sides(exchange):
+    """The agency's server gets the copies, the EHR's server gets the Task."""
+    refer(exchange)
+
+    assert {row[0] for row in settled(exchange, "delivered", 2)} == {
+        "agency/support",
+        "clinic/chart",
+    }
+    sent = dict(exchange.network.sent)
+    agency = sent["https://agency.example.org/fhir"]
+    assert agency["type"] == "transaction"
+    assert {one["resource"]["resourceType"] for one in agency["entry"]} == {
+        "Consent", "Patient", "Practitioner", "PractitionerRole", "ServiceRequest", "Task",
+    }  # fmt: skip
+
+
+def test_a_push_is_conditional_on_our_own_identifier(exchange):
+    """A repeated push updates what the first one made, and never a record of the partner's own."""
+    refer(exchange)
+    settled(exchange, "delivered", 2)
+
+    for _, bundle in exchange.network.sent:
+        for entry in bundle["entry"]:
+            assert entry["request"]["method"] == "PUT"
+            assert (
+                "identifier=https%3A%2F%2Fkinbridge.example.org%2Ffhir%2Fsid%2F"
+                in entry["request"]["url"]
+            )
+            assert "id" not in entry["resource"]
+
+
+def test_references_in_a_push_lead_somewhere(exchange):
+    """Inside the Bundle by urn, else to the recipient's own shelf; never to another's."""
+    refer(exchange)
+    settled(exchange, "delivered", 2)
+
+    sent = dict(exchange.network.sent)
+    agency, ehr = sent["https://agency.example.org/fhir"], sent["https://ehr.example.org/fhir"]
+    task = next(
+        one["resource"] for one in agency["entry"] if one["resource"]["resourceType"] == "Task"
+    )
+    urns = {one["fullUrl"] for one in agency["entry"]}
+    assert {
+        task["focus"]["reference"],
+        task["for"]["reference"],
+        task["requester"]["reference"],
+    } <= urns
+    seen = ehr["entry"][0]["resource"]
+    assert seen["for"]["reference"] == "https://exchange.example.org/clinic/chart/fhir/Patient/rosa"
+    assert "/clinic/" not in str(agency)
+
+
+@pytest.mark.parametrize(
+    "trouble", [503, 429, 408, httpx2.ConnectError("down"), httpx2.ReadTimeout("slow")]
+)
+def test_trouble_that_passes_is_waited_out(exchange, trouble):
+    """A server that is down, slow or busy gets the same push again until it takes it."""
+    exchange.network.answers = [trouble] * 6
+
+    refer(exchange)
+
+    rows = settled(exchange, "delivered", 2)
+    assert sum(attempts for _, attempts in rows) == 8
+    tries = exchange.rows("SELECT outbox, number, status FROM attempt ORDER BY outbox, number")
+    assert len(tries) == 8
+    assert next(row[2] for row in tries if row[1] == 1) == (
+        trouble if isinstance(trouble, int) else 0
+    )
+
+
+def test_a_refusal_by_the_partner_goes_to_a_person_at_once(exchange):
+    """A 4xx is not repeated; its issue codes are kept, its texts are not."""
+    outcome = {
+        "resourceType": "OperationOutcome",
+        "issue": [{"code": "invalid", "details": {"text": "Rosa"}}],
+    }
+    exchange.network.answers = [httpx2.Response(422, json=outcome)] * 2
+
+    refer(exchange)
+
+    settled(exchange, "failed", 2)
+    assert exchange.rows("SELECT status, codes FROM attempt") == [(422, "invalid")] * 2
+
+
+def test_retry_after_is_obeyed(exchange):
+    """A partner that asks for a pause gets it."""
+    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "3600"})] * 2
+    refer(exchange)
+    until = time.monotonic() + WAIT_SECONDS
+    while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
+        exchange.network.arrived.wait(0.02)
+
+    due = exchange.rows("SELECT due - owed_at FROM outbox WHERE state = 'owed'")
+
+    assert len(due) == 2
+    assert all(row[0] > 3599 for row in due)
+
+
+def test_the_order_of_one_referral_is_kept(exchange):
+    """A later state does not overtake an earlier one, even when the first push had to be repeated."""
+    exchange.network.answers = [503, 503, 503]
+    refer(exchange)
+    task = exchange.rows("SELECT recipient_task FROM exchange")[0][0]
+    path = f"agency/support/fhir/{task}"
+    for status in ("accepted", "in-progress"):
+        exchange.call("PUT", path, {**exchange.get(path).json(), "status": status})
+
+    settled(exchange, "delivered", 4)
+
+    seen = [
+        bundle["entry"][0]["resource"]["status"]
+        for url, bundle in exchange.network.sent
+        if "ehr." in url
+    ]
+    order = {"requested": 0, "accepted": 1, "in-progress": 2}
+    assert [order[status] for status in seen] == sorted(order[status] for status in seen)
+    assert seen[-1] == "in-progress"
+
+
+def test_no_secret_and_no_body_stands_in_the_outbox(exchange):
+    """The outbox names what to push; the content stands on the shelf alone."""
+    refer(exchange)
+
+    for row in exchange.rows("SELECT versions FROM outbox"):
+        assert "Rosa" not in row[0]
+        assert "Example" not in row[0]

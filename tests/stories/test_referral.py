@@ -1,0 +1,334 @@
+"""A clinician refers a family for voluntary help; the agency's answer comes back."""
+
+import copy
+
+import pytest
+from conftest import agency_task, refused, resources
+
+from app.sandbox import family
+
+REFER = "clinic/chart/fhir/$refer"
+
+
+def bundle(**changes):
+    made = family.referral("ServiceRequest/none", consented=True)
+    request = made["entry"][-1]["resource"]
+    for name, value in changes.items():
+        if value is None:
+            request.pop(name, None)
+        else:
+            request[name] = value
+    return made
+
+
+def consent_of(made):
+    return next(
+        one["resource"] for one in made["entry"] if one["resource"]["resourceType"] == "Consent"
+    )
+
+
+def test_a_referral_reaches_the_agencys_shelf(exchange, referred):
+    """With the family's consent, the agency gets what it needs to help: who, what, whom to ask."""
+    _, task = referred
+
+    assert task["status"] == "requested"
+    request = exchange.get(f"agency/support/fhir/{task['focus']['reference']}").json()
+    child = exchange.get(f"agency/support/fhir/{task['for']['reference']}").json()
+    role = exchange.get(f"agency/support/fhir/{task['requester']['reference']}").json()
+    assert request["code"]["coding"][0]["code"] == "467771000124109"
+    assert child["name"] == [{"family": "Example", "given": ["Rosa"]}]
+    assert role["telecom"] == [{"system": "phone", "value": "555-0111"}]
+
+
+def test_a_copy_has_no_trace_of_the_clinics_ids(exchange, referred):
+    """No id, record number or address of the clinic's shelf is in what the agency holds."""
+    held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/support'")
+
+    text = b"".join(row[0] for row in held)
+    assert held
+    for trace in (
+        b"rosa",
+        b"dr-lin",
+        b"100-42",
+        b"food-help",
+        b"clinic/chart",
+        b"exchange.example",
+    ):
+        assert trace not in text
+
+
+def test_an_id_says_nothing_on_another_shelf(exchange, referred):
+    """What stands on one shelf is not there on any other, under any of its names."""
+    task, theirs = referred
+
+    for path in (
+        f"agency/support/fhir/Task/{task['id']}",
+        f"agency/intake/fhir/Task/{theirs['id']}",
+        f"clinic/chart/fhir/Task/{theirs['id']}",
+        f"clinic/reports/fhir/Task/{task['id']}",
+        "agency/support/fhir/Patient/rosa",
+    ):
+        refused(exchange.get(path), 404, "not-found")
+
+
+def test_the_disclosure_is_accounted_for(exchange, referred):
+    """Who received what, when, why and by which rule is written down with the disclosure."""
+    rows = exchange.rows("SELECT recipient_name, subject, purpose, rule FROM ledger")
+
+    assert rows == [("Agency", "Patient/rosa", "FSR", "referral-with-consent")]
+
+
+def test_without_consent_nothing_leaves(exchange, patient):
+    """A referral without the family's consent is refused, and says what to do."""
+    issues = refused(
+        exchange.call("POST", REFER, bundle(supportingInfo=None)), 422, "business-rule"
+    )
+
+    assert "Consent" in issues[0]["details"]["text"]
+    assert exchange.rows("SELECT * FROM resource WHERE shelf LIKE 'agency/%'") == []
+    assert exchange.rows("SELECT * FROM ledger") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        (lambda one: one.update(status="inactive"), "consent-active"),
+        (lambda one: one.update(patient={"reference": "Patient/other"}), "consent-active"),
+        (lambda one: one["provision"].update(type="deny"), "consent-in-force"),
+        (lambda one: one["provision"].update(period={"end": "2026-11-22"}), "consent-in-force"),
+        (lambda one: one["provision"].update(period={"start": "2026-11-24"}), "consent-in-force"),
+        (lambda one: one["provision"].pop("actor"), "consent-names-recipient"),
+    ],
+)
+def test_a_consent_that_does_not_cover_it_is_none(exchange, patient, change, fact):
+    """Withdrawn, for somebody else, denied, over, not begun or for another agency: refused."""
+    made = bundle()
+    change(consent_of(made))
+
+    issues = refused(exchange.call("POST", REFER, made), 422)
+
+    assert fact in {issue["details"]["coding"][0]["code"] for issue in issues}
+    assert exchange.rows("SELECT * FROM exchange") == []
+
+
+def test_a_consent_holds_to_the_end_of_its_day(exchange, patient):
+    """A consent that ends today still covers today."""
+    made = bundle()
+    consent_of(made)["provision"]["period"] = {"start": "2026-11-23", "end": "2026-11-23"}
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
+
+
+def test_a_proposal_is_not_sent(exchange, patient):
+    """What a screening proposed waits until a clinician orders it."""
+    issues = refused(exchange.call("POST", REFER, bundle(intent="proposal")), 422, "business-rule")
+
+    assert issues[0]["expression"] == ["ServiceRequest.intent"]
+
+
+def test_an_unknown_agency_gets_nothing(exchange, patient):
+    """A recipient that is not registered is refused."""
+    performer = [{"identifier": {"system": "urn:x", "value": "somebody"}}]
+
+    issues = refused(exchange.call("POST", REFER, bundle(performer=performer)), 422)
+
+    assert "registered" in issues[0]["details"]["text"]
+
+
+def test_a_report_does_not_pass_as_a_referral(exchange, patient):
+    """A report of maltreatment sent to the referral's door is refused, and so is the reverse."""
+    report = family.report(by_device=False)
+    refused(exchange.call("POST", REFER, report), 422, "business-rule")
+
+    referral = exchange.call("POST", "clinic/reports/fhir/$report", bundle())
+
+    refused(referral, 422, "business-rule")
+    refused(exchange.call("POST", "clinic/chart/fhir/$report", report), 422, "not-supported")
+    assert exchange.rows("SELECT * FROM exchange") == []
+
+
+def test_the_same_referral_twice_is_one(exchange, referred):
+    """A repeated order does not set an accepted Task back, and makes no second one."""
+    task, theirs = referred
+    exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}
+    )
+
+    again = resources(
+        exchange.call("POST", REFER, bundle(basedOn=[{"reference": "ServiceRequest/none"}]))
+    )
+
+    assert again[0]["id"] == task["id"]
+    assert again[0]["status"] == "accepted"
+    assert len(exchange.rows("SELECT * FROM exchange")) == 1
+
+
+def test_a_plain_task_refers_too(exchange, patient):
+    """POST Task with a registered owner is a referral: most EHRs can do nothing else."""
+    entries = [{**one, "request": {"method": "PUT", "url": f"{one['resource']['resourceType']}/{one['resource']['id']}"}}
+               for one in bundle()["entry"]]  # fmt: skip
+    stored = exchange.call(
+        "POST",
+        "clinic/chart/fhir/",
+        {"resourceType": "Bundle", "type": "transaction", "entry": entries},
+    )
+    assert stored.json()["type"] == "transaction-response"
+    task = {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "focus": {"reference": "ServiceRequest/food-help"}, "for": {"reference": "Patient/rosa"},
+        "requester": {"reference": "PractitionerRole/dr-lin-pediatrics"}, "owner": family.AGENCY,
+    }  # fmt: skip
+
+    answer = exchange.call("POST", "clinic/chart/fhir/Task", task)
+
+    assert answer.status_code == 201
+    assert agency_task(exchange, "support", answer.json())["status"] == "requested"
+
+
+def test_the_agencys_progress_comes_back(exchange, referred):
+    """Accepted, in progress, done with what was done: the clinic's Task says so."""
+    task, theirs = referred
+    there = f"agency/support/fhir/Task/{theirs['id']}"
+    here = f"clinic/chart/fhir/Task/{task['id']}"
+    done = {
+        "resourceType": "Procedure", "id": "done", "status": "completed",
+        "code": {"text": "Pantry application"}, "subject": theirs["for"],
+        "note": [{"text": "for the agency only"}],
+    }  # fmt: skip
+    exchange.call("PUT", "agency/support/fhir/Procedure/done", done)
+    kind = {"coding": [{"system": family.DOMAIN, "code": "resulting-activity"}]}
+    output = [{"type": kind, "valueReference": {"reference": "Procedure/done"}}]
+
+    seen = []
+    for change in (
+        {"status": "accepted"},
+        {"status": "in-progress"},
+        {"status": "completed", "output": output},
+    ):
+        assert exchange.call("PUT", there, {**theirs, **change}).status_code == 200
+        seen.append(exchange.get(here).json())
+
+    assert [one["status"] for one in seen] == ["accepted", "in-progress", "completed"]
+    procedure = exchange.get(
+        f"clinic/chart/fhir/{seen[-1]['output'][0]['valueReference']['reference']}"
+    ).json()
+    assert procedure["code"]["text"] == "Pantry application"
+    assert procedure["subject"] == {"reference": "Patient/rosa"}
+    assert "note" not in procedure
+
+
+def test_a_step_that_may_not_follow_is_refused_and_the_ways_are_named(exchange, referred):
+    """Nothing is completed that was not accepted; the answer says what may come next."""
+    _, theirs = referred
+
+    answer = exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "completed"}
+    )
+
+    assert "accepted" in refused(answer, 409, "conflict")[0]["details"]["text"]
+
+
+def test_received_is_taken_in_and_never_sent_out(exchange, referred):
+    """Real clients set `received`, which the guide forbids: nothing breaks and nothing shows it."""
+    task, theirs = referred
+
+    answer = exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "received"}
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "requested"
+    assert exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()["status"] == "requested"
+
+
+def test_an_agency_changes_only_what_is_its_own(exchange, referred):
+    """A whole copy that differs elsewhere changes nothing there, and the agency is told."""
+    _, theirs = referred
+    changed = copy.deepcopy(
+        {**theirs, "status": "accepted", "intent": "plan", "description": "mine"}
+    )
+
+    answer = exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", changed, Prefer="return=OperationOutcome"
+    )
+
+    assert {issue["expression"][0] for issue in answer.json()["issue"]} == {
+        "Task.intent",
+        "Task.description",
+    }
+    stands = exchange.get(f"agency/support/fhir/Task/{theirs['id']}").json()
+    assert (stands["status"], stands["intent"]) == ("accepted", "order")
+
+
+def test_a_withdrawn_consent_stops_the_way_back(exchange, referred):
+    """After the family withdraws, the clinic learns nothing more about what the agency does."""
+    task, theirs = referred
+    consent = exchange.get("clinic/chart/fhir/Consent/rosa-food").json()
+    exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "status": "inactive"})
+
+    exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}
+    )
+
+    assert exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()["status"] == "requested"
+
+
+def test_a_copy_cannot_be_rewritten_by_its_recipient(exchange, referred):
+    """The agency cannot change what the clinic said."""
+    _, theirs = referred
+    request = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
+
+    refused(
+        exchange.call(
+            "PUT",
+            f"agency/support/fhir/{theirs['focus']['reference']}",
+            {**request, "priority": "stat"},
+        ),
+        403,
+    )
+
+
+def test_partner_violence_stays_behind(exchange, patient):
+    """An answer about partner violence does not go along with a referral for food, and it is said."""
+    observation = {
+        "resourceType": "Observation", "id": "ipv", "status": "final",
+        "category": [{"coding": [{"system": family.DOMAIN, "code": "intimate-partner-violence"}]}],
+        "code": {"text": "x"}, "subject": {"reference": "Patient/rosa"},
+    }  # fmt: skip
+    exchange.call("PUT", "clinic/chart/fhir/Observation/ipv", observation)
+
+    sent = exchange.call("POST", REFER, bundle(reasonReference=[{"reference": "Observation/ipv"}]))
+
+    notes = resources(sent, "OperationOutcome")[0]["issue"]
+    assert notes[0]["code"] == "suppressed"
+    assert (
+        exchange.rows(
+            "SELECT * FROM resource WHERE shelf = 'agency/support' AND type = 'Observation'"
+        )
+        == []
+    )
+
+
+def test_a_modifier_extension_stops_a_referral(exchange, patient):
+    """What the recipient might not understand and would have to is not sent on silently."""
+    made = bundle(modifierExtension=[{"url": "urn:x", "valueBoolean": True}])
+
+    issues = refused(exchange.call("POST", REFER, made), 422)
+
+    assert issues[0]["expression"] == ["ServiceRequest.modifierExtension"]
+
+
+def test_a_stale_version_loses(exchange, referred):
+    """Of two caseworkers with the same version, the second is told to read again."""
+    _, theirs = referred
+    path = f"agency/support/fhir/Task/{theirs['id']}"
+    assert (
+        exchange.call("PUT", path, {**theirs, "status": "accepted"}, If_Match='W/"1"').status_code
+        == 200
+    )
+
+    refused(
+        exchange.call("PUT", path, {**theirs, "status": "rejected"}, If_Match="W/1"),
+        412,
+        "conflict",
+    )

@@ -1,0 +1,195 @@
+"""A named human reports suspected maltreatment; the clinic learns that it was received, and no more."""
+
+import pytest
+from conftest import refused, resources
+
+from app.sandbox import family
+
+REPORT = "clinic/reports/fhir/$report"
+STATUS = f"{family.KINBRIDGE}/CodeSystem/cps-task-status"
+
+
+def bundle(drop=(), **changes):
+    made = family.report(by_device=False)
+    made["entry"] = [one for one in made["entry"] if one["resource"]["resourceType"] not in drop]
+    request = next(one["resource"] for one in made["entry"] if one["resource"]["id"] == "report")
+    for name, value in changes.items():
+        if value is None:
+            request.pop(name, None)
+        else:
+            request[name] = value
+    return made
+
+
+def step(exchange, task, status, business_status, **more):
+    stands = exchange.get(f"agency/intake/fhir/Task/{task['id']}").json()
+    code = {"coding": [{"system": STATUS, "code": business_status}]}
+    changed = {**stands, "status": status, "businessStatus": code, **more}
+    return exchange.call("PUT", f"agency/intake/fhir/Task/{task['id']}", changed)
+
+
+def test_a_report_reaches_intake_with_its_attestation(exchange, reported):
+    """Intake gets the child, the reporter with a call-back number, the basis and the attestation."""
+    _, task = reported
+
+    request = exchange.get(f"agency/intake/fhir/{task['focus']['reference']}").json()
+    held = dict(
+        exchange.rows(
+            "SELECT type, count(*) FROM resource WHERE shelf = 'agency/intake' GROUP BY type"
+        )
+    )
+    assert request["note"][0]["text"].startswith("Seen today")
+    assert held == {"Patient": 1, "Practitioner": 1, "PractitionerRole": 1, "Provenance": 1,
+                    "ServiceRequest": 1, "Task": 1}  # fmt: skip
+
+
+def test_every_copy_of_a_report_is_labelled(exchange, reported):
+    """Each resource of a report is very restricted and hidden from the patient's portal."""
+    import json
+
+    held = [
+        json.loads(row[0])
+        for row in exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
+    ]
+
+    for one in held:
+        assert {"V", "NOPAT", "VIO"} <= {label["code"] for label in one["meta"]["security"]}
+
+
+def test_a_device_cannot_report(exchange):
+    """No rule engine makes a report; the refusal says who can, and whom to call."""
+    issues = refused(
+        exchange.call("POST", REPORT, family.report(by_device=True)), 422, "business-rule"
+    )
+
+    assert "device" in issues[0]["details"]["text"]
+    assert "555-0100" in issues[-1]["details"]["text"]
+    assert exchange.rows("SELECT * FROM exchange") == []
+
+
+@pytest.mark.parametrize(
+    ("made", "expression"),
+    [
+        (bundle(drop={"Provenance"}), "ServiceRequest"),
+        (bundle(reasonCode=None), "ServiceRequest.reasonCode"),
+        (bundle(note=[{"text": "  "}]), "ServiceRequest.note"),
+        (bundle(subject=None), "ServiceRequest.subject"),
+        (bundle(category=None), "ServiceRequest.category"),
+        (bundle(requester={"reference": "PractitionerRole/nobody"}), "ServiceRequest"),
+    ],
+)
+def test_an_incomplete_report_is_refused_with_the_hotline(exchange, made, expression):
+    """Without attestation, allegation, basis, child or reporter nothing is sent, and the hotline is named."""
+    issues = refused(exchange.call("POST", REPORT, made), 422, "business-rule")
+
+    assert expression in {issue.get("expression", [""])[0] for issue in issues}
+    assert "555-0100" in issues[-1]["details"]["text"]
+
+
+def test_two_children_are_two_reports(exchange):
+    """A report with two children is refused: siblings are sent one by one."""
+    made = bundle()
+    made["entry"].append({"resource": {"resourceType": "Patient", "id": "sibling"}})
+
+    refused(exchange.call("POST", REPORT, made), 422, "business-rule")
+
+
+def test_screening_answers_do_not_go_into_a_report(exchange):
+    """What a family answered to get help is no evidence against it."""
+    category = {"system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-category", "code": "sdoh"}
+    answer = {
+        "resourceType": "Observation", "id": "hungry", "status": "final",
+        "category": [{"coding": [category]}], "code": {"text": "x"},
+        "subject": {"reference": "Patient/rosa"},
+    }  # fmt: skip
+    made = bundle(supportingInfo=[{"reference": "Observation/hungry"}])
+    made["entry"].append({"resource": answer})
+
+    sent = exchange.call("POST", REPORT, made)
+
+    assert resources(sent, "OperationOutcome")[0]["issue"][0]["code"] == "suppressed"
+    assert (
+        exchange.rows(
+            "SELECT * FROM resource WHERE shelf = 'agency/intake' AND type = 'Observation'"
+        )
+        == []
+    )
+
+
+def test_the_reporter_learns_received_and_whom_to_call(exchange, reported):
+    """The receipt has the intake number and a person with a telephone."""
+    task, theirs = reported
+    worker = {
+        "resourceType": "PractitionerRole", "id": "desk", "practitioner": {"display": "Sam Porter"},
+        "telecom": [{"system": "phone", "value": "555-0142"}],
+    }  # fmt: skip
+    exchange.call("PUT", "agency/intake/fhir/PractitionerRole/desk", worker)
+    code = {"system": f"{family.KINBRIDGE}/CodeSystem/task-output", "code": "intake-number"}
+    output = [{"type": {"coding": [code]}, "valueString": "26-0042"}]
+
+    step(
+        exchange,
+        theirs,
+        "received",
+        "received",
+        owner={"reference": "PractitionerRole/desk"},
+        output=output,
+    )
+
+    seen = exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json()
+    assert seen["status"] == "received"
+    assert seen["output"][0]["valueString"] == "26-0042"
+    contact = seen["output"][1]["valueContactDetail"]
+    assert contact == {"name": "Sam Porter", "telecom": [{"system": "phone", "value": "555-0142"}]}
+
+
+def test_nothing_after_the_receipt_reaches_the_clinic(exchange, reported):
+    """Screening decision, worker and finding leave no trace: no version, no time, no push, no row."""
+    task, theirs = reported
+    step(exchange, theirs, "received", "received")
+    before = exchange.get(f"clinic/reports/fhir/Task/{task['id']}")
+    accounted = exchange.rows("SELECT * FROM ledger")
+
+    assert step(exchange, theirs, "accepted", "screened-in").status_code == 200
+    assert step(exchange, theirs, "accepted", "assigned").status_code == 200
+    finding = {"type": {"text": "disposition"}, "valueString": "substantiated"}
+    assert step(exchange, theirs, "completed", "disposition", output=[finding]).status_code == 200
+
+    after = exchange.get(f"clinic/reports/fhir/Task/{task['id']}")
+    assert after.content == before.content
+    assert after.headers["etag"] == before.headers["etag"]
+    assert exchange.rows("SELECT * FROM ledger") == accounted
+
+
+def test_a_note_after_the_receipt_reaches_nobody(exchange, reported):
+    """An agency's own note on a received report makes no new version of the clinic's Task."""
+    task, theirs = reported
+    step(exchange, theirs, "received", "received")
+    before = exchange.get(f"clinic/reports/fhir/Task/{task['id']}").content
+
+    step(exchange, theirs, "received", "received", note=[{"text": "called the school"}])
+
+    assert exchange.get(f"clinic/reports/fhir/Task/{task['id']}").content == before
+
+
+def test_an_event_that_nobody_knows_is_refused(exchange, reported):
+    """A status and business status that do not belong together are not guessed at."""
+    _, theirs = reported
+
+    refused(step(exchange, theirs, "completed", "screened-in"), 422)
+
+
+def test_the_report_is_accounted_for_with_its_basis(exchange, reported):
+    """The privacy officer finds the disclosure with its legal basis."""
+    rows = exchange.rows("SELECT purpose, rule, basis FROM ledger")
+
+    assert rows[0][:2] == ("RPT-M", "report-with-attestation")
+    assert "164.512(b)(1)(ii)" in rows[0][2]
+
+
+def test_the_chart_does_not_know_of_the_report(exchange, reported):
+    """Who may read the chart cannot find the report, its Task or its request there."""
+    task, _ = reported
+
+    for name in (f"Task/{task['id']}", "ServiceRequest/report", "Provenance/report-attested"):
+        refused(exchange.get(f"clinic/chart/fhir/{name}"), 404)

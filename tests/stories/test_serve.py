@@ -1,0 +1,154 @@
+"""The service as its operator meets it: start, health, stop, and a start that is refused."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import httpx2
+import pytest
+
+WAIT_SECONDS = 30
+
+
+def free_port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        return taken.getsockname()[1]
+
+
+def start(folder, *arguments, **environment):
+    command = [sys.executable, "-m", "app.cli", "serve", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ready(base):
+    until = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < until:
+        try:
+            if httpx2.get(f"{base}/health/ready").status_code == 200:
+                return
+        except httpx2.HTTPError:
+            time.sleep(0.02)
+    pytest.fail("the service does not get ready")
+
+
+def test_a_service_without_any_setting_starts_answers_and_stops(tmp_path):
+    """No file, no variable: two tenants on loopback, a warning, a clean end on SIGTERM."""
+    port = free_port()
+    process = start(tmp_path, "--port", str(port))
+    base = f"http://127.0.0.1:{port}"
+    ready(base)
+
+    assert httpx2.get(f"{base}/health/live").json() == {"status": "ok"}
+    for shelf in ("clinic/chart", "clinic/reports", "agency/support", "agency/intake"):
+        said = httpx2.get(f"{base}/{shelf}/fhir/metadata").json()
+        assert said["implementation"]["url"] == f"{base}/{shelf}/fhir"
+    assert 'kinbridge_outbox{state="owed"} 0.0' in httpx2.get(f"{base}/metrics").text
+    process.send_signal(signal.SIGTERM)
+    log, _ = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode in {0, -signal.SIGTERM}
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert "open to everyone" in lines[0]["event"]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert requests
+    assert all(re.fullmatch(r"[0-9a-f]{32}", line["request_id"]) for line in requests)
+    assert (tmp_path / "kinbridge.db").exists()
+
+
+def test_what_was_accepted_is_finished_before_the_end(tmp_path):
+    """A request that is on its way when the service is told to stop gets its answer."""
+    port = free_port()
+    process = start(tmp_path, "--port", str(port))
+    base = f"http://127.0.0.1:{port}"
+    ready(base)
+    body = json.dumps({"resourceType": "Patient", "id": "late"}).encode()
+
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        head = f"PUT /clinic/chart/fhir/Patient/late HTTP/1.1\r\nHost: x\r\nContent-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n\r\n"
+        line.sendall(head.encode() + body[:10])
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        line.sendall(body[10:])
+        answer = line.recv(4096)
+
+    process.wait(WAIT_SECONDS)
+    assert answer.startswith(b"HTTP/1.1 201")
+    with closing(sqlite3.connect(tmp_path / "kinbridge.db")) as database:
+        assert database.execute("SELECT id FROM resource").fetchall() == [("late",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "said"),
+    [
+        (["--host", "0.0.0.0"], "", "kinbridge client add"),
+        (["--config", "c.toml"], 'hots = "x"', "c.toml: hots"),
+        (["--config", "c.toml"], "port = 'x'", "c.toml: port"),
+        (["--config", "c.toml"], "port = ", "c.toml"),
+        (["--config", "none.toml"], "", "none.toml"),
+        (
+            ["--config", "c.toml"],
+            '[[tenants]]\nid = "A B"\nname = "x"\nshelves = []',
+            "c.toml: tenants.0.id",
+        ),
+        (["--config", "c.toml"], 'mappings = "nowhere"', "nowhere"),
+        (["--database", "mysql:///x"], "", "sqlite:///"),
+    ],
+)
+def test_a_start_that_could_go_wrong_is_refused(tmp_path, arguments, config, said):
+    """A setting that nobody knows, an open door, a missing mapping: it names file and key."""
+    (tmp_path / "c.toml").write_text(config)
+    process = start(tmp_path, *arguments)
+
+    log, _ = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode == 2
+    assert said in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("version", ["9999", None])
+def test_tables_of_another_version_are_not_touched(tmp_path, version):
+    """A database of a newer program, or of none of ours, refuses the start."""
+    with closing(sqlite3.connect(tmp_path / "kinbridge.db")) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        if version:
+            database.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+
+    process = start(tmp_path, "--port", str(free_port()))
+    log, _ = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode == 2
+    assert "version" in log
+
+
+def test_a_mapping_with_an_unknown_key_stops_the_start(tmp_path):
+    """A typing error in a mapping is found at the start, with its file and key."""
+    import shutil
+
+    from app import settings
+
+    shutil.copytree(settings.folder("mappings"), tmp_path / "mappings")
+    file = tmp_path / "mappings/disclosure.toml"
+    file.write_text(file.read_text().replace("requires =", "require =", 1))
+
+    process = start(tmp_path, KINBRIDGE_MAPPINGS=str(tmp_path / "mappings"))
+    log, _ = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode == 2
+    assert "disclosure.toml" in log
+    assert "require" in log
