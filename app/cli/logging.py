@@ -1,4 +1,4 @@
-"""One JSON object a line on standard error."""
+"""One JSON object a line on standard error; of an exception its type, never its text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import logging
 import sys
 
 import structlog
+
+
+class _Structured(logging.Handler):
+    """What libraries log by the standard library; a traceback could quote a value and is left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            record.getMessage(),
+            logger=record.name,
+            **({"error": fault.__name__} if fault else {}),
+        )
 
 
 def set_up() -> None:
@@ -19,3 +32,4 @@ def set_up() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    logging.basicConfig(handlers=[_Structured()], level=logging.WARNING, force=True)
