@@ -8,20 +8,16 @@ from typing import Final
 from app import fhir
 from app.domain import disclosure
 from app.domain.case import Case
-from app.domain.disclosure import Decision, Rule
+from app.domain.disclosure import Decision
 from app.domain.event import STATUS
 from app.domain.plan import (
-    Accounted,
     Answer,
     Entry,
-    Exchange,
-    Owed,
     Plan,
-    Put,
-    put,
     tracking,
 )
-from app.errors import Conflict, Invalid, Issue, NotSupported
+from app.domain.sending import Sending
+from app.errors import Invalid, Issue, NotSupported
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Shelf, Tenant
 
@@ -86,24 +82,25 @@ def plan(case: Case, entry: Entry | None) -> Plan:
 
     addressed = [entry.resource.get("owner")] if entry else listed(request.get("performer"))
     parties = next(
-        (found for one in addressed if (found := _parties(case, one)).tenant),
-        _Parties(),
+        (found for one in addressed if (found := _parties(case, one)).tenant), _Parties()
     )
     consent = _consent(case, request) if kind == "family-support" else None
     attestation = _attestation(case, request) if kind == "cps-report" else None
     decision = _decide(case, request, parties=parties, consent=consent, attestation=attestation)
-    if not decision.permitted or parties.shelf is None or decision.rule is None:
+    if decision.rule is None or not decision.permitted or not (parties.tenant and parties.shelf):
         raise _refused(case, decision, parties, consent)
-    return _sent(
-        case,
+    task = _task(case, request, entry, parties.tenant, parties.addressed)
+    return Sending(
+        case=case,
         sent=sent,
-        task=_task(case, request, entry, parties),
+        task=task,
         request=request,
         attestation=attestation,
         consent=fhir.name(consent) if consent else "",
-        parties=parties,
+        tenant=parties.tenant,
+        shelf=parties.shelf,
         rule=decision.rule,
-    )
+    ).plan()
 
 
 def _request_entry(case: Case) -> Entry:
@@ -247,16 +244,17 @@ def _attestation(case: Case, request: Resource) -> Resource | None:
     return None
 
 
-def _task(case: Case, request: Resource, entry: Entry | None, parties: _Parties) -> Resource:
+def _task(
+    case: Case, request: Resource, entry: Entry | None, tenant: Tenant, addressed: Resource
+) -> Resource:
     """The sender's Task, its own where it sent one; new: SDOHCC-TaskForReferralManagement."""
-    assert parties.tenant is not None  # noqa: S101 — the decision has seen the recipient
     own = entry.resource if entry else {}
     exchange = case.id("exchange", fhir.name(request))
     identity = own.get("id") or case.id("task", fhir.name(request))
     task: Resource = {"resourceType": "Task", "id": identity}
     if case.shelf.kind == "family-support":
         task["meta"] = {"profile": [_PROFILE]}
-    owner = {"system": f"{CANONICAL}/sid/tenant", "value": parties.tenant.id}
+    owner = {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id}
     task |= {
         "status": "requested",
         "intent": "order",
@@ -270,8 +268,8 @@ def _task(case: Case, request: Resource, entry: Entry | None, parties: _Parties)
         "owner": {
             "type": "Organization",
             "identifier": owner,
-            "display": parties.tenant.name,
-            **parties.addressed,
+            "display": tenant.name,
+            **addressed,
         },
         "identifier": [*listed(own.get("identifier")), tracking(exchange)],
     }
@@ -280,110 +278,3 @@ def _task(case: Case, request: Resource, entry: Entry | None, parties: _Parties)
     if case.shelf.kind == "cps-report":
         task["businessStatus"] = concept(STATUS, "submitted")
     return {**task, "status": "requested"}
-
-
-def _sent(  # noqa: PLR0913 — everything that a disclosure consists of
-    case: Case,
-    *,
-    sent: Entry,
-    task: Resource,
-    request: Resource,
-    attestation: Resource | None,
-    consent: str,
-    parties: _Parties,
-    rule: Rule,
-) -> Plan:
-    """The copies, the exchange, what is owed and what is accounted: one transaction."""
-    assert parties.shelf is not None  # noqa: S101 — the decision has seen the recipient
-    assert parties.tenant is not None  # noqa: S101
-    source, recipient = case.shelf, parties.shelf
-    exchange = tracking_value(task)
-    here = replace(case, entries=(*_others(case, task), Entry("PUT", task, task["id"])))
-    place = disclosure.placed(
-        case.key, recipient=recipient.key, exchange=exchange, source=source.key
-    )
-    starts = [request, task, *([attestation] if attestation else [])]
-    copies = disclosure.copies(starts, rule, here.find, known={}, place=place)
-    copied = [
-        _tracked(one, exchange) if one["resourceType"] == "Task" else one
-        for one in copies.resources
-    ]
-    case.loaded.expect(source.key, [fhir.name(one.resource) for one in here.entries])
-
-    puts: tuple[Put, ...] = ()
-    for entry in here.entries:
-        stored = case.loaded.resource(source.key, fhir.name(entry.resource))
-        mark = exchange if fhir.name(entry.resource) == fhir.name(task) else ""
-        if mark and stored and stored.exchange:
-            raise Conflict("This Task is sent already.", expression="Task.id")
-        puts += put(entry.resource, stored, shelf=source.key, now=case.now, exchange=mark)
-    for resource in copied:
-        puts += put(resource, None, shelf=recipient.key, now=case.now, exchange=exchange)
-    own = {fhir.name(one.resource): one.expected + 1 for one in puts if one.shelf == source.key}
-    theirs = {fhir.name(one): 1 for one in copied}
-    return Plan(
-        Answer(
-            (fhir.name(task), fhir.name(request)),
-            frozenset(name for name, version in own.items() if version == 1),
-            _left(copies.left),
-        ),
-        puts=puts,
-        receipts=(case.receipt(sent, fhir.name(task)),),
-        exchanges=(
-            Exchange(
-                id=exchange,
-                kind=source.kind,
-                source=source.key,
-                source_task=fhir.name(task),
-                source_request=fhir.name(request),
-                recipient=recipient.key,
-                recipient_task=copies.names[fhir.name(task)],
-                consent=consent,
-                state="submitted",
-                sequence=0,
-                opened=fhir.instant(case.now),
-                copies=copies.names,
-            ),
-        ),
-        owed=(
-            *((Owed(recipient.key, exchange, theirs),) if recipient.endpoint else ()),
-            *(
-                (Owed(source.key, exchange, {fhir.name(task): own[fhir.name(task)]}),)
-                if source.endpoint
-                else ()
-            ),
-        ),
-        accounted=(
-            Accounted(
-                exchange=exchange,
-                source=source.key,
-                recipient=recipient.key,
-                recipient_name=parties.tenant.name,
-                subject=str(request["subject"]["reference"]),
-                purpose=rule.purpose,
-                rule=rule.id,
-                basis=rule.basis,
-                caller=case.change.caller.id,
-                disclosed=tuple(theirs),
-            ),
-        ),
-    )
-
-
-def tracking_value(task: Resource) -> str:
-    """The id of the exchange that a Task belongs to."""
-    system = tracking("")["system"]
-    return next(str(one["value"]) for one in task["identifier"] if one.get("system") == system)
-
-
-def _others(case: Case, task: Resource) -> tuple[Entry, ...]:
-    return tuple(one for one in case.entries if fhir.name(one.resource) != fhir.name(task))
-
-
-def _tracked(task: Resource, exchange: str) -> Resource:
-    return {**task, "identifier": [*task["identifier"], tracking(exchange)]}
-
-
-def _left(paths: tuple[str, ...]) -> tuple[Issue, ...]:
-    text = "What this points at stays behind: the disclosure rule does not send it."
-    return tuple(Issue("information", "suppressed", text, path) for path in dict.fromkeys(paths))

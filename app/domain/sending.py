@@ -1,0 +1,149 @@
+"""A disclosure that was decided, as the plan that carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from app import fhir
+from app.domain import disclosure
+from app.domain.case import Case
+from app.domain.disclosure import Copies, Rule
+from app.domain.plan import Accounted, Answer, Entry, Exchange, Owed, Plan, Put, put, tracking
+from app.errors import Conflict, Issue
+from app.fhir import Resource
+from app.settings import Shelf, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """
+    A disclosure that was decided, and the one transaction that it is.
+
+    consent     Type/id, "" for a report
+    """
+
+    case: Case
+    sent: Entry
+    task: Resource
+    request: Resource
+    attestation: Resource | None
+    consent: str
+    tenant: Tenant
+    shelf: Shelf
+    rule: Rule
+
+    def plan(self) -> Plan:
+        """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
+        copies = self._copies()
+        own, theirs = self._own(), self._theirs(copies)
+        return Plan(
+            Answer(
+                (fhir.name(self.task), fhir.name(self.request)),
+                frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
+                _left(copies.left),
+            ),
+            puts=(*own, *theirs),
+            receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
+            exchanges=(self._opened(copies),),
+            owed=self._owed(own, theirs),
+            accounted=(self._accounted(theirs),),
+        )
+
+    @property
+    def exchange(self) -> str:
+        """The id of the exchange, which the Task carries."""
+        system = tracking("")["system"]
+        found = [one["value"] for one in self.task["identifier"] if one.get("system") == system]
+        return str(found[-1])
+
+    def _entries(self) -> tuple[Entry, ...]:
+        """What came in, with the Task as it is sent."""
+        name = fhir.name(self.task)
+        others = [one for one in self.case.entries if fhir.name(one.resource) != name]
+        return (*others, Entry("PUT", self.task, self.task["id"]))
+
+    def _copies(self) -> Copies:
+        place = disclosure.placed(
+            self.case.key,
+            recipient=self.shelf.key,
+            exchange=self.exchange,
+            source=self.case.shelf.key,
+        )
+        find = replace(self.case, entries=self._entries()).find
+        starts = [self.request, self.task, *([self.attestation] if self.attestation else [])]
+        return disclosure.copies(starts, self.rule, find, known={}, place=place)
+
+    def _own(self) -> tuple[Put, ...]:
+        shelf, entries = self.case.shelf.key, self._entries()
+        self.case.loaded.expect(shelf, [fhir.name(one.resource) for one in entries])
+        puts: tuple[Put, ...] = ()
+        for entry in entries:
+            stored = self.case.loaded.resource(shelf, fhir.name(entry.resource))
+            mark = self.exchange if entry.resource is self.task else ""
+            if mark and stored and stored.exchange:
+                raise Conflict("This Task is sent already.", expression="Task.id")
+            puts += put(entry.resource, stored, shelf=shelf, now=self.case.now, exchange=mark)
+        return puts
+
+    def _theirs(self, copies: Copies) -> tuple[Put, ...]:
+        tracked = [
+            {**one, "identifier": [*one["identifier"], tracking(self.exchange)]}
+            if one["resourceType"] == "Task"
+            else one
+            for one in copies.resources
+        ]
+        return tuple(
+            made
+            for one in tracked
+            for made in put(
+                one, None, shelf=self.shelf.key, now=self.case.now, exchange=self.exchange
+            )
+        )
+
+    def _opened(self, copies: Copies) -> Exchange:
+        return Exchange(
+            id=self.exchange,
+            kind=self.case.shelf.kind,
+            source=self.case.shelf.key,
+            source_task=fhir.name(self.task),
+            source_request=fhir.name(self.request),
+            recipient=self.shelf.key,
+            recipient_task=copies.names[fhir.name(self.task)],
+            consent=self.consent,
+            state="submitted",
+            sequence=0,
+            opened=fhir.instant(self.case.now),
+            copies=copies.names,
+        )
+
+    def _owed(self, own: tuple[Put, ...], theirs: tuple[Put, ...]) -> tuple[Owed, ...]:
+        """The copies to the agency's server, the Task to the EHR's; where they have one."""
+        task = tuple(one for one in own if one.resource["id"] == self.task["id"])
+        return tuple(
+            Owed(
+                shelf.key,
+                self.exchange,
+                {fhir.name(one.resource): one.expected + 1 for one in puts},
+            )
+            for shelf, puts in ((self.shelf, theirs), (self.case.shelf, task))
+            if shelf.endpoint and puts
+        )
+
+    def _accounted(self, theirs: tuple[Put, ...]) -> Accounted:
+        return Accounted(
+            exchange=self.exchange,
+            source=self.case.shelf.key,
+            recipient=self.shelf.key,
+            recipient_name=self.tenant.name,
+            subject=str(self.request["subject"]["reference"]),
+            purpose=self.rule.purpose,
+            rule=self.rule.id,
+            basis=self.rule.basis,
+            caller=self.case.change.caller.id,
+            disclosed=tuple(fhir.name(one.resource) for one in theirs),
+        )
+
+
+def _left(paths: tuple[str, ...]) -> tuple[Issue, ...]:
+    text = "What this points at stays behind: the disclosure rule does not send it."
+    return tuple(Issue("information", "suppressed", text, path) for path in dict.fromkeys(paths))
