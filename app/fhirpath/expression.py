@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from app.fhirpath import check as checker
 from app.fhirpath import parser
 from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import NOTHING, Context, Environment, Run
@@ -94,7 +95,12 @@ class Expression:
         return Node(resource, kind, None, name)
 
     def check(self, type_name: str) -> None:
-        pass
+        """
+        Holds the expression against the type that it starts from, before it meets a resource.
+
+        raises      ExpressionError: a name that no such type has, a type it can never be
+        """
+        checker.check(self.text, self.tree, self.model, type_name)
 
     def _evaluated(self, context: Context) -> list[Any]:
         try:

@@ -25,6 +25,11 @@ def extension(context: Context, items: list[Any], url: list[Any]) -> list[Any]:
     ]
 
 
+@function("hasExtension", 1, 1)  # in no specification, yet in R4's own search parameters
+def has_extension(context: Context, items: list[Any], url: list[Any]) -> list[Any]:
+    return [bool(extension(context, items, url))]
+
+
 @function("resolve")
 def resolve(context: Context, items: list[Any]) -> list[Any]:
     found: list[Any] = []
