@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app import fhir, fhirpath as engine
+from app import fhir
+from app import fhirpath as engine
 from app.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Failure = (engine.ExpressionError, engine.EvaluationError, Refusal, OSError)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context as Digits, Decimal
-from typing import Any, Final
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import Context as Digits
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import quantity, temporal
-from app.fhirpath.context import Context
 from app.fhirpath.equality import number
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.temporal import Temporal
 from app.fhirpath.values import Quantity, bounded, single, text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.fhirpath.context import Context
 
 # What a quotient or a root that does not end is cut to.
 _SHOWN: Final = Digits(prec=28, rounding=ROUND_HALF_UP, traps=[])

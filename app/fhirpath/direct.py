@@ -9,17 +9,20 @@ runs as the expression does, so that both ways always say the same.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import narrative, paths, syntax
-from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import Context, Environment, Run
-from app.fhirpath.model import Model, Type
 from app.fhirpath.paths import ONLY, Path, Truth
-from app.fhirpath.syntax import Tree
 from app.fhirpath.values import Node, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.fhirpath.compiler import Compiler
+    from app.fhirpath.model import Model, Type
+    from app.fhirpath.syntax import Tree
 
 _ORDERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -42,7 +45,7 @@ class Frame:
 
     __slots__ = ("environment", "resource", "root", "sibling", "top")
 
-    def __init__(  # noqa: PLR0913, PLR0917 — made for each invariant: keywords cost
+    def __init__(
         self, top: Any, sibling: Any, resource: Any, root: Any, environment: Environment
     ) -> None:
         self.top = top
@@ -238,9 +241,9 @@ class Direct:
         match tree:
             case syntax.Literal(items=(int() as number,)) if number.__class__ is int:
                 return lambda *_: number
-            case syntax.Invoke(
-                left=syntax.Call("children", ()), step=syntax.Call("count", ())
-            ) if not kind.primitive:
+            case syntax.Invoke(left=syntax.Call("children", ()), step=syntax.Call("count", ())) if (
+                not kind.primitive
+            ):
                 return _child_count(kind)
             case syntax.Invoke(left=left, step=syntax.Call("count", ())):
                 values = self.path(left, kind).values
@@ -539,4 +542,3 @@ def _child_count(kind: Type) -> Callable[[Any, Frame], int]:
         return total
 
     return count
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from app.fhirpath import check as checker
 from app.fhirpath import parser
@@ -12,8 +12,10 @@ from app.fhirpath.context import NOTHING, Context, Environment, Run
 from app.fhirpath.direct import Direct, Frame
 from app.fhirpath.model import Model, r4
 from app.fhirpath.refusals import EvaluationError, ExpressionError
-from app.fhirpath.syntax import Tree
 from app.fhirpath.values import Node, Value, described, truth
+
+if TYPE_CHECKING:
+    from app.fhirpath.syntax import Tree
 
 
 class Invariant(Protocol):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from app.fhirpath.model import Element, Type
+if TYPE_CHECKING:
+    from app.fhirpath.model import Element, Type
 
 
 class _Only:
@@ -169,9 +170,6 @@ def _chained(before: Values, get: Callable[[Any], list[Any]]) -> Values:
 
 def _any(before: Values, has: Truth) -> Truth:
     def exists(value: Any, frame: Frame) -> bool | None:
-        for one in before(value, frame):
-            if one.__class__ is dict and has(one, frame):
-                return True
-        return False
+        return any(one.__class__ is dict and has(one, frame) for one in before(value, frame))
 
     return exists

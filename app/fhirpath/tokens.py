@@ -53,7 +53,7 @@ def tokens(expression: str) -> list[Token]:
     position = 0
     while position < len(expression):
         match = _PATTERN.match(expression, position)
-        if match is None or expression.startswith("/*", position) and match.lastgroup != "space":
+        if match is None or (expression.startswith("/*", position) and match.lastgroup != "space"):
             raise ExpressionError(_unreadable(expression, position), position, expression)
         kind = str(match.lastgroup)
         if kind != "space":

@@ -69,7 +69,7 @@ def outcome(call):
 def test_the_fast_way_says_what_the_language_says() -> None:
     """Every R4 invariant on every element of the guides' examples gives one answer both ways."""
     by_path = rules()
-    compared = broken = 0
+    compared = 0
     for file in sorted((SHARED / "examples").rglob("*.json")):
         resource = fhir.decode(file.read_bytes())
         if not isinstance(resource, dict) or resource.get("resourceType") not in r4().types:
@@ -82,9 +82,7 @@ def test_the_fast_way_says_what_the_language_says() -> None:
                 slow = outcome(lambda: interpreted(text, below, value, resource, sibling))  # noqa: B023
                 assert fast == slow, f"{path}: {text} in {file.name}"
                 compared += 1
-                broken += fast is not True
     assert compared > 1000
-    print(compared, broken)
 
 
 ODD = {
