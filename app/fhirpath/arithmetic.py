@@ -64,7 +64,7 @@ def _sum(mine: Any, yours: Any, sign: int) -> list[Any]:
     if mine.__class__ is yours.__class__ is int:
         return bounded(mine + sign * yours)
     yours = Decimal(yours)
-    return _decimal(quantity.CONTEXT.add(Decimal(mine), yours if sign > 0 else -yours))
+    return _decimal(quantity.CONTEXT.add(Decimal(mine), yours if sign > 0 else yours.copy_negate()))
 
 
 def _moved(mine: Any, yours: Any, sign: int, operator: str) -> list[Any]:
@@ -161,7 +161,7 @@ def negative(items: list[Any]) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, Quantity):
-        return [Quantity(-value.value, value.unit, ucum=value.ucum, word=value.word)]
+        return [Quantity(value.value.copy_negate(), value.unit, ucum=value.ucum, word=value.word)]
     if not number(value):
         raise EvaluationError("The operator - takes a number.")
     return [value.copy_negate() if isinstance(value, Decimal) else -value]
@@ -187,9 +187,11 @@ def _number(items: list[Any], what: str) -> Any:
 def absolute(_: Context, items: list[Any]) -> list[Any]:
     value = single(items, "abs()")
     if isinstance(value, Quantity):
-        return [Quantity(abs(value.value), value.unit, ucum=value.ucum, word=value.word)]
+        return [Quantity(value.value.copy_abs(), value.unit, ucum=value.ucum, word=value.word)]
     value = _number(items, "abs()")
-    return [] if value is None else [abs(value)]
+    if value is None:
+        return []
+    return [value.copy_abs() if isinstance(value, Decimal) else abs(value)]
 
 
 def _rounded(items: list[Any], what: str, rounding: str | None) -> list[Any]:

@@ -43,7 +43,7 @@ _STATEFUL: Final = frozenset(("$index", "$total"))
 class Frame:
     """What one run of an invariant is about; made for each."""
 
-    __slots__ = ("environment", "resource", "root", "sibling", "top")
+    __slots__ = ("environment", "left", "resource", "root", "sibling", "top")
 
     def __init__(
         self, top: Any, sibling: Any, resource: Any, root: Any, environment: Environment
@@ -53,6 +53,7 @@ class Frame:
         self.resource = resource
         self.root = root
         self.environment = environment
+        self.left = environment.budget
 
 
 class _NotDirectError(Exception):
@@ -357,7 +358,10 @@ def _as_expression(run: Run, kind: Type, top: Type, model: Model) -> Truth:
         here, above = _top(frame.resource, model), _top(frame.root, model)
         context = Context([start], here, above, frame.environment, {}, False)  # noqa: FBT003 — hot
         context.focus = [node]
-        return truth(run(context), "An invariant")
+        context.left = frame.left
+        found = run(context)
+        frame.left = context.left  # one budget for all parts
+        return truth(found, "An invariant")
 
     return fallback
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from app.fhirpath import check as checker
 from app.fhirpath import parser
@@ -16,6 +16,11 @@ from app.fhirpath.values import Node, Value, described, truth
 
 if TYPE_CHECKING:
     from app.fhirpath.syntax import Tree
+
+
+_TOO_DEEP: Final = "The expression and its input are nested too deep."
+# What is compiled again at little cost is not kept: others may send expressions too.
+_KEPT_LENGTH: Final = 500
 
 
 class Invariant(Protocol):
@@ -119,9 +124,9 @@ class Expression:
         kind = self.model.types.get(type_name)
         if kind is None:
             raise ExpressionError("There is no such type.", 0, self.text)
-        truth_of = Direct(Compiler(self.text, self.tree, self.model), self.tree, kind).compile(
-            self.tree
-        )
+        direct = Direct(Compiler(self.text, self.tree, self.model), self.tree, kind)
+        truth_of = direct.compile(self.tree)
+        as_it_comes = direct.fallback(self.tree, kind)
 
         def holds(
             value: Any,
@@ -132,8 +137,12 @@ class Expression:
         ) -> bool:
             try:
                 return truth_of(value, Frame(value, sibling, resource, root, environment)) is True
-            except (RecursionError, AttributeError):
-                raise EvaluationError("The input is not as its type has it.") from None
+            except (AttributeError, TypeError):
+                # The JSON is not as its type has it; the language itself takes it as it comes.
+                frame = Frame(value, sibling, resource, root, environment)
+                return as_it_comes(value, frame) is True
+            except RecursionError:
+                raise EvaluationError(_TOO_DEEP) from None
 
         return holds
 
@@ -176,18 +185,29 @@ class Expression:
         try:
             return self._run(context)
         except RecursionError:
-            raise EvaluationError("The expression and its input are nested too deep.") from None
+            raise EvaluationError(_TOO_DEEP) from None
 
 
-@lru_cache(maxsize=4096)
 def compile(expression: str) -> Expression:  # noqa: A001 — fhirpath.compile, as re.compile
     """
-    The expression, compiled; the same text gives the same Expression.
+    The expression, compiled; the same short text gives the same Expression.
 
     raises      ExpressionError: where and why it cannot be
     source      https://hl7.org/fhirpath/N1/ with https://hl7.org/fhir/R4/fhirpath.html
     """
-    tree = parser.parse(expression)
+    return _kept(expression) if len(expression) <= _KEPT_LENGTH else _compiled(expression)
+
+
+@lru_cache(maxsize=1024)
+def _kept(expression: str) -> Expression:
+    return _compiled(expression)
+
+
+def _compiled(expression: str) -> Expression:
     model = r4()
-    run = Compiler(expression, tree, model).compile(tree)
+    try:
+        tree = parser.parse(expression)
+        run = Compiler(expression, tree, model).compile(tree)
+    except RecursionError:
+        raise ExpressionError("The expression is nested too deep.", 0, expression) from None
     return Expression(expression, tree, run, model)

@@ -133,7 +133,7 @@ class _Parser:
     def step(self, left: Tree, position: int) -> Tree:
         if self.token.kind == "special":
             return syntax.Invoke(left, self.special(), position)
-        step = self.invocation()
+        step = self.invocation(after_dot=True)
         if isinstance(step, syntax.Call) and step.name in _TYPE_FUNCTIONS:
             return self.type_function(left, step)
         return syntax.Invoke(left, step, position)
@@ -165,16 +165,19 @@ class _Parser:
                 return first, self.identifier()
         return "", first
 
-    def identifier(self) -> str:
+    def identifier(self, *, after_dot: bool = False) -> str:
+        """A name; after a dot no word is an operator, so that text.div needs no quotes."""
         token = self.token
-        if token.kind == "delimited" or (token.kind == "name" and token.text not in _HARD):
+        if token.kind == "delimited" or (
+            token.kind == "name" and (after_dot or token.text not in _HARD)
+        ):
             self.at += 1
             return token.text
         raise self.error("Expected a name here.")
 
-    def invocation(self) -> syntax.Member | syntax.Call:
+    def invocation(self, *, after_dot: bool = False) -> syntax.Member | syntax.Call:
         token = self.token
-        name = self.identifier()
+        name = self.identifier(after_dot=after_dot)
         if not self.sees("("):
             return syntax.Member(name, token.position)
         self.at += 1

@@ -8,7 +8,7 @@ from typing import Final
 
 from app.fhirpath.refusals import ExpressionError
 
-MAX_LENGTH: Final = 65_536  # characters; the longest search parameter of R4 has some 5,000
+MAX_LENGTH: Final = 16_384  # characters; the longest search parameter of R4 has some 5,000
 
 _PATTERN: Final = re.compile(
     r"""

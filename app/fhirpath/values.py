@@ -144,7 +144,7 @@ def system(item: Any) -> Any:
         if abs(value.adjusted()) > _MAX_EXPONENT:
             raise EvaluationError("A number in the resource is out of every range.")
         return value
-    if kind is not None and "Quantity" in kind.ancestors:
+    if value.__class__ is dict and kind is not None and "Quantity" in kind.ancestors:
         return _quantity(value) or item
     return item
 
