@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -165,8 +166,12 @@ def key(item: Any) -> Hashable:
     if isinstance(value, Quantity):
         return quantity.key(value)
     if isinstance(value, Node):
-        return ("Node", _encode(value.value))
-    return ("None", _encode(item.sibling)) if value is None else ("Type", value)
+        return ("Node", _digest(value.value))
+    return ("None", _digest(item.sibling)) if value is None else ("Type", value)
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(_encode(value), digest_size=20).digest()
 
 
 def distinct(context: Context, items: list[Any]) -> list[Any]:
