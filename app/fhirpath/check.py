@@ -171,9 +171,12 @@ class _Checker:
             return BOOLEAN
         namespace = tree.namespace or ("FHIR" if tree.name in self.model.types else "System")
         wanted = f"{namespace}.{tree.name}"
-        # ofType() filters a mixture and may find nothing; as says what the item is.
+        # ofType() filters a mixture and may find nothing; as says what the item is. Primitives
+        # are left alone: a code that is taken as an id is nothing, and no mistake.
+        kind = self.type(wanted)
         if (
             tree.operator != "ofType"
+            and not (kind is not None and kind.primitive)
             and left.names
             and namespace == "FHIR"
             and not any(self.may_be(one, tree.name) for one in left.names)
