@@ -6,6 +6,8 @@ FHIRPath, compiled to closures: FHIRPath 2.0 N1 with FHIR R4's additions.
     expression.evaluate(patient)                             # [Value(value, type, location)]
     expression.items(patient)                                # the same as Node, to start from again
     expression.test(patient)                                 # true, and not false or empty
+    expression.references(patient)                           # what resolve() wants to be loaded
+    fhirpath.element(name, "HumanName", location="…")        # a context to start from
 
     holds = fhirpath.compile("code.exists() or text.exists()").invariant("Task.input")
     holds(element, resource, root, environment, sibling)     # the hot path: plain JSON, a boolean
@@ -21,6 +23,7 @@ from app.fhirpath.expression import (
     Expression,
     Invariant,
     compile,  # noqa: A004 — fhirpath.compile, as re.compile
+    element,
 )
 from app.fhirpath.refusals import BudgetError, EvaluationError, ExpressionError
 from app.fhirpath.values import Node, Value
@@ -35,4 +38,5 @@ __all__ = [
     "Node",
     "Value",
     "compile",
+    "element",
 ]

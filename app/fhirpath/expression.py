@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -9,8 +10,9 @@ from app.fhirpath import check as checker
 from app.fhirpath import parser
 from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import NOTHING, Context, Environment, Run
-from app.fhirpath.direct import Direct, Frame
+from app.fhirpath.direct import Direct
 from app.fhirpath.model import Model, r4
+from app.fhirpath.paths import Frame
 from app.fhirpath.refusals import EvaluationError, ExpressionError
 from app.fhirpath.values import Node, Value, described, truth
 
@@ -165,6 +167,32 @@ class Expression:
         """
         return self.invariant(type_name)(value, resource, root, environment, sibling)
 
+    def references(
+        self,
+        resource: Any,
+        *,
+        context: Any = None,
+        root: Any = None,
+        variables: dict[str, Any] | None = None,
+        environment: Environment = NOTHING,
+    ) -> list[str]:
+        """
+        The references that resolve() would ask the environment for and not get, each once.
+
+        Load them, hand them in and ask again: behind what is loaded there may be more.
+        """
+        wanted: dict[str, None] = {}
+
+        def resolve(reference: str) -> dict[str, Any] | None:
+            found = environment.resolve(reference) if environment.resolve else None
+            if found is None:
+                wanted[reference] = None
+            return found
+
+        asking = replace(environment, resolve=resolve)
+        self.items(resource, context=context, root=root, variables=variables, environment=asking)
+        return list(wanted)
+
     def node(self, resource: Any) -> Node | None:
         """The top of a resource, as a Node."""
         if resource is None or isinstance(resource, Node):
@@ -186,6 +214,19 @@ class Expression:
             return self._run(context)
         except RecursionError:
             raise EvaluationError(_TOO_DEEP) from None
+
+
+def element(value: Any, type_name: str, *, location: str = "", sibling: Any = None) -> Node:
+    """
+    An element as a Node, to be the context of an expression.
+
+    type_name   as in Patient.contact or HumanName
+    location    where it stands, as in Patient.contact[0]
+    sibling     what stands beside a primitive
+    raises      KeyError: there is no such type
+    """
+    kind = r4().types[type_name]
+    return Node(value, r4().of(value, kind), None, location or kind.name, -1, sibling)
 
 
 def compile(expression: str) -> Expression:  # noqa: A001 — fhirpath.compile, as re.compile

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from app.fhirpath.context import Environment
     from app.fhirpath.model import Element, Type
 
 
@@ -16,7 +17,23 @@ class _Only:
 
 ONLY: Final = _Only()
 
-Frame = Any
+
+class Frame:
+    """What one run of an invariant is about; made for each."""
+
+    __slots__ = ("environment", "left", "resource", "root", "sibling", "top")
+
+    def __init__(
+        self, top: Any, sibling: Any, resource: Any, root: Any, environment: Environment
+    ) -> None:
+        self.top = top
+        self.sibling = sibling
+        self.resource = resource
+        self.root = root
+        self.environment = environment
+        self.left = environment.budget
+
+
 Values = Callable[[Any, Frame], list[Any]]
 Truth = Callable[[Any, Frame], bool | None]
 Lone = Callable[[Any], Any]

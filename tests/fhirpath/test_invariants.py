@@ -12,8 +12,9 @@ from app import fhir, fhirpath
 from app.fhirpath import syntax
 from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import NOTHING
-from app.fhirpath.direct import Direct, Frame
+from app.fhirpath.direct import Direct
 from app.fhirpath.model import r4
+from app.fhirpath.paths import Frame
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 PACKAGE = SHARED / "packages" / "hl7.fhir.r4.core-4.0.1.tgz"

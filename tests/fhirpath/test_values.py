@@ -121,6 +121,28 @@ def test_other_references_are_asked_of_the_environment() -> None:
     assert values("owner.resolve()", task) == []
 
 
+def test_references_are_announced() -> None:
+    """What resolve() needs is told before anything is loaded, and then what lies behind."""
+    task = {"resourceType": "Task", "focus": {"reference": "ServiceRequest/1"}}
+    request = {"resourceType": "ServiceRequest", "subject": {"reference": "Patient/2"}}
+    expression = fhirpath.compile("focus.resolve().subject.resolve().active")
+
+    first = expression.references(task)
+    loaded = fhirpath.Environment(resolve={"ServiceRequest/1": request}.get)
+    second = expression.references(task, environment=loaded)
+
+    assert (first, second) == (["ServiceRequest/1"], ["Patient/2"])
+
+
+def test_an_element_may_be_the_context() -> None:
+    """An element that is at hand is a start, with its type and its place."""
+    start = fhirpath.element({"given": ["A"]}, "HumanName", location="Patient.name[3]")
+    found = fhirpath.compile("given").evaluate(PATIENT, context=start)
+    assert [(one.location, one.type) for one in found] == [
+        ("Patient.name[3].given[0]", "FHIR.string")
+    ]
+
+
 def test_variables_are_handed_in() -> None:
     """%name is what the caller says, and refused where nobody said it."""
     found = fhirpath.compile("%x + 1").evaluate(None, variables={"x": 2})
