@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, Final
 
-from app.fhirpath import paths, syntax, truths
+from app.fhirpath import paths, patterns, syntax, truths
 from app.fhirpath.context import Context
 from app.fhirpath.truths import NotDirectError
 from app.fhirpath.values import Node, truth
@@ -29,6 +29,8 @@ _ORDERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _TEXT_TESTS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "matches": lambda text, pattern: patterns.found(pattern, text),
+    "matchesFull": lambda text, pattern: patterns.matched(pattern, text),
     "startsWith": str.startswith,
     "endsWith": str.endswith,
     "contains": str.__contains__,
@@ -71,7 +73,7 @@ class Direct:
 
     def direct(self, tree: Tree, kind: Type) -> Truth:
         match tree:
-            case syntax.Binary(operator="and" | "or" | "implies" as word):
+            case syntax.Binary(operator="and" | "or" | "xor" | "implies" as word):
                 return truths.LOGIC[word](self.truth(tree.left, kind), self.truth(tree.right, kind))
             case syntax.Binary(operator="=" | "!=" | "~" | "!~"):
                 return self.equal(tree, kind)
@@ -115,11 +117,16 @@ class Direct:
                 return paths.filtered(path, self.criterion(criterion, path.type)).exists
             case syntax.Call("all", (criterion,)):
                 return self.all(left, criterion, call, kind)
+            case syntax.Call("isDistinct", ()):
+                return truths.distinct(self.path(left, kind))
             case syntax.Call("hasValue", ()):
                 return truths.has_value(self.path(left, kind), kind)
             case syntax.Call("htmlChecks", ()):
                 return truths.html_checks(self.path(left, kind))
-            case syntax.Call("startsWith" | "endsWith" | "contains" as name, (argument,)):
+            case syntax.Call(
+                "startsWith" | "endsWith" | "contains" | "matches" | "matchesFull" as name,
+                (argument,),
+            ):
                 return self.text_test(name, left, argument, kind)
             case _:
                 raise NotDirectError
@@ -227,6 +234,11 @@ class Direct:
                 not kind.primitive
             ):
                 return truths.child_count(kind)
+            case syntax.Binary(operator="+"):
+                one, other = self.count(tree.left, kind), self.count(tree.right, kind)
+                if one is None or other is None:
+                    return None
+                return lambda value, frame: one(value, frame) + other(value, frame)
             case syntax.Invoke(left=left, step=syntax.Call("count", ())):
                 values = self.path(left, kind).values
                 return lambda value, frame: len(values(value, frame))
@@ -260,6 +272,9 @@ class Direct:
                 return self.step(self.path(left, kind), name, None, first=self.is_start(left, kind))
             case syntax.TypeTest(operator="ofType" | "as", left=left):
                 return self.of_type(tree, left, kind)
+            case syntax.Call(position=position):
+                this = syntax.Special("$this", position)
+                return self.path(syntax.Invoke(this, tree, position), kind)
             case syntax.Invoke(left=left, step=syntax.Call("where", (criterion,))):
                 before = self.path(left, kind)
                 return paths.filtered(before, self.criterion(criterion, before.type))

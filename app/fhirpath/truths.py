@@ -74,7 +74,15 @@ def _implies(left: Truth, right: Truth) -> Truth:
     return run
 
 
-LOGIC: Final = {"and": _and, "or": _or, "implies": _implies}
+def _xor(left: Truth, right: Truth) -> Truth:
+    def run(value: Any, frame: Frame) -> bool | None:
+        mine, yours = left(value, frame), right(value, frame)
+        return None if mine is None or yours is None else mine is not yours
+
+    return run
+
+
+LOGIC: Final = {"xor": _xor, "and": _and, "or": _or, "implies": _implies}
 
 
 def every(path: Path, criterion: Truth) -> Truth:
@@ -82,6 +90,19 @@ def every(path: Path, criterion: Truth) -> Truth:
 
     def run(value: Any, frame: Frame) -> bool | None:
         return all(criterion(one, frame) is True for one in values(value, frame))
+
+    return run
+
+
+def distinct(path: Path) -> Truth:
+    """Whether no text stands twice; other types have more than one way to be equal."""
+    if path.type.system != "String":
+        raise NotDirectError
+    values = path.values
+
+    def run(value: Any, frame: Frame) -> bool | None:
+        found = values(value, frame)
+        return len(set(found)) == len(found)
 
     return run
 

@@ -125,6 +125,10 @@ ODD = {
         "note.all(%context.intent = 'order')", "note[$index].exists()", "focus.resolve().exists()",
         "input.value is string", "input[0].value is string", "note.exists($this.text.exists())",
         "extension('u').exists()", "input.extension('u').empty()", "description.length() > 3",
+        "status.exists() xor id.exists()", "intent.matches('^o.*r$')", "status.matches('x')",
+        "note.count() + input.count() > 3", "note.text.isDistinct()", "input.type.text.isDistinct()",
+        "where(intent = 'order').exists()", "where(intent = 'order').input.exists()",
+        "extension('u').count() + note.count() <= 2", "extension('u').exists() xor note.exists()",
         "note.text.hasValue()", "intent", "intent and status", "note.trace('x').exists()",
     ],
 )  # fmt: skip
