@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote
 
@@ -10,7 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from app import fhir
 from app.api.resource_types import RESOURCE_TYPES
-from app.domain.plan import Entry
+from app.domain import patch
+from app.domain.patch import Patch
+from app.domain.plan import Entry, Method
 from app.errors import (
     Invalid,
     Malformed,
@@ -24,6 +29,7 @@ from app.errors import (
 from app.fhir import Resource
 
 _MEDIA: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir"})
+_JSON_PATCH: Final = "application/json-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
 _ETAG: Final = re.compile(r'(?:W/)?"?(\d+)"?')
 _BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
@@ -36,10 +42,13 @@ async def resource(request: Request, *, most: int) -> Resource:
     most        bytes
     raises      WrongMediaType, TooLarge, Malformed, NotFound (a type that R4 does not have)
     """
-    media = request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
-    if media not in _MEDIA:
+    if _media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
     return resource_of(fhir.decode(await _bytes(request, most)))
+
+
+def _media(request: Request) -> str:
+    return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 
 
 async def _bytes(request: Request, most: int) -> bytes:
@@ -100,57 +109,122 @@ def condition_of(if_none_exist: str | None, kind: str) -> tuple[str, str] | None
     """System and value of identifier=system|value, the one condition that can be met yet."""
     if if_none_exist is None:
         return None
-    query = parse_qs(if_none_exist.removeprefix(f"{kind}?"), keep_blank_values=True)
+    query = parse_qs(str(if_none_exist).removeprefix(f"{kind}?"), keep_blank_values=True)
     values = query.get("identifier", [])
     if list(query) != ["identifier"] or len(values) != 1 or "|" not in values[0]:
-        raise NotSupported("If-None-Exist takes identifier=system|value, and nothing else yet.")
+        raise NotSupported("A condition is identifier=system|value, and nothing else yet.")
     system, _, value = values[0].partition("|")
     return system, value
 
 
 def entries(bundle: Resource) -> tuple[Entry, ...]:
     """
-    The entries of a Bundle; those of a collection are created, or updated where they have an id.
+    The entries of a collection, a transaction or a batch; those of a collection are created, or
+    updated where they have an id.
 
     raises      Malformed, NotSupported: with the entry's location
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
-    if bundle["resourceType"] != "Bundle" or bundle.get("type") not in _BUNDLES - {"batch"}:
-        raise Invalid("Send a Bundle of type transaction or collection.", expression="Bundle.type")
+    kind = bundle.get("type")
+    if bundle["resourceType"] != "Bundle" or kind not in _BUNDLES:
+        raise Invalid("Send a Bundle of one of these types: " + ", ".join(sorted(_BUNDLES)) + ".",
+                      expression="Bundle.type")  # fmt: skip
     listed = bundle.get("entry", [])
     if not isinstance(listed, list):
         raise Malformed("Bundle.entry is a list.", expression="Bundle.entry")
-    return tuple(
-        _entry(one, f"Bundle.entry[{index}]", collected=bundle["type"] == "collection")
-        for index, one in enumerate(listed)
-    )
+    made = _collected if kind == "collection" else entry
+    return tuple(made(one, f"Bundle.entry[{index}]") for index, one in enumerate(listed))
 
 
-def _entry(entry: Any, at: str, *, collected: bool) -> Entry:
+def _collected(entry: Any, at: str) -> Entry:
     if not isinstance(entry, dict):
         raise Malformed("An entry is an object.", expression=at)
-    full_url = str(entry.get("fullUrl", ""))
-    asked = entry.get("request")
-    if collected or not isinstance(asked, dict):
-        if not collected:
-            raise Malformed("An entry of a transaction has a request.", expression=f"{at}.request")
-        resource = resource_of(entry.get("resource"), f"{at}.resource")
-        identity = resource.get("id", "")
-        return Entry("PUT" if identity else "POST", resource, identity, full_url)
-    method, url = asked.get("method"), asked.get("url")
-    if not isinstance(method, str) or not isinstance(url, str):
-        raise Malformed("A request has a method and a url.", expression=f"{at}.request")
     resource = resource_of(entry.get("resource"), f"{at}.resource")
-    kind, _, identity = unquote(url).strip("/").partition("/")
-    if kind != resource["resourceType"] or "?" in url or "/" in identity:
-        text = "The url must be Type or Type/id, of the resource's own type."
-        raise NotSupported(text, expression=f"{at}.request.url")
-    if_match = version_of(asked.get("ifMatch"))
-    if method == "POST" and not identity:
-        condition = condition_of(asked.get("ifNoneExist"), kind)
-        return Entry("POST", resource, "", full_url, if_none_exist=condition)
-    if method == "PUT" and identity:
-        id_of(identity)
-        return Entry("PUT", resource, identity, full_url, if_match)
-    text = "A transaction takes POST Type and PUT Type/id; nothing else yet."
-    raise NotSupported(text, expression=f"{at}.request.method")
+    identity = resource.get("id", "")
+    return Entry("PUT" if identity else "POST", resource, identity, str(entry.get("fullUrl", "")))
+
+
+def _method(asked: Resource) -> Method | None:
+    """The method of a request, None for one that no Bundle takes."""
+    methods: tuple[Method, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    return next((method for method in methods if method == asked.get("method")), None)
+
+
+def entry(entry: Any, at: str) -> Entry:
+    """
+    One entry of a transaction or a batch.
+
+    raises      Malformed, NotSupported, NotFound: with the place in the entry
+    """
+    if not isinstance(entry, dict):
+        raise Malformed("An entry is an object.", expression=at)
+    asked = entry.get("request")
+    if not isinstance(asked, dict):
+        raise Malformed("An entry of such a Bundle has a request.", expression=f"{at}.request")
+    method, url = _method(asked), asked.get("url")
+    if not isinstance(asked.get("method"), str) or not isinstance(url, str):
+        raise Malformed("A request has a method and a url.", expression=f"{at}.request")
+    path, _, query = url.partition("?")
+    kind, _, identity = unquote(path).strip("/").partition("/")
+    type_of(kind, f"{at}.request.url")
+    if identity:
+        id_of(identity.split("/_history/", 1)[0])
+    made = Entry(
+        "GET",
+        {"resourceType": kind, **({"id": identity} if identity else {})},
+        identity,
+        str(entry.get("fullUrl", "")),
+        if_match=version_of(asked.get("ifMatch")),
+        condition=condition_of(query, kind) if query else None,
+    )
+    if method == "GET" or (method == "DELETE" and (identity or query)):
+        return replace(made, method=method)
+    if method == "PATCH" and (identity or query):
+        change = patch_of(resource_of(entry.get("resource"), f"{at}.resource"))
+        return replace(made, method=method, patch=change)
+    if (
+        method is None
+        or method not in {"POST", "PUT"}
+        or (method == "POST") is bool(identity or query)
+    ):
+        text = "An entry is GET, POST Type, PUT, PATCH or DELETE Type/id or Type?identifier=…"
+        raise NotSupported(text, expression=f"{at}.request.method")
+    return _placed(made, method, resource_of(entry.get("resource"), f"{at}.resource"), asked, at)
+
+
+def _placed(made: Entry, method: Method, resource: Resource, asked: Any, at: str) -> Entry:
+    """POST Type, PUT Type/id or PUT Type?identifier=…, of a resource of that type."""
+    if made.type != resource["resourceType"]:
+        raise NotSupported("The url is of another type.", expression=f"{at}.request.url")
+    if method == "POST":
+        condition = condition_of(asked.get("ifNoneExist"), made.type)
+        return replace(made, method=method, resource=resource, if_none_exist=condition)
+    if made.id and resource.get("id", made.id) != made.id:
+        raise Malformed("The id is another than the url's.", expression=f"{at}.resource.id")
+    return replace(made, method=method, resource=resource, id=made.id or resource.get("id", ""))
+
+
+def patch_of(sent: Resource) -> Patch:
+    """The patch that a Parameters holds, or a Binary with a JSON Patch in it, as in a Bundle."""
+    if sent["resourceType"] == "Parameters":
+        return patch.fhirpath_patch(sent)
+    if sent["resourceType"] == "Binary" and sent.get("contentType") == _JSON_PATCH:
+        try:
+            return patch.json_patch(fhir.decode(base64.b64decode(str(sent.get("data", "")))))
+        except binascii.Error:
+            raise Malformed("Binary.data is base64.", expression="Binary.data") from None
+    raise NotSupported("A patch is Parameters (FHIRPath Patch) or a Binary with a JSON Patch.")
+
+
+async def patch_in(request: Request, *, most: int) -> Patch:
+    """
+    The patch in the body, by its media type.
+
+    raises      WrongMediaType, TooLarge, Malformed
+    """
+    media = _media(request)
+    if media == _JSON_PATCH:
+        return patch.json_patch(fhir.decode(await _bytes(request, most)))
+    if media not in _MEDIA:
+        raise WrongMediaType(f"Send {_JSON_PATCH}, or a Parameters as application/fhir+json.")
+    return patch_of(resource_of(fhir.decode(await _bytes(request, most))))

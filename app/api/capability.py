@@ -10,7 +10,10 @@ from app.api.resource_types import RESOURCE_TYPES
 from app.fhir import Resource
 from app.settings import CANONICAL, Shelf
 
-_INTERACTIONS: Final = ("read", "create", "update")
+_INTERACTIONS: Final = (
+    "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type",
+)  # fmt: skip
+_SYSTEM: Final = ("transaction", "batch", "history-system")
 OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("family-support", "source"): ("submit-screening", "refer"),
     ("cps-report", "source"): ("report",),
@@ -29,6 +32,7 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
         "implementation": {"description": f"Shelf {shelf.key}", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [
             {
                 "mode": "server",
@@ -40,11 +44,16 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
                         "type": name,
                         "interaction": [{"code": code} for code in _INTERACTIONS],
                         "versioning": "versioned-update",
+                        "readHistory": True,
                         "updateCreate": True,
+                        "conditionalCreate": True,
+                        "conditionalRead": "full-support",
+                        "conditionalUpdate": True,
+                        "conditionalDelete": "single",
                     }
                     for name in sorted(RESOURCE_TYPES)
                 ],
-                "interaction": [{"code": "transaction"}],
+                "interaction": [{"code": code} for code in _SYSTEM],
                 "operation": [
                     {"name": name, "definition": f"{CANONICAL}/OperationDefinition/{name}"}
                     for name in operations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +13,8 @@ from app import fhir
 from app.errors import Issue, Refusal, outcome
 from app.fhir import Resource
 from app.flows.write import Written
+from app.storage.history import Past
+from app.storage.resources import Row
 
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
 _TRUE: Final = frozenset({"true", "1", ""})
@@ -39,17 +43,50 @@ def refusal(request: Request, refused: Refusal) -> Response:
     )
 
 
+def read(request: Request, row: Row) -> Response:
+    """
+    One version as it stands, or 304 where the caller has it.
+
+    source      https://hl7.org/fhir/R4/http.html#cread
+    """
+    etag, modified = f'W/"{row.version}"', fhir.moment(row.updated)
+    headers = {"ETag": etag, "Last-Modified": format_datetime(modified, usegmt=True)}
+    seen = request.headers.get("If-None-Match")
+    since = _date(request.headers.get("If-Modified-Since", ""))
+    if seen is not None:
+        known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
+        if known & {str(row.version), "*"}:
+            return Response(status_code=304, headers=headers)
+    elif since and modified.replace(microsecond=0) <= since:
+        return Response(status_code=304, headers=headers)
+    return fhir_json(request, row.body, headers=headers)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+
+
 def one(request: Request, written: Written, base: str) -> Response:
     """
     The resource that was asked to be written, first in the answer.
 
-    source      https://hl7.org/fhir/R4/http.html#create, #update, #ops (Prefer)
+    source      https://hl7.org/fhir/R4/http.html#create, #update, #delete, #ops (Prefer)
     """
     name = written.answer.names[0]
-    body, version = written.bodies[name]
+    row = written.rows.get(name)
+    if row is None or not row.stands:
+        return Response(status_code=204, headers={"ETag": f'W/"{row.version}"'} if row else {})
     created = name in written.answer.created
-    headers = {"ETag": f'W/"{version}"', "Location": f"{base}/{name}/_history/{version}"}
+    headers = {
+        "ETag": f'W/"{row.version}"',
+        "Last-Modified": format_datetime(fhir.moment(row.updated), usegmt=True),
+        "Location": f"{base}/{name}/_history/{row.version}",
+    }
     prefer = request.headers.get("Prefer", "")
+    body = row.body
     if "return=minimal" in prefer:
         body = b""
     elif "return=OperationOutcome" in prefer:
@@ -57,28 +94,64 @@ def one(request: Request, written: Written, base: str) -> Response:
     return fhir_json(request, body, status=201 if created else 200, headers=headers)
 
 
-def all_of(request: Request, written: Written, base: str, *, kind: str) -> Response:
-    """Every resource that the change made, and what there is to say about it, as a Bundle."""
-    entries: list[bytes] = []
-    for name in written.answer.names:
-        body, version = written.bodies[name]
-        created = name in written.answer.created
-        said = {
-            "status": "201 Created" if created else "200 OK",
-            "location": f"{base}/{name}/_history/{version}",
-            "etag": f'W/"{version}"',
-        }
-        url = fhir.encode(f"{base}/{name}")
-        response = b',"response":' + fhir.encode(said) if kind == "transaction-response" else b""
-        entries.append(b'{"fullUrl":' + url + b',"resource":' + body + response + b"}")
+def entry(written: Written, name: str, base: str, *, minimal: bool = False) -> bytes:
+    """What became of one entry of a transaction or batch, as its answer's entry."""
+    row = written.rows.get(name)
+    if row is None or not row.stands:
+        said: Resource = {"status": "204 No Content"}
+        if row:
+            said["etag"] = f'W/"{row.version}"'
+        return b'{"response":' + fhir.encode(said) + b"}"
+    response = {
+        "status": "201 Created" if name in written.answer.created else "200 OK",
+        "location": f"{base}/{name}/_history/{row.version}",
+        "etag": f'W/"{row.version}"',
+        "lastModified": row.updated,
+    }
+    head = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
+    resource = b"" if minimal else b',"resource":' + row.body
+    return head + resource + b',"response":' + fhir.encode(response) + b"}"
+
+
+def refused_entry(refused: Refusal) -> bytes:
+    """The answer's entry for an entry of a batch that was refused."""
+    said = {"status": str(refused.status), "outcome": refused.outcome()}
+    return b'{"response":' + fhir.encode(said) + b"}"
+
+
+def bundle(request: Request, kind: str, entries: list[bytes], **more: Any) -> Response:
+    """A Bundle around entries that are bytes already."""
+    head = fhir.encode({"resourceType": "Bundle", "type": kind, **more})[:-1]
+    return fhir_json(request, head + b',"entry":[' + b",".join(entries) + b"]}")
+
+
+def all_of(request: Request, written: Written, base: str) -> Response:
+    """Every resource that an operation made, and what there is to say about it."""
+    entries = [
+        b'{"fullUrl":' + fhir.encode(f"{base}/{name}") + b',"resource":' + row.body + b"}"
+        for name in written.answer.names
+        if (row := written.rows.get(name)) and row.stands
+    ]
     if written.answer.issues:
-        findings = fhir.encode(_findings(written))
-        if kind == "transaction-response":
-            entries.append(b'{"response":{"status":"200 OK","outcome":' + findings + b"}}")
-        else:
-            entries.append(b'{"resource":' + findings + b"}")
-    head = b'{"resourceType":"Bundle","type":' + fhir.encode(kind) + b',"entry":['
-    return fhir_json(request, head + b",".join(entries) + b"]}")
+        entries.append(b'{"resource":' + fhir.encode(_findings(written)) + b"}")
+    return bundle(request, "collection", entries)
+
+
+def past(request: Request, page: list[Past], base: str, **more: Any) -> Response:
+    """https://hl7.org/fhir/R4/http.html#history: what each version was and how it came."""
+    entries = []
+    for one in page:
+        name = f"{one.type}/{one.id}"
+        url = one.type if one.method == "POST" else name
+        status = {"DELETE": "204", "POST": "201"}.get(
+            one.method, "201" if one.version == 1 else "200"
+        )
+        response = {"status": status, "etag": f'W/"{one.version}"', "lastModified": one.updated}
+        said = {"request": {"method": one.method, "url": url}, "response": response}
+        resource = b',"resource":' + one.body if one.body else b""
+        full_url = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
+        entries.append(full_url + resource + b"," + fhir.encode(said)[1:])
+    return bundle(request, "history", entries, **more)
 
 
 def _findings(written: Written) -> Resource:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import access, body, capability, responses
+from app.api import access, batch, body, capability, past, responses
 from app.domain.plan import Act, Caller, Change, Entry
-from app.errors import Malformed, NotAllowed, NotFound, NotSupported
+from app.errors import Malformed, NotFound, NotSupported
 from app.flows import read, write
 from app.flows.service import Service
 from app.settings import Shelf
@@ -28,16 +28,18 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     """The routes of the FHIR bases; their paths stand as written, with and without a slash."""
     routes = APIRouter()
     release = version("kinbridge")
+    most = service.settings.max_body_bytes
 
     def change(shelf: Shelf, caller: Caller, act: Act, *entries: Entry) -> Change:
-        return Change(
-            shelf=shelf,
-            caller=caller,
-            act=act,
-            entries=entries,
-            base=_base(service, shelf),
-            nonce=uuid.uuid4().hex,
-        )
+        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=uuid.uuid4().hex)
+
+    def _base(shelf: Shelf) -> str:
+        return f"{service.settings.base_url}/{shelf.key}/fhir"
+
+    async def written(request: Request, act: Act, entry: Entry) -> Response:
+        shelf, caller = await access.enter(service, request)
+        done = await write.write(service, change(shelf, caller, act, entry))
+        return responses.one(request, done, _base(shelf))
 
     @routes.get(_BASE + "/metadata")
     async def metadata(request: Request) -> Response:
@@ -46,9 +48,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf = service.settings.shelves.get(key)
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
-        said = capability.statement(
-            shelf, base=_base(service, shelf), version=release, started=started
-        )
+        said = capability.statement(shelf, base=_base(shelf), version=release, started=started)
         return responses.resource(request, said)
 
     @routes.post(_BASE)
@@ -56,11 +56,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def transaction(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#transaction."""
         shelf, caller = await access.enter(service, request)
-        bundle = await body.resource(request, most=service.settings.max_body_bytes)
-        entries = body.entries({**bundle, "type": _transaction(bundle.get("type"))})
-        written = await write.write(service, change(shelf, caller, "transaction", *entries))
-        base = _base(service, shelf)
-        return responses.all_of(request, written, base, kind="transaction-response")
+        bundle = await body.resource(request, most=most)
+        if bundle["resourceType"] != "Bundle" or bundle.get("type") not in {"batch", "transaction"}:
+            text = "Send a Bundle of type batch or transaction."
+            raise Malformed(text, expression="Bundle.type")
+        made = batch.Bundled(service, shelf, caller, _base(shelf), change)
+        return await made.answer(request, bundle)
 
     @routes.post(_BASE + "/${operation}")
     @routes.post(_BASE + "/QuestionnaireResponse/${operation}")
@@ -74,62 +75,94 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if act not in offered:
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
-        sent = await body.resource(request, most=service.settings.max_body_bytes)
+        sent = await body.resource(request, most=most)
         entries = body.entries(sent) if sent["resourceType"] == "Bundle" else (_alone(sent),)
+        if any(one.method not in {"POST", "PUT"} for one in entries):
+            raise NotSupported("An operation takes what is to stand: POST and PUT.")
         if act == "submit-screening" and {one.type for one in entries} != {"QuestionnaireResponse"}:
             raise NotSupported("Send a QuestionnaireResponse, or a Bundle of them.")
-        written = await write.write(service, change(shelf, caller, act, *entries))
-        return responses.all_of(request, written, _base(service, shelf), kind="collection")
+        done = await write.write(service, change(shelf, caller, act, *entries))
+        return responses.all_of(request, done, _base(shelf))
+
+    @routes.get(_BASE + "/_history")
+    @routes.get(_BASE + "/{type}/_history")
+    @routes.get(_BASE + "/{type}/{id}/_history")
+    async def history(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#history."""
+        shelf, caller = await access.enter(service, request)
+        return await past.history(service, request, shelf, caller, base=_base(shelf))
 
     @routes.get(_BASE + "/{type}/{id}")
     async def read_one(request: Request) -> Response:
-        """https://hl7.org/fhir/R4/http.html#read."""
+        """https://hl7.org/fhir/R4/http.html#read and #cread."""
         shelf, caller = await access.enter(service, request)
-        kind = body.type_of(request.path_params["type"])
-        identity = body.id_of(request.path_params["id"])
-        found, stands = await read.read(
-            service, shelf, caller, resource_type=kind, identity=identity
-        )
-        return responses.fhir_json(request, found, headers={"ETag": f'W/"{stands}"'})
+        found = await read.read(service, shelf, caller, _named(request))
+        return responses.read(request, found)
+
+    @routes.get(_BASE + "/{type}/{id}/_history/{version}")
+    async def vread(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#vread."""
+        shelf, caller = await access.enter(service, request)
+        name, number = _named(request), request.path_params["version"]
+        if not number.isascii() or not number.isdigit() or len(number) > 9:
+            raise NotFound("There is no such version.")
+        found = await read.vread(service, shelf, caller, name, int(number))
+        return responses.read(request, found)
 
     @routes.post(_BASE + "/{type}")
     async def create(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#create and #ccreate."""
-        shelf, caller = await access.enter(service, request)
         kind = body.type_of(request.path_params["type"])
-        sent = await _of_type(service, request, kind)
+        await access.enter(service, request)
+        sent = await _of_type(request, kind, most)
         condition = body.condition_of(request.headers.get("If-None-Exist"), kind)
-        written = await write.write(
-            service,
-            change(shelf, caller, "create", Entry("POST", sent, if_none_exist=condition)),
-        )
-        return responses.one(request, written, _base(service, shelf))
+        return await written(request, "create", Entry("POST", sent, if_none_exist=condition))
 
     @routes.put(_BASE + "/{type}/{id}")
     async def update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
-        shelf, caller = await access.enter(service, request)
-        kind = body.type_of(request.path_params["type"])
-        identity = body.id_of(request.path_params["id"])
-        sent = await _of_type(service, request, kind)
+        await access.enter(service, request)
+        kind, identity = _named(request).split("/", 1)
+        sent = await _of_type(request, kind, most)
         if sent.get("id") != identity:
             raise Malformed("The id in the body is the one in the URL.", expression=f"{kind}.id")
-        if_match = body.version_of(request.headers.get("If-Match"))
-        written = await write.write(
-            service,
-            change(shelf, caller, "update", Entry("PUT", sent, identity, "", if_match)),
-        )
-        return responses.one(request, written, _base(service, shelf))
+        entry = Entry("PUT", sent, identity, if_match=_guard(request))
+        return await written(request, "update", entry)
+
+    @routes.put(_BASE + "/{type}")
+    async def conditional_update(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#cond-update."""
+        await access.enter(service, request)
+        kind, condition = _condition(request)
+        sent = await _of_type(request, kind, most)
+        identity = sent.get("id", "")
+        entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=condition)
+        return await written(request, "update", entry)
+
+    @routes.patch(_BASE + "/{type}/{id}")
+    @routes.patch(_BASE + "/{type}")
+    async def patched(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#patch, also conditional."""
+        await access.enter(service, request)
+        target = _target(request)
+        change_of = await body.patch_in(request, most=most)
+        return await written(request, "update", Entry("PATCH", patch=change_of, **target))
+
+    @routes.delete(_BASE + "/{type}/{id}")
+    @routes.delete(_BASE + "/{type}")
+    async def deleted(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#delete, also conditional."""
+        return await written(request, "update", Entry("DELETE", **_target(request)))
 
     @routes.get(_BASE)
     @routes.get(_BASE + "/{type}")
     @routes.get(_BASE + "/{type}/{id}/{rest:path}")
     async def not_there_yet(request: Request) -> Response:
-        """Search and history: said to be missing, and never answered as if there were nothing."""
+        """Search: said to be missing, and never answered as if there were nothing."""
         await access.enter(service, request)
         if "type" in request.path_params:
             body.type_of(request.path_params["type"])
-        raise NotSupported("Search, versions and history are not there yet; read Type/id.")
+        raise NotSupported("Search is not there yet; read Type/id.")
 
     @routes.api_route(
         _BASE + "/{rest:path}", methods=["PATCH", "DELETE", "PUT", "POST", "GET", "HEAD"]
@@ -137,31 +170,50 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def nothing_else(request: Request) -> Response:
         """Whatever else is asked of a shelf."""
         await access.enter(service, request)
-        steps = request.path_params["rest"].strip("/").split("/")
-        body.type_of(steps[0])
-        if request.method in {"PATCH", "DELETE"}:
-            raise NotAllowed("This service does not take PATCH or DELETE yet.")
+        body.type_of(request.path_params["rest"].strip("/").split("/")[0])
         raise NotFound("There is no such route.")
 
     return routes
 
 
-def _base(service: Service, shelf: Shelf) -> str:
-    return f"{service.settings.base_url}/{shelf.key}/fhir"
+def _named(request: Request) -> str:
+    kind = body.type_of(request.path_params["type"])
+    return f"{kind}/{body.id_of(request.path_params['id'])}"
 
 
-def _transaction(kind: object) -> object:
-    """A collection is not a transaction, though an operation takes it."""
-    return "" if kind == "collection" else kind
+def _guard(request: Request) -> int | None:
+    """The version that must stand; If-None-Match: * asks that nothing does."""
+    if request.headers.get("If-None-Match", "").strip() == "*":
+        return 0
+    return body.version_of(request.headers.get("If-Match"))
 
 
-def _alone(resource: dict[str, object]) -> Entry:
+def _condition(request: Request) -> tuple[str, tuple[str, str]]:
+    kind = body.type_of(request.path_params["type"])
+    condition = body.condition_of(request.url.query or None, kind)
+    if condition is None:
+        raise Malformed("Name the resource by Type/id, or by a condition.", expression=kind)
+    return kind, condition
+
+
+def _target(request: Request) -> dict[str, Any]:
+    """What PATCH and DELETE are about: one resource, by id or by condition."""
+    guard = _guard(request)
+    if "id" in request.path_params:
+        kind, identity = _named(request).split("/", 1)
+        resource = {"resourceType": kind, "id": identity}
+        return {"resource": resource, "id": identity, "if_match": guard}
+    kind, condition = _condition(request)
+    return {"resource": {"resourceType": kind}, "condition": condition, "if_match": guard}
+
+
+def _alone(resource: dict[str, Any]) -> Entry:
     identity = str(resource.get("id", ""))
     return Entry("PUT" if identity else "POST", resource, identity)
 
 
-async def _of_type(service: Service, request: Request, kind: str) -> dict[str, object]:
-    sent = await body.resource(request, most=service.settings.max_body_bytes)
+async def _of_type(request: Request, kind: str, most: int) -> dict[str, Any]:
+    sent = await body.resource(request, most=most)
     if sent["resourceType"] != kind:
         raise Malformed("The resource's type is the one in the URL.", expression="resourceType")
     return sent

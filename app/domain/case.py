@@ -10,7 +10,7 @@ from datetime import datetime
 from app import fhir
 from app.domain.mappings import Mappings
 from app.domain.plan import Change, Entry, Loaded, Receipt, derive
-from app.errors import Conflict, Malformed, Stale
+from app.errors import Conflict, Invalid, Malformed, NotFound, Stale
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
 
@@ -21,7 +21,7 @@ class Case:
     One change, what was read for it, and what never changes.
 
     entries     what came in, each with its id and its references as Type/id
-    met         {full URL or position: name} of conditional creates that found what they look for
+    order       the name that each entry of the change has come to, in their order
     key         the service's secret, for ids
     """
 
@@ -32,7 +32,7 @@ class Case:
     key: bytes
     now: datetime
     entries: tuple[Entry, ...] = ()
-    met: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def shelf(self) -> Shelf:
@@ -46,7 +46,7 @@ class Case:
         if arrived := self.arriving(name):
             return arrived
         stored = self.loaded.resource(self.shelf.key, name)
-        return stored.resource if stored else None
+        return stored.resource if stored and stored.stands else None
 
     def id(self, *parts: str) -> str:
         """An id for something new; the same for each try of one request."""
@@ -94,33 +94,49 @@ def arrived(case: Case) -> Case:
 
     raises      Malformed: a urn that no entry carries, two entries for one resource
                 Stale: a condition that several resources meet
+                NotFound: a patch of nothing
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
     names: dict[str, str] = {}
     entries: list[Entry] = []
-    met: list[str] = []
+    order: list[str] = []
     for position, entry in enumerate(case.change.entries):
-        identity = entry.id or case.id("entry", str(position))
-        if entry.if_none_exist:
-            found = case.loaded.identified(case.shelf.key, entry.type, *entry.if_none_exist)
-            if len(found) > 1:
-                raise Stale("Several resources meet the condition in If-None-Exist.")
-            if found:
-                names[entry.full_url or str(position)] = found[0]
-                met.append(found[0])
-                continue
+        met = _met(case, entry)
+        identity = met or entry.id or case.id("entry", str(position))
+        name = f"{entry.type}/{identity}"
+        order.append(name)
         if entry.full_url:
-            names[entry.full_url] = f"{entry.type}/{identity}"
-        entries.append(replace(entry, id=identity, said=entry.resource))
-    if len({(entry.type, entry.id) for entry in entries}) != len(entries):
+            names[entry.full_url] = name
+        if not (met and entry.if_none_exist):
+            entries.append(replace(entry, id=identity, said=entry.resource))
+    if len({entry.name for entry in entries}) != len(entries):
         raise Malformed("Two entries write the same resource; each may stand once.")
-    resolved = tuple(_resolved(entry, names, case.change.base) for entry in entries)
-    return replace(case, entries=resolved, met=tuple(met))
+    resolved = tuple(_resolved(case, entry, names) for entry in entries)
+    return replace(case, entries=resolved, order=tuple(order))
 
 
-def _resolved(entry: Entry, names: dict[str, str], base: str) -> Entry:
+def _met(case: Case, entry: Entry) -> str:
+    """The id of the one resource that meets the entry's condition; "" where none does."""
+    condition = entry.if_none_exist or entry.condition
+    if condition is None:
+        return ""
+    found = case.loaded.identified(case.shelf.key, entry.type, *condition)
+    if len(found) > 1:
+        raise Stale("Several resources meet the condition; it must be met by one.")
+    if found and entry.id and found[0] != f"{entry.type}/{entry.id}":
+        text = "The id in the body is not that of the resource which meets the condition."
+        raise Malformed(text, expression=f"{entry.type}.id")
+    if not found and entry.method in {"PATCH", "DELETE"}:
+        raise NotFound("Nothing meets the condition.")
+    return found[0].split("/", 1)[1] if found else ""
+
+
+def _resolved(case: Case, entry: Entry, names: dict[str, str]) -> Entry:
+    if entry.method == "PATCH":
+        entry = _patched(case, entry)
     resource: Resource = copy.deepcopy(entry.resource)
     resource["id"] = entry.id
+    base = case.change.base
     for holder in fhir.references(resource):
         target = holder["reference"]
         if target in names:
@@ -131,3 +147,16 @@ def _resolved(entry: Entry, names: dict[str, str], base: str) -> Entry:
         elif target.startswith(f"{base}/"):
             holder["reference"] = target.removeprefix(f"{base}/").split("/_history/", 1)[0]
     return replace(entry, resource=resource)
+
+
+def _patched(case: Case, entry: Entry) -> Entry:
+    """The patch as the PUT of what it makes; of two patches at once the second sees the first's."""
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is None or not stored.stands or entry.patch is None:
+        raise NotFound("There is nothing to patch.")
+    if entry.if_match not in (None, stored.version):
+        raise Stale("The resource has changed since; read it again.")
+    made = entry.patch(stored.resource)
+    if (made.get("resourceType"), made.get("id")) != (entry.type, entry.id):
+        raise Invalid("A patch does not change type and id.", expression=f"{entry.type}.id")
+    return replace(entry, method="PUT", resource=made, said=made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -47,25 +48,40 @@ class Caller:
             raise Forbidden(f"Ask for the scope kinbridge/{act}.")
 
 
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """
-    One thing that came in: POST or PUT of a resource; id is "" until it has one.
+    One thing that came in.
 
+    resource    what is to stand; for PATCH and DELETE only resourceType, and id where it is known
+    id          "" until it has one
+    condition   identifier (system, value) that the target of PUT, PATCH or DELETE carries
+    if_none_exist   the same, for POST: found, nothing is created
+    if_match    version that must stand; 0: nothing may stand there
+    patch       from the stored resource to the one that is to stand
     said        the resource as it was sent, before ids and references were settled
     """
 
-    method: Literal["POST", "PUT"]
+    method: Method
     resource: Resource
     id: str = ""
     full_url: str = ""
     if_match: int | None = None
-    if_none_exist: tuple[str, str] | None = None  # identifier: system, value
+    if_none_exist: tuple[str, str] | None = None
+    condition: tuple[str, str] | None = None
+    patch: Callable[[Resource], Resource] | None = None
     said: Resource = field(default_factory=dict)
 
     @property
     def type(self) -> str:
         return str(self.resource["resourceType"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.type}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +103,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A resource as it stands; version 0 is never stored. exchange: the one that it is part of."""
+    """
+    The last version of a resource.
+
+    resource    {} where that version is its deletion
+    exchange    the one that it is part of
+    """
 
     resource: Resource
     version: int
     exchange: str = ""
+
+    @property
+    def stands(self) -> bool:
+        return bool(self.resource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +157,18 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A resource goes onto a shelf; expected is the version that it replaces, 0 for none."""
+    """
+    A resource goes onto a shelf, or, with method DELETE, from it.
+
+    expected    the version that it replaces, 0 for none
+    method      how it came, for the history
+    """
 
     shelf: str
     resource: Resource
     expected: int
     exchange: str = ""
+    method: Method = "PUT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +302,22 @@ def _said(resource: Resource) -> Resource:
     return {**resource, "meta": meta}
 
 
-def put(
-    resource: Resource, stored: Stored | None, *, shelf: str, now: datetime, exchange: str = ""
+def put(  # noqa: PLR0913 — what a row consists of
+    resource: Resource,
+    stored: Stored | None,
+    *,
+    shelf: str,
+    now: datetime,
+    exchange: str = "",
+    method: Method = "PUT",
 ) -> tuple[Put, ...]:
     """The put that makes it so; none where it says what stands there already."""
-    if stored is not None and same(stored.resource, resource):
+    if stored is not None and stored.stands and same(stored.resource, resource):
         return ()
     expected = stored.version if stored else 0
     resource = stamped(resource, version=expected + 1, now=now)
-    return (Put(shelf, resource, expected, exchange or (stored.exchange if stored else "")),)
+    mark = exchange or (stored.exchange if stored else "")
+    return (Put(shelf, resource, expected, mark, method),)
 
 
 def tracking(exchange: str) -> Resource:

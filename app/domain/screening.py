@@ -99,7 +99,7 @@ def plan(case: Case, entry: Entry) -> Plan:
     made = _made(response, instrument, key=key, shelf=shelf)
     before = _made(stored.resource, instrument, key=key, shelf=shelf) if stored else {}
     case.loaded.expect(shelf, [*made, *before])
-    puts = put(response, stored, shelf=shelf, now=now)
+    puts = put(response, stored, shelf=shelf, now=now, method=entry.method)
     for name, resource in made.items():
         puts += _put(resource, case.loaded.resource(shelf, name), shelf, now)
     for name in before.keys() - made.keys():
@@ -120,7 +120,7 @@ def shown(case: Case, name: str) -> tuple[str, ...]:
 
 def _put(resource: Resource, stored: Stored | None, shelf: str, now: datetime) -> tuple[Put, ...]:
     """A new Observation is final; one that stood there and now says something else is corrected."""
-    if stored and resource["resourceType"] == "Observation":
+    if stored and stored.stands and resource["resourceType"] == "Observation":
         as_it_was = {**resource, "status": stored.resource["status"]}
         if put(as_it_was, stored, shelf=shelf, now=now):
             return put({**resource, "status": "corrected"}, stored, shelf=shelf, now=now)
@@ -132,7 +132,7 @@ def _put(resource: Resource, stored: Stored | None, shelf: str, now: datetime) -
 
 def _retract(stored: Stored | None, shelf: str, now: datetime) -> tuple[Put, ...]:
     """What an earlier version of the response showed and this one does not."""
-    if stored is None:
+    if stored is None or not stored.stands:
         return ()
     return put({**stored.resource, "status": "entered-in-error"}, stored, shelf=shelf, now=now)
 

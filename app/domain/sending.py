@@ -82,7 +82,14 @@ class Sending:
             mark = self.exchange if entry.resource is self.task else ""
             if mark and stored and stored.exchange:
                 raise Conflict("This Task is sent already.", expression="Task.id")
-            puts += put(entry.resource, stored, shelf=shelf, now=self.case.now, exchange=mark)
+            puts += put(
+                entry.resource,
+                stored,
+                shelf=shelf,
+                now=self.case.now,
+                exchange=mark,
+                method=entry.method,
+            )
         return puts
 
     def _theirs(self, copies: Copies) -> tuple[Put, ...]:

@@ -94,7 +94,7 @@ async def _bodies(tx: Tx, due: Due) -> list[Any]:
         await resources.read_version(tx, due.shelf, name, version)
         for name, version in due.versions.items()
     ]
-    return [fhir.decode(body) for body in found if body]
+    return [fhir.decode(row.body) for row in found if row and row.stands]
 
 
 async def _settle(service: Service, due: Due, reply: Reply) -> None:

@@ -16,6 +16,7 @@ from app.errors import Conflict, Invalid
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Tx
+from app.storage.resources import Row
 
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
 _TRIES: Final = 8
@@ -25,13 +26,13 @@ _log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class Written:
     """
-    The answer, with the bodies that it names as they now stand.
+    The answer, with what it names as it now stands.
 
-    bodies      {Type/id: (body, version)}
+    rows        {Type/id: last version}; what never stood is missing
     """
 
     answer: Answer
-    bodies: dict[str, tuple[bytes, int]]
+    rows: dict[str, Row]
 
 
 async def write(service: Service, change: Change) -> Written:
@@ -77,11 +78,11 @@ async def _commit(tx: Tx, *, case: Case, plan: Plan) -> None:
 
 
 async def _written(service: Service, change: Change, plan: Plan) -> Written:
-    async def look(tx: Tx) -> dict[str, tuple[bytes, int]]:
+    async def look(tx: Tx) -> dict[str, Row]:
         found = {
             name: await resources.read(tx, change.shelf.key, name) for name in plan.answer.names
         }
-        return {name: (one[0], one[1]) for name, one in found.items() if one}
+        return {name: one for name, one in found.items() if one}
 
     return Written(plan.answer, await service.database.read(look))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as insert_or
@@ -23,13 +23,16 @@ def _key(table: Any, *columns: str) -> list[Any]:
     return [table.c[column] == bindparam(column) for column in columns]
 
 
+_PAST: Final = ("shelf", "type", "id", "version", "updated", "method", "body")
 _READ: Final = statement(
-    select(RESOURCE.c.body, RESOURCE.c.version, RESOURCE.c.exchange).where(
-        *_key(RESOURCE, "shelf", "type", "id")
-    )
+    select(
+        *(RESOURCE.c[name] for name in ("body", "version", "updated", "method", "exchange"))
+    ).where(*_key(RESOURCE, "shelf", "type", "id"))
 )
 _READ_VERSION: Final = statement(
-    select(VERSION.c.body).where(*_key(VERSION, "shelf", "type", "id", "version"))
+    select(*(VERSION.c[name] for name in ("body", "version", "updated", "method"))).where(
+        *_key(VERSION, "shelf", "type", "id", "version")
+    )
 )
 _NAMED: Final = statement(
     select(IDENTIFIER.c.id).where(*_key(IDENTIFIER, "shelf", "type", "system", "value")).limit(2)
@@ -51,10 +54,8 @@ _EXCHANGE_RECEIVED: Final = statement(
 _CREATE: Final = statement(insert_or(RESOURCE).on_conflict_do_nothing())
 _KEEP: Final = statement(
     insert(VERSION).from_select(
-        ["shelf", "type", "id", "version", "updated", "body"],
-        select(
-            *(RESOURCE.c[name] for name in ("shelf", "type", "id", "version", "updated", "body"))
-        ).where(*_key(RESOURCE, "shelf", "type", "id")),
+        list(_PAST),
+        select(*(RESOURCE.c[name] for name in _PAST)).where(*_key(RESOURCE, "shelf", "type", "id")),
     )
 )
 _REPLACE: Final = statement(
@@ -63,6 +64,7 @@ _REPLACE: Final = statement(
     .values(
         version=bindparam("next"),
         updated=bindparam("updated"),
+        method=bindparam("how"),
         exchange=bindparam("mark"),
         body=bindparam("body"),
     )
@@ -78,21 +80,40 @@ _STEP: Final = statement(
 )
 
 
-async def read(tx: Tx, shelf: str, name: str) -> tuple[bytes, int, str] | None:
-    """Body as it was stored, version, exchange; None where nothing stands."""
+class Row(NamedTuple):
+    """
+    One version of a resource.
+
+    body        as it was stored; empty where this version is the deletion
+    updated     FHIR instant
+    """
+
+    body: bytes
+    version: int
+    updated: str
+    method: str
+    exchange: str = ""
+
+    @property
+    def stands(self) -> bool:
+        return self.method != "DELETE"
+
+
+async def read(tx: Tx, shelf: str, name: str) -> Row | None:
+    """The last version; None where there never was one."""
     kind, _, identity = name.partition("/")
     rows = await tx.rows(_READ, shelf=shelf, type=kind, id=identity)
-    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+    return Row(*rows[0]) if rows else None
 
 
-async def read_version(tx: Tx, shelf: str, name: str, version: int) -> bytes | None:
-    """The body of one version, current or past."""
+async def read_version(tx: Tx, shelf: str, name: str, version: int) -> Row | None:
+    """One version, the last or a past one."""
     current = await read(tx, shelf, name)
-    if current and current[1] == version:
-        return current[0]
+    if current and current.version == version:
+        return current
     kind, _, identity = name.partition("/")
     rows = await tx.rows(_READ_VERSION, shelf=shelf, type=kind, id=identity, version=version)
-    return bytes(rows[0][0]) if rows else None
+    return Row(*rows[0]) if rows else None
 
 
 async def load(tx: Tx, wants: Iterable[Want]) -> dict[Want, Any]:
@@ -103,7 +124,10 @@ async def load(tx: Tx, wants: Iterable[Want]) -> dict[Want, Any]:
 async def _look(tx: Tx, want: Want) -> Any:
     if want.kind == "resource":
         found = await read(tx, want.shelf, want.key)
-        return Stored(fhir.decode(found[0]), found[1], found[2]) if found else None
+        if found is None:
+            return None
+        resource = fhir.decode(found.body) if found.stands else {}
+        return Stored(resource, found.version, found.exchange)
     if want.kind == "receipt":
         rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
         return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None
@@ -144,20 +168,21 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
 async def _put(tx: Tx, put: Put) -> None:
     resource = put.resource
     key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
-    body = fhir.encode(resource)
+    stands = put.method != "DELETE"
+    body = fhir.encode(resource) if stands else b""
     updated = resource["meta"]["lastUpdated"]
     if put.expected == 0:
-        row = {"version": 1, "updated": updated, "exchange": put.exchange, "body": body}
-        if not await tx.run(_CREATE, **key, **row):
+        row = {"version": 1, "updated": updated, "method": put.method, "body": body}
+        if not await tx.run(_CREATE, **key, **row, exchange=put.exchange):
             raise Overtaken
     else:
         await tx.run(_KEEP, **key)
         guard = {"expected": put.expected, "next": put.expected + 1}
-        values = {"updated": updated, "mark": put.exchange, "body": body}
+        values = {"updated": updated, "how": put.method, "mark": put.exchange, "body": body}
         if not await tx.run(_REPLACE, **key, **guard, **values):
             raise Overtaken
         await tx.run(_FORGET_NAMES, **key)
-    names = _identifiers(resource)
+    names = _identifiers(resource) if stands else []
     if names:
         await tx.run_all(_NAME, [{**key, "system": name[0], "value": name[1]} for name in names])
 

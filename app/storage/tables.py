@@ -23,7 +23,8 @@ def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
 
-# A resource as it stands. exchange: the referral that it is a copy or a projection of, or "".
+# The last version of a resource; method DELETE: it does not stand, and body is empty.
+# exchange: the referral that it is a copy or a projection of, or "".
 RESOURCE: Final = Table(
     "resource",
     METADATA,
@@ -32,9 +33,11 @@ RESOURCE: Final = Table(
     _text("id"),
     Column("version", Integer, nullable=False),
     _text("updated"),
+    _text("method"),
     _text("exchange"),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id"),
+    Index("resource_by_time", "shelf", "updated"),
 )
 
 # What stood there before.
@@ -46,8 +49,10 @@ VERSION: Final = Table(
     _text("id"),
     Column("version", Integer, nullable=False),
     _text("updated"),
+    _text("method"),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id", "version"),
+    Index("version_by_time", "shelf", "updated"),
 )
 
 # Business identifiers of what stands, for conditional create.

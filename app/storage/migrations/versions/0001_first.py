@@ -102,10 +102,12 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("updated", sa.Text, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
         sa.Column("exchange", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("shelf", "type", "id"),
     )
+    op.create_index("resource_by_time", "resource", ["shelf", "updated"])
     op.create_table(
         "secret",
         sa.Column("name", sa.Text, nullable=False),
@@ -119,6 +121,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("updated", sa.Text, nullable=False),
+        sa.Column("method", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("shelf", "type", "id", "version"),
     )
+    op.create_index("version_by_time", "version", ["shelf", "updated"])
