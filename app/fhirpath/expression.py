@@ -1,0 +1,123 @@
+"""A compiled expression and the ways to run it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from app.fhirpath import check as checker
+from app.fhirpath import parser
+from app.fhirpath.compiler import Compiler
+from app.fhirpath.context import NOTHING, Context, Environment, Run
+from app.fhirpath.model import Model, Type, r4
+from app.fhirpath.refusals import EvaluationError
+from app.fhirpath.syntax import Tree
+from app.fhirpath.values import Node, Value, described, truth
+
+
+class Expression:
+    """A compiled expression; holds nothing that an evaluation changes."""
+
+    def __init__(self, text: str, tree: Tree, run: Run, model: Model) -> None:
+        self.text = text
+        self.tree = tree
+        self.model = model
+        self._run = run
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def evaluate(
+        self,
+        resource: Any,
+        *,
+        context: Any = None,
+        root: Any = None,
+        variables: dict[str, Any] | None = None,
+        environment: Environment = NOTHING,
+    ) -> list[Value]:
+        """
+        The items that the expression gives.
+
+        resource    the JSON of a resource, None for none; %resource
+        context     a Node to start from, as items() gives it; the resource where not said
+        root        the JSON of the resource that contains it; %rootResource
+        variables   {name: plain value, Node, or list of these}
+        raises      EvaluationError
+        """
+        found = self.items(
+            resource, context=context, root=root, variables=variables, environment=environment
+        )
+        return [described(item) for item in found]
+
+    def items(
+        self,
+        resource: Any,
+        *,
+        context: Any = None,
+        root: Any = None,
+        variables: dict[str, Any] | None = None,
+        environment: Environment = NOTHING,
+    ) -> list[Any]:
+        """As evaluate, with elements as Node, which may be the context of another expression."""
+        here = self.node(resource)
+        top = here if root is None or root is resource else self.node(root)
+        start = here if context is None else context
+        bound = {
+            name: value if isinstance(value, list) else [value]
+            for name, value in (variables or {}).items()
+        }
+        begin = [] if start is None else [start]
+        carried = Context(begin, here, top, environment, bound, single_as=True)
+        return self._evaluated(carried)
+
+    def test(
+        self,
+        resource: Any,
+        *,
+        context: Any = None,
+        root: Any = None,
+        variables: dict[str, Any] | None = None,
+        environment: Environment = NOTHING,
+    ) -> bool:
+        """Whether the expression holds: one true, or one item that is no boolean."""
+        found = self.items(
+            resource, context=context, root=root, variables=variables, environment=environment
+        )
+        return truth(found, "An invariant") is True
+
+    def node(self, resource: Any) -> Node | None:
+        """The top of a resource, as a Node."""
+        if resource is None or isinstance(resource, Node):
+            return resource
+        kind = self.model.of(resource)
+        name = kind.name if kind else str(resource.get("resourceType", ""))
+        return Node(resource, kind, None, name)
+
+    def check(self, type_name: str) -> None:
+        """
+        Holds the expression against the type that it starts from, before it meets a resource.
+
+        raises      ExpressionError: a name that no such type has, a type it can never be
+        """
+        checker.check(self.text, self.tree, self.model, type_name)
+
+    def _evaluated(self, context: Context) -> list[Any]:
+        try:
+            return self._run(context)
+        except RecursionError:
+            raise EvaluationError("The expression and its input are nested too deep.") from None
+
+
+@lru_cache(maxsize=4096)
+def compile(expression: str) -> Expression:  # noqa: A001 — fhirpath.compile, as re.compile
+    """
+    The expression, compiled; the same text gives the same Expression.
+
+    raises      ExpressionError: where and why it cannot be
+    source      https://hl7.org/fhirpath/N1/ with https://hl7.org/fhir/R4/fhirpath.html
+    """
+    tree = parser.parse(expression)
+    model = r4()
+    run = Compiler(expression, tree, model).compile(tree)
+    return Expression(expression, tree, run, model)
