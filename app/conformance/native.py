@@ -1,0 +1,262 @@
+"""
+Invariants of R4 written by hand, and rules that R4 states in words only.
+
+Each is named by its key and its expression, so that a definition that changes its expression
+is taken at its word again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance import primitives
+
+if TYPE_CHECKING:
+    from app.conformance.scope import Scope
+
+Holds = Callable[[Any, "Scope"], object]
+Problem = tuple[str, str, str]  # path below the element, key, sentence
+
+# Expressions that R4 published with a mistake, and how HL7's own validator reads them.
+CORRECTED: Final = {
+    "enableWhen.count() > 2 implies enableBehavior.exists()": (
+        "enableWhen.count() >= 2 implies enableBehavior.exists()"
+    ),
+    "name.matches('[A-Z]([A-Za-z0-9_]){0,254}')": "name.matches('^[A-Z]([A-Za-z0-9_]){0,254}$')",
+}
+
+# Held by the shape, or by a rule of ADDED that says more precisely what is wrong.
+ELSEWHERE: Final = frozenset(
+    {
+        "hasValue() or (children().count() > id.count())",  # ele-1: nothing empty has a shape
+        "htmlChecks()",  # txt-1 and txt-2
+    }
+)
+_DOM3: Final = "%resource.descendants().as(canonical)"
+
+
+def elsewhere(expression: str) -> bool:
+    return expression in ELSEWHERE or _DOM3 in expression
+
+
+def _period(value: Any, _: Scope) -> object:
+    start, end = value.get("start"), value.get("end")
+    if start is None or end is None:
+        return True
+    return len(start) == len(end) and start[10:] == end[10:] and start <= end
+
+
+def _ordered(value: Any, _: Scope) -> object:
+    first, last = value.get("authoredOn"), value.get("lastModified")
+    if first is None or last is None:
+        return "_authoredOn" not in value and "_lastModified" not in value
+    return len(first) == len(last) and first[-1] == last[-1] == "Z" and first <= last
+
+
+def _extension(value: Any, _: Scope) -> object:
+    nested = "extension" in value
+    return nested != any(name.lstrip("_").startswith("value") for name in value)
+
+
+def _anchored(value: Any, scope: Scope) -> object:
+    reference = value.get("reference")
+    if reference is None or reference[:1] != "#":
+        return True
+    return reference[1:] in scope.contained or (
+        reference == "#" and scope.resource is not scope.root
+    )
+
+
+def _no_contained(value: Any, _: Scope) -> object:
+    return "contained" not in value
+
+
+# Says yes only where the expression holds; what it says no to, the expression decides.
+QUICK: Final[dict[tuple[str, str], Holds]] = {
+    ("per-1", "start.hasValue().not() or end.hasValue().not() or (start <= end)"): _period,
+    ("dom-2", "contained.contained.empty()"): _no_contained,
+    (
+        "dom-4",
+        "contained.meta.versionId.empty() and contained.meta.lastUpdated.empty()",
+    ): _no_contained,
+    ("dom-5", "contained.meta.security.empty()"): _no_contained,
+    ("dom-6", "text.`div`.exists()"): lambda value, _: "div" in value["text"],
+    ("qty-3", "code.empty() or system.exists()"): (
+        lambda value, _: "system" in value or ("code" not in value and "_code" not in value)
+    ),
+    ("cpt-2", "value.empty() or system.exists()"): (
+        lambda value, _: "system" in value or ("value" not in value and "_value" not in value)
+    ),
+    ("att-1", "data.empty() or contentType.exists()"): (
+        lambda value, _: "contentType" in value or ("data" not in value and "_data" not in value)
+    ),
+    (
+        "inv-1",
+        "lastModified.exists().not() or authoredOn.exists().not() or lastModified >= authoredOn",
+    ): _ordered,
+    ("obs-6", "dataAbsentReason.empty() or value.empty()"): (
+        lambda value, _: "dataAbsentReason" not in value
+    ),
+    (
+        "obs-7",
+        "value.empty() or component.code.where(coding.intersect(%resource.code.coding)"
+        ".exists()).empty()",
+    ): lambda value, _: "component" not in value,
+    ("prr-1", "orderDetail.empty() or code.exists()"): lambda value, _: "code" in value,
+    ("qrs-1", "(answer.exists() and item.exists()).not()"): (
+        lambda value, _: "answer" not in value or "item" not in value
+    ),
+    ("pat-1", "name.exists() or telecom.exists() or address.exists() or organization.exists()"): (
+        lambda value, _: "name" in value or "telecom" in value
+    ),
+    ("org-1", "(identifier.count() + name.count()) > 0"): lambda value, _: "name" in value,
+    ("org-2", "where(use = 'home').empty()"): lambda value, _: "use" not in value,
+}  # fmt: skip
+
+# Decides alone, yes or no.
+EXACT: Final[dict[tuple[str, str], Holds]] = {
+    ("ext-1", "extension.exists() != value.exists()"): _extension,
+    (
+        "ref-1",
+        "reference.startsWith('#').not() or (reference.substring(1).trace('url') in "
+        "%rootResource.contained.id.trace('ids'))",
+    ): _anchored,
+}
+
+
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.").match
+_UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:[#|?].*)?")
+_OID: Final = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+(?:[#|?].*)?")
+
+
+def uri_problem(value: str) -> str:
+    """What is wrong with a URN, "" if nothing; https://hl7.org/fhir/R4/datatypes.html#uri."""
+    if value.startswith("urn:uuid:") and not _UUID.fullmatch(value):
+        return "What follows urn:uuid: has to be a UUID in lower case; mend it."
+    if value.startswith("urn:oid:") and not _OID.fullmatch(value):
+        return "What follows urn:oid: has to be an OID; mend it."
+    return ""
+
+
+def canonical_problem(value: str) -> str:
+    if value.startswith("#") or _ABSOLUTE(value):
+        return uri_problem(value)
+    return "A canonical is an absolute URL, or # and the id of a contained resource; mend it."
+
+
+def _identifier(value: Any, _: Scope) -> Iterator[Problem]:
+    system, one = value.get("system"), value.get("value")
+    if isinstance(system, str) and not _ABSOLUTE(system):
+        yield "", "identifier-system", "An Identifier's system is an absolute URI; mend it."
+    elif system == "urn:ietf:rfc:3986" and isinstance(one, str) and not _ABSOLUTE(one):
+        text = "With urn:ietf:rfc:3986 the value is a whole URI, scheme and all; mend it."
+        yield "", "identifier-value", text
+
+
+def _attachment(value: Any, _: Scope) -> Iterator[Problem]:
+    size, data = value.get("size"), value.get("data")
+    if isinstance(size, int) and isinstance(data, str):
+        try:
+            held = len(base64.b64decode(data))
+        except (binascii.Error, ValueError):
+            return
+        if held != size:
+            text = "The size is not the number of bytes that the data has; mend one of them."
+            yield "", "attachment-size", text
+
+
+def _extension_url(value: Any, _: Scope) -> Iterator[Problem]:
+    if "url" not in value:
+        text = "An extension says its url, which names its definition; add it."
+        yield "", "extension-url", text
+
+
+def _contained(value: Any, scope: Scope) -> Iterator[Problem]:
+    """dom-3, and that what is contained has an id to be referred to by."""
+    inside = value.get("contained")
+    if inside is None or scope.resource is not scope.root:
+        return
+    links = None
+    for index, one in enumerate(inside):
+        name = one.get("id")
+        if name is None:
+            text = "A contained resource has an id, or nothing can refer to it; add it."
+            yield f".contained[{index}]", "contained-id", text
+            continue
+        links = _links(value) if links is None else links
+        if f"#{name}" not in links and "#" not in _links(one):
+            text = (
+                "Nothing refers to this contained resource, nor does it refer to what contains "
+                "it; refer to it or take it out."
+            )
+            yield f".contained[{index}]", "dom-3", text
+
+
+def _links(value: Any) -> set[str]:
+    """Every text below a value that leads to something contained."""
+    found: set[str] = set()
+    queue = [value]
+    while queue:
+        one = queue.pop()
+        if isinstance(one, dict):
+            queue += one.values()
+        elif isinstance(one, list):
+            queue += one
+        elif isinstance(one, str) and one[:1] == "#":
+            found.add(one)
+    return found
+
+
+def _entries(value: Any, scope: Scope) -> Iterator[Problem]:
+    """What R4 says of the entries of a Bundle in words, https://hl7.org/fhir/R4/bundle.html."""
+    kind = value.get("type")
+    for index, entry in enumerate(value.get("entry", ())):
+        url, resource = entry.get("fullUrl"), entry.get("resource")
+        path = f".entry[{index}]"
+        if isinstance(url, str):
+            if not _ABSOLUTE(url):
+                yield path, "bundle-fullurl", "A fullUrl is an absolute URL; mend it."
+            elif resource and _misnamed(url, resource, scope):
+                text = "A fullUrl at a server ends in the type and id of its resource; mend it."
+                yield path, "bundle-fullurl", text
+        if kind == "searchset" and resource and "id" not in resource:
+            if (entry.get("search") or {}).get("mode") != "outcome":
+                yield f"{path}.resource", "bundle-id", "What a search found has an id; add it."
+
+
+def _misnamed(url: str, resource: Any, scope: Scope) -> bool:
+    if not url.startswith("http") or "id" not in resource:
+        return False
+    steps = url.split("/")
+    wanted = [resource.get("resourceType"), resource.get("id")]
+    return len(steps) > 4 and scope.world.is_resource(steps[-2]) and steps[-2:] != wanted
+
+
+# Type, or path of an element, to what R4 says of it in words.
+ADDED: Final[dict[str, Callable[[Any, Scope], Iterator[Problem]]]] = {
+    "Identifier": _identifier,
+    "Attachment": _attachment,
+    "Extension": _extension_url,
+    "DomainResource": _contained,
+    "Bundle": _entries,
+}
+
+RULES: Final = {
+    "identifier-system": ("value", "https://hl7.org/fhir/R4/datatypes.html#Identifier"),
+    "identifier-value": ("value", "https://hl7.org/fhir/R4/datatypes.html#Identifier"),
+    "attachment-size": ("value", "https://hl7.org/fhir/R4/datatypes.html#Attachment"),
+    "extension-url": ("required", "https://hl7.org/fhir/R4/extensibility.html#Extension"),
+    "contained-id": ("required", "https://hl7.org/fhir/R4/references.html#contained"),
+    "dom-3": ("invariant", "https://hl7.org/fhir/R4/domainresource.html#invs"),
+    "txt-1": ("invariant", "https://hl7.org/fhir/R4/narrative.html#invs"),
+    "txt-2": ("invariant", "https://hl7.org/fhir/R4/narrative.html#invs"),
+    "bundle-fullurl": ("value", "https://hl7.org/fhir/R4/bundle.html#bundle-unique"),
+    "bundle-id": ("required", "https://hl7.org/fhir/R4/bundle.html#searchset"),
+    "uri-format": ("value", "https://hl7.org/fhir/R4/datatypes.html#uri"),
+}
+
+MAX_STRING: Final = primitives.MAX_STRING
