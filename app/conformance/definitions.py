@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.conformance import packages, structure
 from app.conformance.packages import Entry, Package
+from app.conformance.checker import Checker
+from app.conformance.rules import Rules
 from app.conformance.shape import Shapes
+from app.conformance.terminology import Terminology
 from app.errors import NotSupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from app.conformance.structure import Structure
     from app.errors import Issue
     from app.fhir import Resource
+
+MAX_NAMES: Final = 4096  # names that are asked for come from resources; there are 148 types
 
 
 def load(folder: Path) -> Definitions:
@@ -39,7 +45,15 @@ class Definitions:
         self.packages: list[Package] = []
         self._found: dict[str, list[tuple[Package, Entry]]] = defaultdict(list)
         self._structures: dict[str, Structure] = {}
+        self._kinds: dict[str, bool] = {}
+        self._compile()
+
+    def _compile(self) -> None:
+        """Forgets what was compiled; nothing is compiled until it is asked for."""
+        self._checkers: dict[str, Checker] = {}
         self._shapes = Shapes(self.structure)
+        self.terminology = Terminology(self._read)
+        self._rules = Rules(self.structure, self.terminology, self._type_of)
 
     def add(self, source: Package | Path | bytes) -> None:
         """
@@ -56,7 +70,8 @@ class Definitions:
             for entry in source.entries:
                 self._found[entry.url].append((source, entry))
             self._structures.clear()
-            self._shapes = Shapes(self.structure)
+            self._kinds.clear()
+            self._compile()
         else:
             for package in packages.load(source):
                 self.add(package)
@@ -110,9 +125,68 @@ class Definitions:
             found = self._structures[name] = structure.read(definition)
         return found
 
+    def is_resource(self, name: str) -> bool:
+        """Whether it is the name of a resource type."""
+        known = self._kinds.get(name)
+        if known is None:
+            found = self.find(structure.BASE + name, "StructureDefinition") if name else None
+            known = found is not None and found[1].kind == "resource" and found[1].type == name
+            if len(self._kinds) < MAX_NAMES:
+                self._kinds[name] = known
+        return known
+
+    def checker(self, canonical: str) -> Checker:
+        """
+        What checks a resource against a definition, by its canonical or its type name.
+
+        raises      NotSupported: not loaded, or no definition of a resource type
+        """
+        found = self._checkers.get(canonical)
+        if found is None:
+            try:
+                where = self.structure(canonical)
+            except KeyError:
+                raise not_loaded(canonical) from None
+            if where.kind != "resource" or where.abstract:
+                raise NotSupported("The definition is not of a type that a resource can have.")
+            found = self._checkers[canonical] = Checker(
+                f"{where.url}|{where.version}",
+                where.type,
+                shapes=self._shapes,
+                rules=self._rules,
+                is_resource=self.is_resource,
+            )
+        return found
+
     def shape(self, resource: Resource) -> list[Issue]:
-        """What a door refuses: see Shapes.check."""
+        """What a door refuses in a resource of whatever type."""
+        name = resource.get("resourceType") if isinstance(resource, dict) else None
+        if isinstance(name, str) and self.is_resource(name):
+            return self.checker(name).shape(resource)
         return self._shapes.check(resource)
+
+    def check(
+        self,
+        resource: Resource,
+        *,
+        now: datetime,
+        resolve: Callable[[str], Resource | None] | None = None,
+    ) -> list[Issue]:
+        """Both stages for a resource of whatever type; see Checker.check."""
+        name = resource.get("resourceType") if isinstance(resource, dict) else None
+        if isinstance(name, str) and self.is_resource(name):
+            return self.checker(name).check(resource, now=now, resolve=resolve)
+        return self._shapes.check(resource)
+
+    def _read(
+        self, canonical: str, resource_type: str, within: Package | None
+    ) -> tuple[Package, Resource] | None:
+        found = self.find(canonical, resource_type, within=within)
+        return (found[0], found[0].read(found[1])) if found else None
+
+    def _type_of(self, canonical: str) -> str:
+        found = self.find(canonical, "StructureDefinition")
+        return found[1].type if found else ""
 
     def _near(
         self, offered: list[tuple[Package, Entry]], within: Package

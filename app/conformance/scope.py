@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from app import fhirpath
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -38,6 +40,7 @@ class World:
         self.now = now
         self.broken = broken
         self.resolve = resolve
+        self.environment = fhirpath.Environment(now=now, resolve=resolve)
         self.around = frozenset(above for path in broken for above in _above(path))
 
 
@@ -106,6 +109,3 @@ def _above(path: str) -> list[str]:
             found.append(path[:at])
     return found
 
-
-def text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -1,0 +1,99 @@
+"""One type's checker: both stages, for whoever holds a resource of that type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.conformance.scope import Scope, World
+from app.conformance.shape import REFUSED, Shapes, plain, root_path, walked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from app.conformance.rules import Rules
+    from app.errors import Issue
+    from app.fhir import Resource
+
+Resolve = "Callable[[str], Resource | None]"
+
+
+class Checker:
+    """
+    What a definition asks of a resource; made by Definitions.checker, safe between threads.
+
+    url         of the definition, with its version
+    """
+
+    def __init__(
+        self,
+        url: str,
+        type_name: str,
+        *,
+        shapes: Shapes,
+        rules: Rules,
+        is_resource: Callable[[str], bool],
+    ) -> None:
+        self.url = url
+        self.type = type_name
+        self._shapes = shapes
+        self._rules = rules
+        self._is_resource = is_resource
+
+    def check(
+        self,
+        resource: Resource,
+        *,
+        now: datetime,
+        root: Resource | None = None,
+        resolve: Callable[[str], Resource | None] | None = None,
+    ) -> list[Issue]:
+        """Both stages; one defect gives one issue."""
+        shape = self.shape(resource)
+        broken = frozenset(issue.expression for issue in shape)
+        return shape + self.rules(resource, now=now, root=root, resolve=resolve, broken=broken)
+
+    def shape(self, resource: Resource) -> list[Issue]:
+        """What a door refuses: unknown elements, wrong JSON types, wrong formats."""
+        try:
+            if plain(resource) and self._shapes.test_resource(resource):
+                return []
+        except REFUSED:
+            pass
+        path = root_path(resource)
+        return walked(lambda found: self._shapes.walk_resource(resource, path, found))
+
+    def rules(
+        self,
+        resource: Resource,
+        *,
+        now: datetime,
+        root: Resource | None = None,
+        resolve: Callable[[str], Resource | None] | None = None,
+        broken: frozenset[str] = frozenset(),
+    ) -> list[Issue]:
+        """
+        What is reported: missing elements, bindings, references, invariants, narrative.
+
+        root        what contains the resource, if anything does
+        resolve     a reference to the resource it leads to, of those that are at hand
+        broken      paths where the shape is wrong, of which nothing more is said
+        """
+        path = root_path(resource)
+        if path in broken:
+            return []
+        world = World(
+            terminology=self._rules.terminology,
+            is_resource=self._is_resource,
+            now=now,
+            broken=broken,
+            resolve=resolve,
+        )
+        scope = Scope(world, resource, resource if root is None else root)
+        found = walked(
+            lambda found: self._rules.walk_resource(
+                resource, path, scope, found, contained=root is not None
+            )
+        )
+        return [issue if issue.profile else replace(issue, profile=self.url) for issue in found]
