@@ -35,6 +35,9 @@ SOURCES: Final = {
         "Gravity SDOH Clinical Care, http://hl7.org/fhir/us/sdoh-clinicalcare/STU3, CC0; "
         "compiled from its FSH source with SUSHI"
     ),
+    "hl7.terminology-7.3.0.tgz": (
+        "HL7 Terminology, http://terminology.hl7.org, CC0; compiled from its source"
+    ),
     "hl7.fhir.uv.extensions.r4-5.2.0-compiled.tgz": (
         "FHIR Extensions, http://hl7.org/fhir/extensions, CC0; "
         "HL7/fhir-extensions at 289a3c46, converted to R4"
@@ -44,6 +47,7 @@ NAMES: Final = {
     "hl7.fhir.r4.core-4.0.1.tgz": ("hl7.fhir.r4.core", "4.0.1"),
     "hl7.fhir.us.core-7.0.0.tgz": ("hl7.fhir.us.core", "7.0.0"),
     "hl7.fhir.us.sdoh-clinicalcare-3.0.0-compiled.tgz": ("hl7.fhir.us.sdoh-clinicalcare", "3.0.0"),
+    "hl7.terminology-7.3.0.tgz": ("hl7.terminology", "7.3.0"),
     "hl7.fhir.uv.extensions.r4-5.2.0-compiled.tgz": ("hl7.fhir.uv.extensions.r4", "5.2.0"),
 }
 EXTENSIONS: Final = "hl7.fhir.uv.extensions.r4-5.2.0-compiled.tgz"
@@ -58,6 +62,9 @@ WITHHELD: Final = (
     "http://hl7.org/fhir/sid/icd-10",
     "http://hl7.org/fhir/sid/icd-10-cm",
     "http://dicom.nema.org/resources/ontology/DCM",
+    "http://www.ada.org/snodent",
+    "http://www.ada.org/cdt",
+    "http://nucc.org/provider-taxonomy",
 )
 BLOCK: Final = 2**17
 

@@ -52,7 +52,7 @@ class Definitions:
         """Forgets what was compiled; nothing is compiled until it is asked for."""
         self._checkers: dict[str, Checker] = {}
         self._shapes = Shapes(self.structure)
-        self.terminology = Terminology(self._read)
+        self.terminology = Terminology(self._read, self._versions)
         self._rules = Rules(self.structure, self.terminology, self._type_of)
 
     def add(self, source: Package | Path | bytes) -> None:
@@ -183,6 +183,11 @@ class Definitions:
     ) -> tuple[Package, Resource] | None:
         found = self.find(canonical, resource_type, within=within)
         return (found[0], found[0].read(found[1])) if found else None
+
+    def _versions(self, url: str, resource_type: str) -> Iterator[Resource]:
+        for package, entry in self._found.get(url, ()):
+            if entry.resource_type == resource_type:
+                yield package.read(entry)
 
     def _type_of(self, canonical: str) -> str:
         found = self.find(canonical, "StructureDefinition")

@@ -50,9 +50,11 @@ def _anchored(value: Any, scope: Scope) -> object:
     reference = value.get("reference")
     if reference is None or reference[:1] != "#":
         return True
-    return reference[1:] in scope.contained or (
-        reference == "#" and scope.resource is not scope.root
-    )
+    if reference == "#":
+        return scope.resource is not scope.root
+    # What is contained twice over is found by dom-2; that it is referred to is no second defect.
+    own = scope.resource.get("contained") or ()
+    return reference[1:] in scope.contained or any(reference[1:] == one.get("id") for one in own)
 
 
 EXACT: Final[dict[tuple[str, str], Holds]] = {
@@ -77,6 +79,11 @@ def uri_problem(value: str) -> str:
     if value.startswith("urn:oid:") and not _OID.fullmatch(value):
         return "What follows urn:oid: has to be an OID; mend it."
     return ""
+
+
+def absolute(url: Any) -> bool:
+    """Whether a URL is absolute; what is not there or no text is not asked here."""
+    return not isinstance(url, str) or bool(_ABSOLUTE(url))
 
 
 def canonical_problem(value: str) -> str:

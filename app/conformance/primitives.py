@@ -198,7 +198,7 @@ TYPES: Final[dict[str, Primitive]] = {
         "a real date, or date and time with seconds and zone: YYYY-MM-DDThh:mm:ss+zz:zz",
     ),
     "decimal": Primitive(_decimal, _decimal, "number", "a number of at most 18 digits"),
-    "id": Primitive(_id, _matching(_id), "string", "1 to 64 of A-Z, a-z, 0-9, - and ."),
+    "id": Primitive(_id, _matching(_id), "string", "1 to 64 letters, digits, hyphens and dots"),
     "instant": Primitive(
         _quick_instant,
         _is_instant,

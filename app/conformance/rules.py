@@ -28,7 +28,6 @@ Test = Callable[[Any, "Scope"], object]
 Member = Test | None
 
 _FAILED: Final = (*REFUSED, fhirpath.EvaluationError)
-_OWN: Final = "http://hl7.org/fhir/"  # code systems whose content R4 itself fixes
 _CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
 
 
@@ -232,6 +231,8 @@ class Rule:
             tests.append(self._bound(child.binding, kind.code))
         if kind.code == "Reference":
             tests.append(references.test(self._targets(kind)))
+        if kind.code == "Extension" and not child.path.startswith("Extension."):
+            tests.append(lambda value, _: native.absolute(value.get("url")))
         extra = self._extra(child, kind)
         if extra:
             holds = [one.holds for one in extra]
@@ -253,7 +254,7 @@ class Rule:
             return lambda value, scope: rules.test_resource(value, scope, contained=contained)
         if kind.code == "Coding":
             own = self._rules.type("Coding").test
-            return lambda value, scope: own(value, scope) and _known_code(value, scope) is None
+            return lambda value, scope: own(value, scope) and _known_code(value, scope)
         return self._object(child, kind).test
 
     def _object(self, child: Element, kind: TypeRef) -> Rule:
@@ -337,6 +338,8 @@ class Rule:
             return
         if kind.code == "Coding":
             _walk_coding(value, path, scope, found)
+        if kind.code == "Extension" and not child.path.startswith("Extension."):
+            _walk_url(value, path, found)
         if kind.code == "Reference":
             references.walk(value, path, scope, found, self._targets(kind))
         if child.binding and child.binding.strength == "required" and kind.code in _CODED:
@@ -451,22 +454,25 @@ def _member_of(value: Any, code: str, terminology: Terminology, binding: Binding
     return codes.has(value.get("system"), value["code"])
 
 
-def _known_code(value: Any, scope: Scope) -> str | None:
-    """The severity with which a code is not in its code system; None where it is, or may be."""
+def _known_code(value: Any, scope: Scope) -> bool:
+    """Whether the system of a Coding has its code, or may have it."""
     system, code = value.get("system"), value.get("code")
     if system is None or code is None:
-        return None
-    concepts = scope.world.terminology.concepts(system)
-    if concepts is None or code in concepts:
-        return None
-    return "error" if system.startswith(_OWN) else "warning"
+        return True
+    return scope.world.terminology.exists(system, code) is not False
+
+
+def _walk_url(value: Any, path: str, found: Findings) -> None:
+    if not native.absolute(value.get("url")):
+        text = "An extension's url is an absolute URL, unless it is inside another; mend it."
+        issue, url = native.RULES["extension-url"]
+        found.add(Issue("error", issue, text, path, "extension-url", url))
 
 
 def _walk_coding(value: Any, path: str, scope: Scope, found: Findings) -> None:
-    severity = _known_code(value, scope)
-    if severity:
+    if f"{path}.code" not in scope.world.broken and not _known_code(value, scope):
         text = "The code system that is named here has no such code; mend the code or the system."
-        found.add(finding("code", f"{path}.code", text, severity=severity))
+        found.add(finding("code", f"{path}.code", text))
 
 
 def _walk_primitive(code: str, value: Any, path: str, found: Findings) -> None:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from app.fhir import Resource
 
     Find = Callable[[str, str, Package | None], tuple[Package, Resource] | None]
+    Versions = Callable[[str, str], Iterator[Resource]]
 
 MAX_CODES: Final = 200_000
+MAX_SYSTEMS: Final = 4096  # systems that are asked for come from resources
 _PART: Final = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA: Final = re.compile(rf"{_PART}/{_PART}(?:\s*;\s*[^;\s=]+=(?:\"[^\"]*\"|[^;\s\"]*))*")
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
@@ -67,12 +69,19 @@ class Codes:
 
 
 class Terminology:
-    """Value sets and code systems, looked up once."""
+    """
+    Value sets and code systems, looked up once.
 
-    def __init__(self, find: Find) -> None:
+    find        canonical, resource type, the package that asks: the definition that is meant
+    versions    url, resource type: every version that is loaded
+    """
+
+    def __init__(self, find: Find, versions: Versions) -> None:
         self._find = find
+        self._versions = versions
         self._codes: dict[str, Codes] = {}
-        self._systems: dict[str, dict[str, Resource] | None] = {}
+        self._concepts: dict[tuple[str, str], dict[str, Resource] | None] = {}
+        self._systems: dict[str, frozenset[str] | None] = {}
 
     def codes(self, value_set: str) -> Codes:
         """The codes of a value set by its canonical; nothing is known of one not loaded."""
@@ -84,13 +93,28 @@ class Terminology:
             found = self._codes[value_set] = Codes(kept, frozenset(opened), known, plain)
         return found
 
-    def concepts(self, system: str) -> dict[str, Resource] | None:
-        """Code to concept of a code system that is loaded whole, else None."""
+    def exists(self, system: str, code: str) -> bool | None:
+        """
+        Whether a code system has a code in any version that is loaded.
+
+        returns     None where no version of it is loaded whole
+        """
         if system not in self._systems:
-            found = self._find(system, "CodeSystem", None)
-            whole = found is not None and found[1].get("content") == "complete"
-            self._systems[system] = _concepts(found[1]) if found and whole else None
-        return self._systems[system]
+            whole = [one for one in self._versions(system, "CodeSystem") if _whole(one)]
+            codes = frozenset(code for one in whole for code in _concepts(one))
+            if len(self._systems) > MAX_SYSTEMS:
+                self._systems.clear()
+            self._systems[system] = codes if whole else None
+        codes_of = self._systems[system]
+        return None if codes_of is None else code in codes_of
+
+    def concepts(self, system: str, within: Package | None = None) -> dict[str, Resource] | None:
+        """Code to concept of a code system that is loaded whole, else None."""
+        key = (system, within.name if within else "")
+        if key not in self._concepts:
+            found = self._find(system, "CodeSystem", within)
+            self._concepts[key] = _concepts(found[1]) if found and _whole(found[1]) else None
+        return self._concepts[key]
 
     def _of(self, value_set: str, within: Package | None, above: tuple[str, ...]) -> _Expansion:
         if value_set in above or len(above) > 16:
@@ -128,17 +152,19 @@ class Terminology:
         system = include.get("system")
         parts = [self._of(one, within, above) for one in include.get("valueSet", ())]
         if system is not None:
-            codes = self._system(include, system)
+            codes = self._system(include, system, within)
             parts.insert(0, ({}, {system}, True) if codes is None else ({system: codes}, set(), True))
         return _common(parts) if parts else ({}, set(), False)
 
-    def _system(self, include: dict[str, Any], system: str) -> set[str] | None:
+    def _system(
+        self, include: dict[str, Any], system: str, within: Package
+    ) -> set[str] | None:
         """The codes of one system, None where they are not known."""
         if "concept" in include:
             return {one["code"] for one in include["concept"]}
         if include.get("withheld"):
             return None
-        concepts = self.concepts(system)
+        concepts = self.concepts(system, within)
         if concepts is None:
             return None
         codes = set(concepts)
@@ -173,6 +199,10 @@ def _common(parts: list[_Expansion]) -> _Expansion:
         }
         known = known and other[2]
     return listed, opened, known
+
+
+def _whole(system: Resource) -> bool:
+    return system.get("content") == "complete"
 
 
 def _concepts(system: Resource) -> dict[str, Resource]:
