@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import fhirpath
+from app.cli import fhirpath, validate
 
 app = typer.Typer(name="kinbridge", no_args_is_help=True, add_completion=False)
 
@@ -13,3 +13,4 @@ def kinbridge() -> None:
 
 
 app.command(name="fhirpath")(fhirpath.fhirpath)
+app.command(name="validate")(validate.validate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.conformance import packages, structure
@@ -16,7 +17,6 @@ from app.errors import NotSupported
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from app.conformance.structure import Structure
     from app.errors import Issue
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 MAX_NAMES: Final = 4096  # names that are asked for come from resources; there are 148 types
 
 
-def load(folder: Path) -> Definitions:
+def folder() -> Path:
+    """Where the compiled definitions are: in the wheel beside the code, else in the checkout."""
+    inside = Path(__file__).parent.parent / "fhir_profiles"
+    return inside if inside.is_dir() else inside.parent.parent / "fhir_profiles"
+
+
+def load(where: Path) -> Definitions:
     """
     What comes with the service: every pack and every folder of definitions in a folder.
 
@@ -33,7 +39,7 @@ def load(folder: Path) -> Definitions:
     raises      Malformed, TooLarge: as packages.load
     """
     definitions = Definitions()
-    for package in packages.load(folder):
+    for package in packages.load(where):
         definitions.add(package)
     return definitions
 

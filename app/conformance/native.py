@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -158,7 +159,8 @@ def _links(value: Any) -> set[str]:
 def _entries(value: Any, scope: Scope) -> Iterator[Problem]:
     """What R4 says of the entries of a Bundle in words, https://hl7.org/fhir/R4/bundle.html."""
     kind = value.get("type")
-    for index, entry in enumerate(value.get("entry", ())):
+    entries = value.get("entry", ())
+    for index, entry in enumerate(entries):
         url, resource = entry.get("fullUrl"), entry.get("resource")
         path = f".entry[{index}]"
         if isinstance(url, str):
@@ -167,9 +169,58 @@ def _entries(value: Any, scope: Scope) -> Iterator[Problem]:
             elif resource and _misnamed(url, resource, scope):
                 text = "A fullUrl at a server ends in the type and id of its resource; mend it."
                 yield path, "bundle-fullurl", text
-        if kind == "searchset" and resource and "id" not in resource:
-            if (entry.get("search") or {}).get("mode") != "outcome":
-                yield f"{path}.resource", "bundle-id", "What a search found has an id; add it."
+        if kind == "searchset" and resource and "id" not in resource and not _said(entry):
+            yield f"{path}.resource", "bundle-id", "What a search found has an id; add it."
+    if kind == "document" and entries and "resource" in entries[0]:
+        yield from _document(entries)
+
+
+def _said(entry: Any) -> bool:
+    """Whether an entry of a search says how it went, and is nothing that was found."""
+    mode = (entry.get("search") or {}).get("mode")
+    return mode == "outcome" or entry["resource"].get("resourceType") == "OperationOutcome"
+
+
+def _document(entries: list[Any]) -> Iterator[Problem]:
+    """What a document's first entry refers to is in the document, and there once."""
+    first = entries[0]
+    url = first.get("fullUrl")
+    if not isinstance(url, str) or not _ABSOLUTE(url):
+        return
+    base = url.rpartition("/")[0].rpartition("/")[0] if url.startswith("http") else ""
+    found = Counter(one for entry in entries for one in _names(entry))
+    for path, reference in _references(first["resource"], ".entry[0].resource"):
+        if reference.startswith("#"):
+            continue
+        wanted = reference if _ABSOLUTE(reference) or not base else f"{base}/{reference}"
+        if found[wanted] != 1:
+            many = "more than once" if found[wanted] else "not"
+            text = (
+                f"What this refers to is {many} among the document's entries, by their fullUrl; "
+                "mend the reference or the entries."
+            )
+            yield path, "document-reference", text
+
+
+def _names(entry: Any) -> Iterator[str]:
+    url = entry.get("fullUrl")
+    if isinstance(url, str):
+        yield url
+        version = ((entry.get("resource") or {}).get("meta") or {}).get("versionId")
+        if version:
+            yield f"{url}/_history/{version}"
+
+
+def _references(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield path, value["reference"]
+        for name, child in value.items():
+            if name != "contained":
+                yield from _references(child, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _references(child, f"{path}[{index}]")
 
 
 def _misnamed(url: str, resource: Any, scope: Scope) -> bool:
@@ -200,5 +251,6 @@ RULES: Final = {
     "txt-2": ("invariant", "https://hl7.org/fhir/R4/narrative.html#invs"),
     "bundle-fullurl": ("value", "https://hl7.org/fhir/R4/bundle.html#bundle-unique"),
     "bundle-id": ("required", "https://hl7.org/fhir/R4/bundle.html#searchset"),
+    "document-reference": ("not-found", "https://hl7.org/fhir/R4/documents.html#content"),
     "uri-format": ("value", "https://hl7.org/fhir/R4/datatypes.html#uri"),
 }
