@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from app.errors import Issue
     from app.fhir import Resource
 
-Resolve = "Callable[[str], Resource | None]"
-
-
 class Checker:
     """
     What a definition asks of a resource; made by Definitions.checker, safe between threads.
@@ -40,6 +37,7 @@ class Checker:
         self._shapes = shapes
         self._rules = rules
         self._is_resource = is_resource
+        self._last: World | None = None
 
     def check(
         self,
@@ -83,6 +81,23 @@ class Checker:
         path = root_path(resource)
         if path in broken:
             return []
+        world = self._world(now, broken, resolve)
+        scope = Scope(world, resource, resource if root is None else root)
+        found = walked(
+            lambda found: self._rules.walk_resource(
+                resource, path, scope, found, contained=root is not None
+            )
+        )
+        return [replace(issue, profile=self.url) for issue in found] if found else found
+
+    def _world(
+        self,
+        now: datetime,
+        broken: frozenset[str],
+        resolve: Callable[[str], Resource | None] | None,
+    ) -> World:
+        if self._last is not None and self._last.now is now and not broken and resolve is None:
+            return self._last
         world = World(
             terminology=self._rules.terminology,
             is_resource=self._is_resource,
@@ -90,10 +105,6 @@ class Checker:
             broken=broken,
             resolve=resolve,
         )
-        scope = Scope(world, resource, resource if root is None else root)
-        found = walked(
-            lambda found: self._rules.walk_resource(
-                resource, path, scope, found, contained=root is not None
-            )
-        )
-        return [issue if issue.profile else replace(issue, profile=self.url) for issue in found]
+        if not broken and resolve is None:
+            self._last = world  # many resources are checked at one moment
+        return world

@@ -58,7 +58,23 @@ def _anchored(value: Any, scope: Scope) -> object:
     return reference[1:] in scope.contained or any(reference[1:] == one.get("id") for one in own)
 
 
+def _distinct_links(value: Any, _: Scope) -> object:
+    """Descends iteratively: what the engine builds a node for costs a hundred times as much."""
+    found: list[str] = []
+    queue = [value]
+    while queue:
+        one = queue.pop()
+        if isinstance(one, dict):
+            if isinstance(one.get("linkId"), str) and one is not value:
+                found.append(one["linkId"])
+            queue += [child for child in one.values() if isinstance(child, (dict, list))]
+        else:
+            queue += [child for child in one if isinstance(child, (dict, list))]
+    return len(found) == len(set(found))
+
+
 EXACT: Final[dict[tuple[str, str], Holds]] = {
+    ("que-2", "descendants().linkId.isDistinct()"): _distinct_links,
     ("ext-1", "extension.exists() != value.exists()"): _extension,
     (
         "ref-1",

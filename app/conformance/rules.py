@@ -8,7 +8,7 @@ what is stated about all that it is part of: one defect is one finding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,10 +33,21 @@ _CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "str
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """holds raises EvaluationError where the expression cannot be evaluated."""
+    """
+    A constraint as a test of an element.
+
+    run     (value, %resource, %rootResource, environment, sibling); may raise _FAILED
+    native  (value, scope), where it is written by hand, and then run is not asked
+    """
 
     constraint: Constraint
-    holds: Callable[[Any, Scope, Any], object]
+    run: Callable[..., bool]
+    native: Test | None = None
+
+    def holds(self, value: Any, scope: Scope, sibling: Any = None) -> object:
+        if self.native is not None:
+            return self.native(value, scope)
+        return self.run(value, scope.resource, scope.root, scope.environment, sibling)
 
     def walk(self, value: Any, path: str, scope: Scope, found: Findings, sibling: Any) -> None:
         try:
@@ -94,7 +105,7 @@ class Rules:
         inner = scope.inside(value, contained=contained)
         if not rule.test(value, inner):
             return False
-        return contained or all(one.holds(value, inner, None) for one in rule.advice)
+        return contained or all(one.holds(value, inner) for one in rule.advice)
 
     def walk_resource(
         self, value: Any, path: str, scope: Scope, found: Findings, *, contained: bool = False
@@ -183,8 +194,16 @@ class Rule:
         required = [keys for _, keys in self._required]
         simple = frozenset(next(iter(keys)) for keys in required if len(keys) == 1)
         choices = [keys for keys in required if len(keys) > 1]
-        holds = [one.holds for one in self._invariants]
-        added = self._added
+        by_hand = [one.native for one in self._invariants if one.native is not None]
+        by_hand += [_silent(one) for one in self._added]
+        runs = [one.run for one in self._invariants if one.native is None]
+
+        def test_members(value: Any, scope: Scope) -> object:
+            for key, child in value.items():
+                member = members[key]
+                if member is not None and not member(child, scope):
+                    return False
+            return True
 
         def test(value: Any, scope: Scope) -> object:
             for key, child in value.items():
@@ -196,15 +215,15 @@ class Rule:
             for keys in choices:
                 if keys.isdisjoint(value):
                     return False
-            for one in holds:
-                if not one(value, scope, None):
+            for one in by_hand:
+                if not one(value, scope):
                     return False
-            for extra in added:
-                for _ in extra(value, scope):
+            for run in runs:
+                if not run(value, scope.resource, scope.root, scope.environment):
                     return False
             return True
 
-        return test
+        return test if required or by_hand or runs else test_members
 
     def _member(self, key: str) -> Member:
         if key == "resourceType":
@@ -235,8 +254,7 @@ class Rule:
             tests.append(lambda value, _: native.absolute(value.get("url")))
         extra = self._extra(child, kind)
         if extra:
-            holds = [one.holds for one in extra]
-            tests.append(lambda value, scope: all(one(value, scope, None) for one in holds))
+            tests.append(lambda value, scope: all(one.holds(value, scope) for one in extra))
         return tests
 
     def _own_test(self, child: Element, kind: TypeRef) -> Member:
@@ -253,8 +271,7 @@ class Rule:
             rules, contained = self._rules, child.name == "contained"
             return lambda value, scope: rules.test_resource(value, scope, contained=contained)
         if kind.code == "Coding":
-            own = self._rules.type("Coding").test
-            return lambda value, scope: own(value, scope) and _known_code(value, scope)
+            return _coding(self._rules.type("Coding").test, self._rules.terminology)
         return self._object(child, kind).test
 
     def _object(self, child: Element, kind: TypeRef) -> Rule:
@@ -383,30 +400,22 @@ class _Members(dict[str, Member]):
 
 def compiled(constraint: Constraint, type_name: str) -> Invariant:
     """
-    A constraint as a test of an element.
+    A constraint, compiled for the type of the element that it stands on.
 
-    type_name   of the element that it stands on, or the path of a backbone element
+    type_name   a type, or the path of a backbone element
     """
-    exact = native.EXACT.get((constraint.key, constraint.expression))
-    if exact is not None:
-        native_rule = exact
-        return Invariant(constraint, lambda value, scope, _: native_rule(value, scope))
+    by_hand = native.EXACT.get((constraint.key, constraint.expression))
+    if by_hand is not None:
+        return Invariant(constraint, _never, by_hand)
     expression = native.CORRECTED.get(constraint.expression, constraint.expression)
-    made: list[Callable[..., bool]] = []
-
-    def holds(value: Any, scope: Scope, sibling: Any) -> object:
-        if not made:
-            made.append(_invariant(expression, type_name))
-        return made[0](value, scope.resource, scope.root, scope.world.environment, sibling)
-
-    return Invariant(constraint, holds)
-
-
-def _invariant(expression: str, type_name: str) -> Callable[..., bool]:
     try:
-        return fhirpath.compile(expression).invariant(type_name)
-    except fhirpath.ExpressionError as error:
-        raise fhirpath.EvaluationError(str(error)) from None
+        return Invariant(constraint, fhirpath.compile(expression).invariant(type_name))
+    except fhirpath.ExpressionError:
+        return Invariant(constraint, _never)
+
+
+def _never(*_: Any) -> bool:
+    raise fhirpath.EvaluationError("The expression cannot be compiled.")
 
 
 def _distinct(*groups: tuple[Constraint, ...]) -> list[Constraint]:
@@ -452,6 +461,26 @@ def _member_of(value: Any, code: str, terminology: Terminology, binding: Binding
     if "code" not in value:
         return code == "Quantity"
     return codes.has(value.get("system"), value["code"])
+
+
+def _silent(added: Callable[[Any, Scope], Iterator[native.Problem]]) -> Test:
+    return lambda value, scope: next(added(value, scope), None) is None
+
+
+def _coding(own: Test, terminology: Terminology) -> Test:
+    exists = terminology.exists
+
+    def coding(value: Any, scope: Scope) -> object:
+        system = value.get("system")
+        if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
+            return own(value, scope) and _known_code(value, scope)
+        code = value.get("code")
+        return code is None or exists(system, code) is not False
+
+    return coding
+
+
+_PLAIN_CODING: Final = frozenset({"system", "code", "display", "version", "userSelected"})
 
 
 def _known_code(value: Any, scope: Scope) -> bool:

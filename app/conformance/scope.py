@@ -57,6 +57,7 @@ class Scope:
         self, world: World, resource: Resource, root: Resource, above: Scope | None = None
     ) -> None:
         self.world = world
+        self.environment = world.environment
         self.resource = resource
         self.root = root
         self.above = above
