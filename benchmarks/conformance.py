@@ -66,10 +66,9 @@ def memory() -> None:
     """Every resource type and data type of R4 compiled, and every required value set loaded."""
     definitions = conformance.load(conformance.folder())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    for package, entry in definitions.entries("StructureDefinition"):
-        if entry.kind == "resource" and entry.derivation == "specialization":
-            if entry.version == "4.0.1" and package.name.endswith("core"):
-                definitions.structure(entry.type)
+    for _, entry in definitions.entries("StructureDefinition"):
+        if definitions.is_resource(entry.type) and entry.derivation == "specialization":
+            definitions.structure(entry.type)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"memory: {before:.0f} MiB at work, {after:.0f} MiB with every R4 structure read")
 

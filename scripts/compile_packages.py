@@ -230,7 +230,7 @@ def pack(source: str, package: packages.Package) -> bytes:
         if block and len(block) + len(raw) > BLOCK:
             blocks.append(block)
             block = b""
-        rows.append([*words, len(blocks), len(block), len(raw)])
+        rows.append([*words, [len(blocks), len(block), len(raw)]])
         block += raw
     blocks.append(block)
     pressed = [zlib.compress(one, 9) for one in blocks]

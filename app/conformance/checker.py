@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.errors import Issue
     from app.fhir import Resource
 
+
 class Checker:
     """
     What a definition asks of a resource; made by Definitions.checker, safe between threads.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.conformance import packages, structure
-from app.conformance.packages import Entry, Package
 from app.conformance.checker import Checker
+from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
 from app.conformance.shape import Shapes
 from app.conformance.terminology import Terminology

@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -78,8 +78,10 @@ EXACT: Final[dict[tuple[str, str], Holds]] = {
     ("ext-1", "extension.exists() != value.exists()"): _extension,
     (
         "ref-1",
-        "reference.startsWith('#').not() or (reference.substring(1).trace('url') in "
-        "%rootResource.contained.id.trace('ids'))",
+        (
+            "reference.startsWith('#').not() or (reference.substring(1).trace('url') in "
+            "%rootResource.contained.id.trace('ids'))"
+        ),
     ): _anchored,
 }
 
@@ -247,14 +249,31 @@ def _misnamed(url: str, resource: Any, scope: Scope) -> bool:
     return len(steps) > 4 and scope.world.is_resource(steps[-2]) and steps[-2:] != wanted
 
 
+Added = Callable[[Any, "Scope"], Iterator[Problem]]
+
 # Type, or path of an element, to what R4 says of it in words.
-ADDED: Final[dict[str, Callable[[Any, Scope], Iterator[Problem]]]] = {
+ADDED: Final[dict[str, Added]] = {
     "Identifier": _identifier,
     "Attachment": _attachment,
     "Extension": _extension_url,
     "DomainResource": _contained,
     "Bundle": _entries,
 }
+
+SAID_BY_ADDED: Final = frozenset({"Extension.url"})
+
+
+def added(path: str, *, top: bool, names: Container[str]) -> Iterator[Added]:
+    """
+    The rules of ADDED for an element.
+
+    top     whether it is a resource, which may contain others
+    """
+    if path in ADDED:
+        yield ADDED[path]
+    if top and "contained" in names:
+        yield ADDED["DomainResource"]
+
 
 RULES: Final = {
     "identifier-system": ("value", "https://hl7.org/fhir/R4/datatypes.html#Identifier"),

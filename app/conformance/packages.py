@@ -118,7 +118,7 @@ def open_pack(path: Path) -> Package:
         index["name"],
         index["version"],
         index["dependencies"],
-        [Entry(*row[:8], (row[8], row[9], row[10])) for row in index["entries"]],
+        [Entry(*row) for row in index["entries"]],
         _file=path,
         _base=len(MAGIC) + 4 + length,
         _spans=[(start, size) for start, size in index["blocks"]],

@@ -192,7 +192,9 @@ _string = Primitive(str.strip, _text, "string", "text without control characters
 _address = Primitive(_Known(_uri).__getitem__, _uri, "string", "a URI without white space")
 
 TYPES: Final[dict[str, Primitive]] = {
-    "base64Binary": Primitive(_quick_encoded, _encoded, "string", "base64, in groups of four characters"),
+    "base64Binary": Primitive(
+        _quick_encoded, _encoded, "string", "base64, in groups of four characters"
+    ),
     "boolean": Primitive(_boolean, _boolean, "boolean", "true or false, without quotes"),
     "canonical": _address,
     "code": Primitive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.conformance.checks import Check
 from app.conformance.findings import finding
 from app.conformance.structure import BASE
 
@@ -27,10 +28,10 @@ def allowed(targets: tuple[str, ...], type_of: Callable[[str], str]) -> frozense
     return None if not names or names & {"", "Resource"} else frozenset(names)
 
 
-def test(types: frozenset[str] | None) -> Callable[[Any, Scope], object]:
-    """Says yes to the plain case, a relative reference to one of the types."""
+def check(types: frozenset[str] | None) -> Check:
+    """Whether a Reference leads to one of the types."""
 
-    def leads(value: Any, scope: Scope) -> object:
+    def test(value: Any, scope: Scope) -> object:
         reference = value.get("reference")
         if reference is None:
             return "type" not in value
@@ -39,21 +40,16 @@ def test(types: frozenset[str] | None) -> Callable[[Any, Scope], object]:
             return True
         return not problem(value, scope, types)
 
-    return leads
+    def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
+        wrong = problem(value, scope, types)
+        if wrong:
+            rule, severity, text = wrong
+            found.add(finding(rule, path, text, severity=severity))
+
+    return Check(test, walk)
 
 
-def walk(
-    value: Any, path: str, scope: Scope, found: Findings, types: frozenset[str] | None
-) -> None:
-    wrong = problem(value, scope, types)
-    if wrong:
-        rule, severity, text = wrong
-        found.add(finding(rule, path, text, severity=severity))
-
-
-def problem(
-    value: Any, scope: Scope, types: frozenset[str] | None
-) -> tuple[str, str, str] | None:
+def problem(value: Any, scope: Scope, types: frozenset[str] | None) -> tuple[str, str, str] | None:
     """Rule, severity and sentence, or None where nothing is wrong."""
     reference = value.get("reference")
     said = value.get("type")

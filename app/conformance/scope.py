@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from app.conformance.terminology import Terminology
     from app.fhir import Resource
 
 HASH: Final = "#"
+
+Test = Callable[[Any, "Scope"], object]
 
 
 class World:
@@ -79,7 +81,7 @@ class Scope:
 
     @cached_property
     def entries(self) -> dict[str, list[Resource]]:
-        """fullUrl to the resources that have it, of the entries of this resource."""
+        """FullUrl to the resources that have it, of the entries of this resource."""
         found: dict[str, list[Resource]] = {}
         entries = self.resource.get("entry")
         for entry in entries if isinstance(entries, list) else ():
@@ -109,4 +111,3 @@ def _above(path: str) -> list[str]:
         if letter in ".[":
             found.append(path[:at])
     return found
-

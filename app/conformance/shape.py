@@ -138,8 +138,8 @@ class Shape:
         if not value:
             found.add(finding("json-empty", path, "An object is empty; fill it or leave it out."))
             return
-        for name, child in value.items():
-            self._walk_member(name, child, path, value, found)
+        for name in value:
+            self._walk_member(name, path, value, found)
         for choice, group in self._choices.items():
             given = {name.removeprefix("_") for name in value} & group
             if len(given) > 1:
@@ -176,13 +176,14 @@ class Shape:
         return self._shapes.type(kind.code)
 
     def _walk_member(
-        self, name: str, value: Any, path: str, parent: Mapping[str, Any], found: Findings
+        self, name: str, path: str, parent: Mapping[str, Any], found: Findings
     ) -> None:
         if name == "resourceType" and self._resource:
             return
-        plain_name = name.removeprefix("_")
-        known = self._names.get(plain_name)
-        if known is None or (name != plain_name and known[1].code not in primitives.TYPES):
+        value = parent[name]
+        known = self._names.get(name.removeprefix("_"))
+        extends = name.startswith("_")
+        if known is None or (extends and known[1].code not in primitives.TYPES):
             found.add(_unknown(path, name))
             return
         child, kind = known
@@ -191,38 +192,24 @@ class Shape:
             place = f"{place}.ofType({kind.code})"
         if value is None:
             found.add(_null(place))
-        elif not child.many:
-            if isinstance(value, list):
-                text = "This element has one value, not a list; take the brackets away."
-                found.add(finding("json-array", place, text))
-            elif name != plain_name:
-                self._shapes.type("Element").walk(value, place, found)
-            else:
-                self._walk_one(child, kind, value, place, found)
-        elif not isinstance(value, list):
-            text = "This element may repeat, so JSON has a list for it; put it in brackets."
-            found.add(finding("json-array", place, text))
-        elif not value:
-            found.add(finding("json-empty", place, "A list is empty; fill it or leave it out."))
-        elif kind.code in primitives.TYPES:
-            self._walk_list(name, (child, kind), value, place, parent, found)
+        elif isinstance(value, list) != child.many:
+            found.add(_wrong_array(place, many=child.many))
+        elif child.many:
+            self._walk_list(name, place, parent, found)
+        elif extends:
+            self._shapes.type("Element").walk(value, place, found)
         else:
-            for index, one in enumerate(value):
-                self._walk_one(child, kind, one, f"{place}[{index}]", found)
+            self._walk_one(known, value, place, found)
 
-    def _walk_list(
-        self,
-        name: str,
-        known: tuple[Element, TypeRef],
-        values: list[Any],
-        place: str,
-        parent: Mapping[str, Any],
-        found: Findings,
-    ) -> None:
-        """A list of primitives, or the list of their ids and extensions beside it."""
+    def _walk_list(self, name: str, place: str, parent: Mapping[str, Any], found: Findings) -> None:
+        """A list of values, or the list of the ids and extensions beside one of primitives."""
+        values = parent[name]
         extends = name.startswith("_")
-        beside = parent.get(name[1:] if extends else "_" + name)
+        known = self._names[name.removeprefix("_")]
+        beside = parent.get(name[1:] if extends else f"_{name}")
         others = beside if isinstance(beside, list) else []
+        if not values:
+            found.add(finding("json-empty", place, "A list is empty; fill it or leave it out."))
         if extends and others and len(others) != len(values):
             text = (
                 f"{name} and {name[1:]} differ in length; each value has its place in both, "
@@ -232,17 +219,18 @@ class Shape:
         for index, one in enumerate(values):
             spot = f"{place}[{index}]"
             if one is None:
-                if index >= len(others) or others[index] is None:
-                    if not extends or beside is None:
-                        found.add(_null(spot))
+                other = others[index] if index < len(others) else None
+                if other is None and not (extends and others):
+                    found.add(_null(spot))
             elif extends:
                 self._shapes.type("Element").walk(one, spot, found)
             else:
-                self._walk_one(*known, one, spot, found)
+                self._walk_one(known, one, spot, found)
 
     def _walk_one(
-        self, child: Element, kind: TypeRef, value: Any, path: str, found: Findings
+        self, known: tuple[Element, TypeRef], value: Any, path: str, found: Findings
     ) -> None:
+        child, kind = known
         if value is None:
             found.add(_null(path))
         elif isinstance(value, list):
@@ -332,6 +320,15 @@ def _walk_primitive(code: str, value: Any, path: str, found: Findings) -> None:
 
 def _wrong_json(path: str, what: str) -> Issue:
     return finding("json-object", path, f"Here stands {what}, and nothing else.")
+
+
+def _wrong_array(path: str, *, many: bool) -> Issue:
+    text = (
+        "This element may repeat, so JSON has a list for it; put it in brackets."
+        if many
+        else "This element has one value, not a list; take the brackets away."
+    )
+    return finding("json-array", path, text)
 
 
 def _null(path: str) -> Issue:

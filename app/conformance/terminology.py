@@ -146,19 +146,17 @@ class Terminology:
             known = known and part[2]
         return listed, opened, known
 
-    def _part(
-        self, include: dict[str, Any], within: Package, above: tuple[str, ...]
-    ) -> _Expansion:
+    def _part(self, include: dict[str, Any], within: Package, above: tuple[str, ...]) -> _Expansion:
         system = include.get("system")
         parts = [self._of(one, within, above) for one in include.get("valueSet", ())]
         if system is not None:
             codes = self._system(include, system, within)
-            parts.insert(0, ({}, {system}, True) if codes is None else ({system: codes}, set(), True))
+            parts.insert(
+                0, ({}, {system}, True) if codes is None else ({system: codes}, set(), True)
+            )
         return _common(parts) if parts else ({}, set(), False)
 
-    def _system(
-        self, include: dict[str, Any], system: str, within: Package
-    ) -> set[str] | None:
+    def _system(self, include: dict[str, Any], system: str, within: Package) -> set[str] | None:
         """The codes of one system, None where they are not known."""
         if "concept" in include:
             return {one["code"] for one in include["concept"]}
@@ -208,9 +206,7 @@ def _whole(system: Resource) -> bool:
 def _concepts(system: Resource) -> dict[str, Resource]:
     """Every concept by its code, each with the codes above it as `above`."""
     found: dict[str, Resource] = {}
-    queue: list[tuple[Resource, tuple[str, ...]]] = [
-        (one, ()) for one in system.get("concept", ())
-    ]
+    queue: list[tuple[Resource, tuple[str, ...]]] = [(one, ()) for one in system.get("concept", ())]
     while queue and len(found) < MAX_CODES:
         concept, above = queue.pop()
         code = concept["code"]
