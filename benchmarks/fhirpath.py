@@ -11,12 +11,14 @@ import statistics
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app import fhir, fhirpath
 from app.fhirpath.model import Type, r4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 EXAMPLES = SHARED / "examples" / "sdohcc-3.0.0"
@@ -73,7 +75,9 @@ def main() -> None:
                 totals.setdefault(key, []).append(spent)
     everything = [one for spent in totals.values() for one in spent]
     for key, spent in sorted(totals.items()):
-        print(f"{key:8} {statistics.mean(spent):6.2f} µs  (highest {max(spent):.2f}, {len(spent)}×)")
+        print(
+            f"{key:8} {statistics.mean(spent):6.2f} µs  (highest {max(spent):.2f}, {len(spent)} times)"
+        )
     print(f"{'all':8} {statistics.mean(everything):6.2f} µs  ({len(everything)} runs)")
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app import fhir, fhirpath as engine
+from app import fhir
+from app import fhirpath as engine
 from app.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Failure = (engine.ExpressionError, engine.EvaluationError, Refusal, OSError)
 
@@ -57,7 +59,7 @@ def fhirpath(
         typer.echo(_said(error), err=True)
         raise typer.Exit(2) from None
     if format is Format.JSON:
-        sys.stdout.buffer.write(fhir.encode([asdict(value) for value in values]) + b"\n")
+        sys.stdout.buffer.write(fhir.encode([_shown(value) for value in values]) + b"\n")
         return
     for value in values:
         shown = value.value if isinstance(value.value, str) else fhir.encode(value.value).decode()
@@ -72,13 +74,13 @@ def answers(lines: Iterable[bytes], *, lenient: bool) -> Iterator[bytes]:
         answer: dict[str, Any] = {"id": None}
         try:
             asked = fhir.decode(line)
+            answer["id"] = asked.get("id") if isinstance(asked, dict) else None
             if not isinstance(asked, dict) or not isinstance(asked.get("expression"), str):
                 answer["error"] = "A line is an object with id, expression and file."
             else:
-                answer["id"] = asked.get("id")
                 file = Path(asked["file"]) if asked.get("file") else None
                 values = evaluated(asked["expression"], file, lenient=lenient)
-                answer["result"] = [asdict(value) for value in values]
+                answer["result"] = [_shown(value) for value in values]
         except Failure as error:
             answer["error"] = _said(error)
         yield fhir.encode(answer)
@@ -98,6 +100,10 @@ def evaluated(expression: str, file: Path | None, *, lenient: bool) -> list[engi
 @lru_cache(maxsize=16)
 def _read(file: Path) -> Any:
     return fhir.decode(file.read_bytes())
+
+
+def _shown(value: engine.Value) -> dict[str, Any]:
+    return {"type": value.type, "value": value.value, "location": value.location}
 
 
 def _said(error: Exception) -> str:

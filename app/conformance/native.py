@@ -25,6 +25,9 @@ CORRECTED: Final = {
     "enableWhen.count() > 2 implies enableBehavior.exists()": (
         "enableWhen.count() >= 2 implies enableBehavior.exists()"
     ),
+    "fullUrl.contains('/_history/').not()": (
+        "fullUrl.empty() or fullUrl.contains('/_history/').not()"
+    ),
     "name.matches('[A-Z]([A-Za-z0-9_]){0,254}')": "name.matches('^[A-Z]([A-Za-z0-9_]){0,254}$')",
 }
 

@@ -120,11 +120,13 @@ class Rule:
             return
         for key in value:
             self._walk_member(key, value, path, scope, found)
+        missing = False
         for child, keys in self._required:
             if not any(key in value or f"_{key}" in value for key in keys):
+                missing = True
                 text = f"{child.name} is missing here, and it has to be there; add it."
                 found.add(finding("cardinality", path, text))
-        if path not in world.around:
+        if not missing and path not in world.around:
             for one in self._invariants:
                 one.walk(value, path, scope, found, None)
             for added in self._added:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context as Digits, Decimal
-from typing import Any, Final
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import Context as Digits
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import quantity, temporal
-from app.fhirpath.context import Context
 from app.fhirpath.equality import number
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.temporal import Temporal
 from app.fhirpath.values import Quantity, bounded, single, text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.fhirpath.context import Context
 
 # What a quotient or a root that does not end is cut to.
 _SHOWN: Final = Digits(prec=28, rounding=ROUND_HALF_UP, traps=[])
@@ -60,7 +64,7 @@ def _sum(mine: Any, yours: Any, sign: int) -> list[Any]:
     if mine.__class__ is yours.__class__ is int:
         return bounded(mine + sign * yours)
     yours = Decimal(yours)
-    return _decimal(quantity.CONTEXT.add(Decimal(mine), yours if sign > 0 else -yours))
+    return _decimal(quantity.CONTEXT.add(Decimal(mine), yours if sign > 0 else yours.copy_negate()))
 
 
 def _moved(mine: Any, yours: Any, sign: int, operator: str) -> list[Any]:
@@ -157,7 +161,7 @@ def negative(items: list[Any]) -> list[Any]:
     if value is None:
         return []
     if isinstance(value, Quantity):
-        return [Quantity(-value.value, value.unit, ucum=value.ucum, word=value.word)]
+        return [Quantity(value.value.copy_negate(), value.unit, ucum=value.ucum, word=value.word)]
     if not number(value):
         raise EvaluationError("The operator - takes a number.")
     return [value.copy_negate() if isinstance(value, Decimal) else -value]
@@ -183,9 +187,11 @@ def _number(items: list[Any], what: str) -> Any:
 def absolute(_: Context, items: list[Any]) -> list[Any]:
     value = single(items, "abs()")
     if isinstance(value, Quantity):
-        return [Quantity(abs(value.value), value.unit, ucum=value.ucum, word=value.word)]
+        return [Quantity(value.value.copy_abs(), value.unit, ucum=value.ucum, word=value.word)]
     value = _number(items, "abs()")
-    return [] if value is None else [abs(value)]
+    if value is None:
+        return []
+    return [value.copy_abs() if isinstance(value, Decimal) else abs(value)]
 
 
 def _rounded(items: list[Any], what: str, rounding: str | None) -> list[Any]:

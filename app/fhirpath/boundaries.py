@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import datetime
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Context as Digits, Decimal
-from typing import Any, Final
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import Context as Digits
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import quantity, temporal
-from app.fhirpath.context import Context
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.temporal import DATE, DATE_TIME, TIME, Temporal
 from app.fhirpath.values import Quantity, single, whole
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.fhirpath.context import Context
 
 _MAX_DECIMALS: Final = 31  # as HL7's engine has it
 _DEFAULT: Final = {DATE: 8, DATE_TIME: 17, TIME: 9}
@@ -69,7 +73,7 @@ def _of_moment(value: Temporal, digits: int, *, high: bool) -> Temporal | None:
     if value.kind == TIME:
         count = _TIME_PARTS.get(digits)
         clock = _filled_clock(value.parts, high=high)
-        return None if count is None else Temporal(TIME, _cut(clock, count, digits in (6,)))
+        return None if count is None else Temporal(TIME, _cut(clock, count, digits == 6))
     count = _PARTS.get(digits)
     if count is None or (value.kind == DATE and count > 3):
         return None
@@ -85,9 +89,7 @@ def _of_moment(value: Temporal, digits: int, *, high: bool) -> Temporal | None:
     return Temporal(value.kind, parts, offset if count > 3 else None)
 
 
-def _filled_clock(
-    parts: tuple[int | Decimal, ...], *, high: bool
-) -> tuple[int | Decimal, ...]:
+def _filled_clock(parts: tuple[int | Decimal, ...], *, high: bool) -> tuple[int | Decimal, ...]:
     """Hour, minute and second to the millisecond."""
     # An hour that is written alone is its first minute, as HL7's engine has it.
     minute = 59 if high and not parts else 0

@@ -8,14 +8,16 @@ HL7's engine refuses as semantic. Where a type cannot be known, nothing is said.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.fhirpath import syntax
-from app.fhirpath.model import Model, Type
 from app.fhirpath.refusals import ExpressionError
-from app.fhirpath.syntax import Tree
 from app.fhirpath.temporal import Temporal
 from app.fhirpath.values import Quantity
+
+if TYPE_CHECKING:
+    from app.fhirpath.model import Model, Type
+    from app.fhirpath.syntax import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,13 @@ class _Checker:
         self.alternatives = False
         self.total = ANY
 
-    def fail(self, text: str, position: int) -> ExpressionError:
+    def error(self, text: str, position: int) -> ExpressionError:
         return ExpressionError(text, position, self.expression)
 
     def type(self, name: str) -> Type | None:
         return self.model.types.get(name.removeprefix("FHIR."))
 
-    def kinds(self, tree: Tree, focus: Kinds) -> Kinds:
+    def kinds(self, tree: Tree, focus: Kinds) -> Kinds:  # noqa: C901 — one case for each kind of tree
         match tree:
             case syntax.Literal():
                 return _of_literal(tree)
@@ -125,7 +127,7 @@ class _Checker:
             return Kinds(kept, focus.ordered)
         if self.alternatives and name in self.model.types:
             return Kinds(frozenset((f"FHIR.{name}",)))  # one of several types, as in searches
-        raise self.fail(f"{name} is not what this expression starts from.", tree.position)
+        raise self.error(f"{name} is not what this expression starts from.", tree.position)
 
     def may_be(self, one: str, name: str) -> bool:
         kind, wanted = self.type(one), self.type(name)
@@ -150,7 +152,7 @@ class _Checker:
             return Kinds(None, focus.ordered)
         if not found:
             names = ", ".join(sorted(one.partition(".")[2] for one in focus.names)[:3])
-            raise self.fail(f"There is no element {tree.name} in {names}.", tree.position)
+            raise self.error(f"There is no element {tree.name} in {names}.", tree.position)
         return Kinds(frozenset(found), focus.ordered)
 
     def invoke(self, tree: syntax.Invoke, focus: Kinds) -> Kinds:
@@ -169,15 +171,18 @@ class _Checker:
             return BOOLEAN
         namespace = tree.namespace or ("FHIR" if tree.name in self.model.types else "System")
         wanted = f"{namespace}.{tree.name}"
-        # ofType() filters a mixture and may find nothing; as says what the item is.
+        # ofType() filters a mixture and may find nothing; as says what the item is. Primitives
+        # are left alone: a code that is taken as an id is nothing, and no mistake.
+        kind = self.type(wanted)
         if (
             tree.operator != "ofType"
+            and not (kind is not None and kind.primitive)
             and left.names
             and namespace == "FHIR"
             and not any(self.may_be(one, tree.name) for one in left.names)
             and not any(one.startswith("System.") for one in left.names)
         ):
-            raise self.fail(f"What stands left of as is never a {tree.name}.", tree.position)
+            raise self.error(f"What stands left of as is never a {tree.name}.", tree.position)
         return Kinds(frozenset((wanted,)), left.ordered)
 
     def binary(self, tree: syntax.Binary, focus: Kinds) -> Kinds:
@@ -216,21 +221,25 @@ class _Checker:
 
     def check_input(self, call: syntax.Call, left: Kinds) -> None:
         if call.name in _IN_ORDER and not left.ordered:
-            raise self.fail(
+            raise self.error(
                 f"{call.name}() wants an order, and what stands left of it has none.", call.position
             )
         if call.name in _ON_TEXT and left.names and not any(map(self.textual, left.names)):
-            raise self.fail(f"{call.name}() takes a string.", call.position)
+            raise self.error(f"{call.name}() takes a string.", call.position)
 
     def textual(self, name: str) -> bool:
         kind = self.type(name)
         if name.startswith("System."):
             return name in ("System.String", "System.Any")
-        return kind is None or kind.abstract or (
-            kind.primitive and kind.system in ("String", "Date", "DateTime", "Time")
+        return (
+            kind is None
+            or kind.abstract
+            or (kind.primitive and kind.system in ("String", "Date", "DateTime", "Time"))
         )
 
-    def result(self, call: syntax.Call, left: Kinds, given: list[Kinds]) -> Kinds:
+    def result(  # noqa: C901 — a table of early returns
+        self, call: syntax.Call, left: Kinds, given: list[Kinds]
+    ) -> Kinds:
         name = call.name
         if name in _TRUTHS:
             return BOOLEAN
@@ -262,7 +271,7 @@ class _Checker:
     def check_criterion(self, call: syntax.Call, names: frozenset[str]) -> None:
         # One element that is no boolean counts as true; a literal that is none is a mistake.
         if "System.Boolean" not in names and all(name.startswith("System.") for name in names):
-            raise self.fail("The criterion of iif() is never a boolean.", call.position)
+            raise self.error("The criterion of iif() is never a boolean.", call.position)
 
 
 def _key(call: syntax.Call, argument: Tree) -> Tree:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
@@ -255,7 +254,9 @@ def define_variable(
 ) -> list[Any]:
     label = text(name(context), "The name of defineVariable()")
     if not label or label in context.variables or label in RESERVED:
-        raise EvaluationError("defineVariable() takes the name of a variable that is not there yet.")
+        raise EvaluationError(
+            "defineVariable() takes the name of a variable that is not there yet."
+        )
     bound = items if value is None else over(context, items, value)
     context.variables = {**context.variables, label: bound}
     return items

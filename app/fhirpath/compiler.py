@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import (
     arithmetic,
@@ -16,12 +16,14 @@ from app.fhirpath import (
     syntax,
     types,
 )
-from app.fhirpath.context import Context, Run
-from app.fhirpath.model import Model
 from app.fhirpath.refusals import EvaluationError, ExpressionError
 from app.fhirpath.registry import FUNCTIONS
-from app.fhirpath.syntax import Tree
 from app.fhirpath.values import Node, truth, whole
+
+if TYPE_CHECKING:
+    from app.fhirpath.context import Context, Run
+    from app.fhirpath.model import Model
+    from app.fhirpath.syntax import Tree
 
 # Importing a room of functions registers them.
 ROOMS: Final = (boundaries, collections, conversions, fhir_functions, strings)
@@ -60,7 +62,7 @@ class Compiler:
         self.model = model
         self.scoped = syntax.calls(tree, "defineVariable")
 
-    def compile(self, tree: Tree) -> Run:
+    def compile(self, tree: Tree) -> Run:  # noqa: C901 — one case for each kind of tree
         match tree:
             case syntax.Literal():
                 return _literal(tree)
@@ -147,9 +149,7 @@ class Compiler:
             name = f"{tree.namespace}.{tree.name}" if tree.namespace else tree.name
             raise ExpressionError(f"There is no type {name}.", tree.position, self.expression)
         left, operator = self.compile(tree.left), tree.operator
-        test = types.test(
-            tree.namespace, tree.name, exact=operator in ("as", "as()", "ofType")
-        )
+        test = types.test(tree.namespace, tree.name, exact=operator in ("as", "as()", "ofType"))
         if operator.startswith("is"):
             return _is(left, test)
         single = operator == "as()"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath.refusals import BudgetError
-from app.fhirpath.values import Node
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.fhirpath.values import Node
 
 # Steps; some two seconds. The heaviest invariant of R4 on a Bundle of a thousand takes a tenth.
 BUDGET: Final = 1_000_000

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import quantity, temporal
-from app.fhirpath.context import Context
 from app.fhirpath.equality import number
 from app.fhirpath.registry import FUNCTIONS, Function
 from app.fhirpath.temporal import DATE, DATE_TIME, TIME, Temporal
@@ -22,12 +20,18 @@ from app.fhirpath.values import (
     text,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.fhirpath.context import Context
+
 _TRUE: Final = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE: Final = frozenset(("false", "f", "no", "n", "0", "0.0"))
 _INTEGER: Final = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,60}(\.\d{1,60})?", re.ASCII)
 _QUANTITY: Final = re.compile(
-    r"(?P<value>[+-]?\d{1,60}(?:\.\d{1,60})?)\s*(?:'(?P<unit>[^']+)'|(?P<word>[a-zA-Z]+))?", re.ASCII
+    r"(?P<value>[+-]?\d{1,60}(?:\.\d{1,60})?)\s*(?:'(?P<unit>[^']+)'|(?P<word>[a-zA-Z]+))?",
+    re.ASCII,
 )
 
 
@@ -121,29 +125,23 @@ def _register(name: str, convert: Callable[[Any], Any]) -> None:
     FUNCTIONS[f"convertsTo{name}"] = Function(converts, 0, 0, lazy=False)
 
 
-def _in_unit(
-    items: list[Any], unit: list[Any] | None, what: str
-) -> tuple[Quantity | None, Quantity | None]:
-    """The quantity that the items are, and the same in the unit that is asked for."""
+def _in_unit(items: list[Any], unit: list[Any] | None, what: str) -> Quantity | None:
+    """The quantity that the items are, in the unit where one is asked for."""
     value = single(items, what)
     found = None if value is None else _quantity(value)
     code = text(unit, what) if unit else None
-    if found is None or code is None:
-        return found, found
-    return found, quantity.converted(found, code)
+    return found if found is None or code is None else quantity.converted(found, code)
 
 
 def _to_quantity(_: Context, items: list[Any], unit: list[Any] | None = None) -> list[Any]:
-    _, found = _in_unit(items, unit, "toQuantity()")
+    found = _in_unit(items, unit, "toQuantity()")
     return [] if found is None else [found]
 
 
-def _converts_to_quantity(
-    _: Context, items: list[Any], unit: list[Any] | None = None
-) -> list[Any]:
+def _converts_to_quantity(_: Context, items: list[Any], unit: list[Any] | None = None) -> list[Any]:
     if not items or single(items, "convertsToQuantity()") is None:
         return []
-    _, found = _in_unit(items, unit, "convertsToQuantity()")
+    found = _in_unit(items, unit, "convertsToQuantity()")
     return [found is not None]
 
 

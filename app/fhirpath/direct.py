@@ -9,22 +9,28 @@ runs as the expression does, so that both ways always say the same.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from app.fhirpath import narrative, paths, syntax
-from app.fhirpath.compiler import Compiler
-from app.fhirpath.context import Context, Environment, Run
-from app.fhirpath.model import Model, Type
-from app.fhirpath.paths import ONLY, Path, Truth
-from app.fhirpath.syntax import Tree
+from app.fhirpath import paths, patterns, syntax, truths
+from app.fhirpath.context import Context
+from app.fhirpath.truths import NotDirectError
 from app.fhirpath.values import Node, truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.fhirpath.compiler import Compiler
+    from app.fhirpath.context import Run
+    from app.fhirpath.model import Model, Type
+    from app.fhirpath.paths import Frame, Path, Truth
+    from app.fhirpath.syntax import Tree
 
 _ORDERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _TEXT_TESTS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "matches": lambda text, pattern: patterns.found(pattern, text),
+    "matchesFull": lambda text, pattern: patterns.matched(pattern, text),
     "startsWith": str.startswith,
     "endsWith": str.endswith,
     "contains": str.__contains__,
@@ -35,25 +41,6 @@ _KEEPS_EMPTY: Final = frozenset(
     "repeat children descendants".split()
 )
 _STATEFUL: Final = frozenset(("$index", "$total"))
-
-
-class Frame:
-    """What one run of an invariant is about; made for each."""
-
-    __slots__ = ("environment", "resource", "root", "sibling", "top")
-
-    def __init__(  # noqa: PLR0913, PLR0917 — made for each invariant: keywords cost
-        self, top: Any, sibling: Any, resource: Any, root: Any, environment: Environment
-    ) -> None:
-        self.top = top
-        self.sibling = sibling
-        self.resource = resource
-        self.root = root
-        self.environment = environment
-
-
-class _NotDirectError(Exception):
-    """A part that does not run on plain JSON."""
 
 
 class Direct:
@@ -74,20 +61,20 @@ class Direct:
         """A part as true, false or None for neither."""
         try:
             return self.direct(tree, kind)
-        except _NotDirectError:
+        except NotDirectError:
             return self.fallback(tree, kind)
 
     def fallback(self, tree: Tree, kind: Type) -> Truth:
         """A part as the expression runs it."""
         run = self.compiler.compile(tree)
         if kind is not self.kind and kind.primitive:
-            raise _NotDirectError  # what stands beside it is not at hand
+            raise NotDirectError  # what stands beside it is not at hand
         return _as_expression(run, kind, self.kind, self.model)
 
     def direct(self, tree: Tree, kind: Type) -> Truth:
         match tree:
-            case syntax.Binary(operator="and" | "or" | "implies" as word):
-                return _LOGIC[word](self.truth(tree.left, kind), self.truth(tree.right, kind))
+            case syntax.Binary(operator="and" | "or" | "xor" | "implies" as word):
+                return truths.LOGIC[word](self.truth(tree.left, kind), self.truth(tree.right, kind))
             case syntax.Binary(operator="=" | "!=" | "~" | "!~"):
                 return self.equal(tree, kind)
             case syntax.Binary(operator="<" | "<=" | ">" | ">="):
@@ -106,7 +93,7 @@ class Direct:
     def boolean(self, tree: Tree, kind: Type) -> Truth:
         path = self.path(tree, kind)
         if path.type.system != "Boolean" or path.lone is None:
-            raise _NotDirectError
+            raise NotDirectError
         lone = path.lone
 
         def run(value: Any, _: Frame) -> bool | None:
@@ -120,46 +107,51 @@ class Direct:
     def call(self, call: syntax.Call, left: Tree, kind: Type) -> Truth:
         match call:
             case syntax.Call("not", ()):
-                return _not(self.truth(left, kind))
+                return truths.negated(self.truth(left, kind))
             case syntax.Call("exists", ()):
                 return self.exists(left, kind)
             case syntax.Call("empty", ()):
-                return _not(self.exists(left, kind))
+                return truths.negated(self.exists(left, kind))
             case syntax.Call("exists", (criterion,)):
                 path = self.path(left, kind)
                 return paths.filtered(path, self.criterion(criterion, path.type)).exists
             case syntax.Call("all", (criterion,)):
                 return self.all(left, criterion, call, kind)
+            case syntax.Call("isDistinct", ()):
+                return truths.distinct(self.path(left, kind))
             case syntax.Call("hasValue", ()):
-                return _has_value(self.path(left, kind), kind)
+                return truths.has_value(self.path(left, kind), kind)
             case syntax.Call("htmlChecks", ()):
-                return _html_checks(self.path(left, kind))
-            case syntax.Call("startsWith" | "endsWith" | "contains" as name, (argument,)):
+                return truths.html_checks(self.path(left, kind))
+            case syntax.Call(
+                "startsWith" | "endsWith" | "contains" | "matches" | "matchesFull" as name,
+                (argument,),
+            ):
                 return self.text_test(name, left, argument, kind)
             case _:
-                raise _NotDirectError
+                raise NotDirectError
 
     def all(self, left: Tree, criterion: Tree, call: syntax.Call, kind: Type) -> Truth:
         path = self.path(left, kind)
         try:
-            return _all(path, self.criterion(criterion, path.type))
-        except _NotDirectError:
+            return truths.every(path, self.criterion(criterion, path.type))
+        except NotDirectError:
             whole = self.fallback(syntax.Invoke(left, call, call.position), kind)
             exists = path.exists
             return lambda value, frame: whole(value, frame) if exists(value, frame) else True
 
     def criterion(self, tree: Tree, kind: Type) -> Truth:
         if kind.primitive or (kind.resource and kind.abstract):
-            raise _NotDirectError
+            raise NotDirectError
         return self.truth(tree, kind)
 
     def exists(self, tree: Tree, kind: Type) -> Truth:
         try:
             return self.path_exists(tree, kind)
-        except _NotDirectError:
+        except NotDirectError:
             # Only a run of the whole can tell, but where its beginning is empty so is all of it.
             there = syntax.Invoke(tree, syntax.Call("exists", (), 0), 0)
-            return _unless_empty(self.beginning(tree, kind), self.fallback(there, kind))
+            return truths.unless_empty(self.beginning(tree, kind), self.fallback(there, kind))
 
     def path_exists(self, tree: Tree, kind: Type) -> Truth:
         match tree:
@@ -183,27 +175,27 @@ class Direct:
             case syntax.Invoke(left=left, step=syntax.Call(name=name)) if name in _KEEPS_EMPTY:
                 pass
             case _:
-                raise _NotDirectError
+                raise NotDirectError
         try:
             return self.path(left, kind)
-        except _NotDirectError:
+        except NotDirectError:
             return self.beginning(left, kind)
 
     def text_test(self, name: str, left: Tree, argument: Tree, kind: Type) -> Truth:
         path = self.path(left, kind)
         if path.lone is None or path.type.system != "String":
-            raise _NotDirectError
+            raise NotDirectError
         match argument:
             case syntax.Literal(items=(str() as wanted,)):
-                return _text_test(_TEXT_TESTS[name], path.lone, wanted)
+                return truths.text_test(_TEXT_TESTS[name], path.lone, wanted)
             case _:
-                raise _NotDirectError
+                raise NotDirectError
 
     # Operators.
 
     def equal(self, tree: syntax.Binary, kind: Type) -> Truth:
         if tree.operator not in ("=", "!="):
-            raise _NotDirectError
+            raise NotDirectError
         wanted = tree.operator == "="
         counted = self.counts(tree, kind)
         if counted is not None:
@@ -212,8 +204,8 @@ class Direct:
         path = self.path(tree.left, kind)
         literal = _literal(tree.right, path.type)
         if path.lone is not None:
-            return _lone_is(path.lone, literal, wanted=wanted)
-        return _only_is(path.values, literal, wanted=wanted)
+            return truths.lone_is(path.lone, literal, wanted=wanted)
+        return truths.only_is(path.values, literal, wanted=wanted)
 
     def order(self, tree: syntax.Binary, kind: Type) -> Truth:
         compare = _ORDERS[tree.operator]
@@ -223,10 +215,10 @@ class Direct:
             return lambda value, frame: bool(compare(one(value, frame), other(value, frame)))
         left, right = self.path(tree.left, kind), self.path(tree.right, kind)
         if left.lone is None or right.lone is None:
-            raise _NotDirectError
+            raise NotDirectError
         if not {left.type.system, right.type.system} <= _MOMENTS:
-            raise _NotDirectError
-        return _moments(compare, left.lone, right.lone, self.fallback(tree, kind))
+            raise NotDirectError
+        return truths.moments(compare, left.lone, right.lone, self.fallback(tree, kind))
 
     def counts(
         self, tree: syntax.Binary, kind: Type
@@ -238,10 +230,15 @@ class Direct:
         match tree:
             case syntax.Literal(items=(int() as number,)) if number.__class__ is int:
                 return lambda *_: number
-            case syntax.Invoke(
-                left=syntax.Call("children", ()), step=syntax.Call("count", ())
-            ) if not kind.primitive:
-                return _child_count(kind)
+            case syntax.Invoke(left=syntax.Call("children", ()), step=syntax.Call("count", ())) if (
+                not kind.primitive
+            ):
+                return truths.child_count(kind)
+            case syntax.Binary(operator="+"):
+                one, other = self.count(tree.left, kind), self.count(tree.right, kind)
+                if one is None or other is None:
+                    return None
+                return lambda value, frame: one(value, frame) + other(value, frame)
             case syntax.Invoke(left=left, step=syntax.Call("count", ())):
                 values = self.path(left, kind).values
                 return lambda value, frame: len(values(value, frame))
@@ -252,7 +249,7 @@ class Direct:
         path = self.path(tree.left, kind)
         choices = frozenset(_literals(tree.right, path.type))
         if path.lone is None:
-            raise _NotDirectError
+            raise NotDirectError
         lone = path.lone
 
         def run(value: Any, _: Frame) -> bool | None:
@@ -275,6 +272,9 @@ class Direct:
                 return self.step(self.path(left, kind), name, None, first=self.is_start(left, kind))
             case syntax.TypeTest(operator="ofType" | "as", left=left):
                 return self.of_type(tree, left, kind)
+            case syntax.Call(position=position):
+                this = syntax.Special("$this", position)
+                return self.path(syntax.Invoke(this, tree, position), kind)
             case syntax.Invoke(left=left, step=syntax.Call("where", (criterion,))):
                 before = self.path(left, kind)
                 return paths.filtered(before, self.criterion(criterion, before.type))
@@ -284,7 +284,7 @@ class Direct:
                 extensions = self.step(path, "extension", None, first=self.is_start(left, kind))
                 return paths.filtered(extensions, lambda one, _: one.get("url") == url)
             case _:
-                raise _NotDirectError
+                raise NotDirectError
 
     @staticmethod
     def is_start(tree: Tree, kind: Type) -> bool:
@@ -304,18 +304,18 @@ class Direct:
                 before = self.path(above, kind)
                 return self.step(before, name, tree.name, first=self.is_start(above, kind))
             case _:
-                raise _NotDirectError
+                raise NotDirectError
 
     def step(self, before: Path, name: str, chosen: str | None, *, first: bool) -> Path:
         kind = before.type
         element = kind.elements.get(name)
         if element is None or kind.primitive or (kind.resource and kind.abstract):
-            raise _NotDirectError
+            raise NotDirectError
         if element.choice is (chosen is None):
-            raise _NotDirectError
+            raise NotDirectError
         below = self.model.types.get(chosen or element.types[0])
         if below is None or (chosen and chosen not in element.types):
-            raise _NotDirectError
+            raise NotDirectError
         return paths.step(before, element, below, first=first)
 
 
@@ -332,7 +332,7 @@ def _literal(tree: Tree, kind: Type) -> Any:
             wanted = {"String": str, "Boolean": bool, "Integer": int}.get(kind.system)
             if value.__class__ is wanted:
                 return value
-    raise _NotDirectError
+    raise NotDirectError
 
 
 def _literals(tree: Tree, kind: Type) -> list[Any]:
@@ -354,7 +354,10 @@ def _as_expression(run: Run, kind: Type, top: Type, model: Model) -> Truth:
         here, above = _top(frame.resource, model), _top(frame.root, model)
         context = Context([start], here, above, frame.environment, {}, False)  # noqa: FBT003 — hot
         context.focus = [node]
-        return truth(run(context), "An invariant")
+        context.left = frame.left
+        found = run(context)
+        frame.left = context.left  # one budget for all parts
+        return truth(found, "An invariant")
 
     return fallback
 
@@ -364,179 +367,3 @@ def _top(resource: Any, model: Model) -> Node | None:
         return None
     kind = model.of(resource)
     return Node(resource, kind, None, kind.name if kind else "")
-
-
-def _not(part: Truth) -> Truth:
-    def run(value: Any, frame: Frame) -> bool | None:
-        found = part(value, frame)
-        return None if found is None else not found
-
-    return run
-
-
-def _unless_empty(reached: Path, otherwise: Truth) -> Truth:
-    exists = reached.exists
-
-    def run(value: Any, frame: Frame) -> bool | None:
-        return exists(value, frame) and otherwise(value, frame)
-
-    return run
-
-
-def _and(left: Truth, right: Truth) -> Truth:
-    def run(value: Any, frame: Frame) -> bool | None:
-        mine = left(value, frame)
-        if mine is False:
-            return False
-        yours = right(value, frame)
-        if yours is False:
-            return False
-        return None if mine is None or yours is None else True
-
-    return run
-
-
-def _or(left: Truth, right: Truth) -> Truth:
-    def run(value: Any, frame: Frame) -> bool | None:
-        mine = left(value, frame)
-        if mine:
-            return True
-        yours = right(value, frame)
-        if yours:
-            return True
-        return None if mine is None or yours is None else False
-
-    return run
-
-
-def _implies(left: Truth, right: Truth) -> Truth:
-    def run(value: Any, frame: Frame) -> bool | None:
-        mine = left(value, frame)
-        if mine is False:
-            return True
-        yours = right(value, frame)
-        if yours:
-            return True
-        return None if mine is None or yours is None else False
-
-    return run
-
-
-_LOGIC: Final = {"and": _and, "or": _or, "implies": _implies}
-
-
-def _all(path: Path, criterion: Truth) -> Truth:
-    values = path.values
-
-    def run(value: Any, frame: Frame) -> bool | None:
-        return all(criterion(one, frame) is True for one in values(value, frame))
-
-    return run
-
-
-def _has_value(path: Path, kind: Type) -> Truth:
-    if not path.type.primitive:
-        return lambda *_: False
-    if path.type is kind and path.lone is not None and kind.primitive:
-        return lambda value, _: value is not None
-    if path.lone is None:
-        values = path.values
-
-        def of_many(value: Any, frame: Frame) -> bool | None:
-            found = values(value, frame)
-            return len(found) == 1 and found[0] is not ONLY
-
-        return of_many
-    lone = path.lone
-
-    def run(value: Any, _: Frame) -> bool | None:
-        found = lone(value)
-        return found is not None and found is not ONLY
-
-    return run
-
-
-def _html_checks(path: Path) -> Truth:
-    lone = path.lone
-    if lone is None or not path.type.primitive:
-        raise _NotDirectError
-
-    def run(value: Any, _: Frame) -> bool | None:
-        found = lone(value)
-        return None if found is None else found.__class__ is str and narrative.safe(found)
-
-    return run
-
-
-def _text_test(test: Callable[[str, str], bool], lone: Callable[[Any], Any], wanted: str) -> Truth:
-    def run(value: Any, _: Frame) -> bool | None:
-        found = lone(value)
-        return test(found, wanted) if found.__class__ is str else None
-
-    return run
-
-
-def _lone_is(lone: Callable[[Any], Any], literal: Any, *, wanted: bool) -> Truth:
-    def run(value: Any, _: Frame) -> bool | None:
-        found = lone(value)
-        return None if found is None else (found == literal) is wanted
-
-    return run
-
-
-def _only_is(values: paths.Values, literal: Any, *, wanted: bool) -> Truth:
-    def run(value: Any, frame: Frame) -> bool | None:
-        found = values(value, frame)
-        if not found:
-            return None
-        return (len(found) == 1 and found[0] == literal) is wanted
-
-    return run
-
-
-def _moments(
-    compare: Callable[[Any, Any], Any],
-    left: Callable[[Any], Any],
-    right: Callable[[Any], Any],
-    otherwise: Truth,
-) -> Truth:
-    """Two dates or two whole moments with a zone by themselves; the partial as the language does."""
-
-    def run(value: Any, frame: Frame) -> bool | None:
-        mine, yours = left(value), right(value)
-        if mine is None or yours is None:
-            return None
-        if mine.__class__ is str and yours.__class__ is str:
-            try:
-                if len(mine) == len(yours) == 10:
-                    return bool(compare(date.fromisoformat(mine), date.fromisoformat(yours)))
-                if 20 <= len(mine) <= 32 and 20 <= len(yours) <= 32:
-                    one, other = datetime.fromisoformat(mine), datetime.fromisoformat(yours)
-                    if one.tzinfo is not None and other.tzinfo is not None:
-                        return bool(compare(one, other))
-            except ValueError:
-                pass
-        return otherwise(value, frame)
-
-    return run
-
-
-def _child_count(kind: Type) -> Callable[[Any, Frame], int]:
-    keys = kind.keys
-
-    def count(value: Any, _: Frame) -> int:
-        total = 0
-        for key, found in value.items():
-            if key in keys:
-                if found.__class__ is not list:
-                    total += found is not None or f"_{key}" in value
-                elif None not in found and f"_{key}" not in value:
-                    total += len(found)
-                else:
-                    total += len(paths.items_of(value, key))
-            elif key[:1] == "_" and key[1:] not in value and key[1:] in keys:
-                total += len(paths.items_of(value, key[1:]))
-        return total
-
-    return count
-

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import hashlib
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.fhirpath import quantity, temporal
-from app.fhirpath.context import Context
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.temporal import Temporal
 from app.fhirpath.values import Node, Quantity, system
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from app.fhirpath.context import Context
+
 _encode = msgspec.json.Encoder(order="sorted").encode
-_NUMBERS = (int, Decimal)
 
 
 def number(value: Any) -> bool:
@@ -136,7 +139,7 @@ def order(left: Any, right: Any) -> int | None:
     """
     mine, yours = system(left), system(right)
     if (number(mine) and number(yours)) or (isinstance(mine, str) and isinstance(yours, str)):
-        return (mine > yours) - (mine < yours)
+        return int(mine > yours) - int(mine < yours)
     if isinstance(mine, Temporal) and isinstance(yours, Temporal):
         if (mine.kind == temporal.TIME) == (yours.kind == temporal.TIME):
             return temporal.compare(mine, yours)
@@ -157,14 +160,18 @@ def key(item: Any) -> Hashable:
     if number(value):
         return ("Number", value)
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return] # its class says that it is a str
+        return str(value)
     if isinstance(value, Temporal):
         return temporal.key(value)
     if isinstance(value, Quantity):
         return quantity.key(value)
     if isinstance(value, Node):
-        return ("Node", _encode(value.value))
-    return ("None", _encode(item.sibling)) if value is None else ("Type", value)
+        return ("Node", _digest(value.value))
+    return ("None", _digest(item.sibling)) if value is None else ("Type", value)
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(_encode(value), digest_size=20).digest()
 
 
 def distinct(context: Context, items: list[Any]) -> list[Any]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from app.fhirpath import check as checker
 from app.fhirpath import parser
 from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import NOTHING, Context, Environment, Run
-from app.fhirpath.direct import Direct, Frame
+from app.fhirpath.direct import Direct
 from app.fhirpath.model import Model, r4
+from app.fhirpath.paths import Frame
 from app.fhirpath.refusals import EvaluationError, ExpressionError
-from app.fhirpath.syntax import Tree
 from app.fhirpath.values import Node, Value, described, truth
+
+if TYPE_CHECKING:
+    from app.fhirpath.syntax import Tree
+
+
+_TOO_DEEP: Final = "The expression and its input are nested too deep."
+# What is compiled again at little cost is not kept: others may send expressions too.
+_KEPT_LENGTH: Final = 500
 
 
 class Invariant(Protocol):
@@ -117,9 +126,9 @@ class Expression:
         kind = self.model.types.get(type_name)
         if kind is None:
             raise ExpressionError("There is no such type.", 0, self.text)
-        truth_of = Direct(Compiler(self.text, self.tree, self.model), self.tree, kind).compile(
-            self.tree
-        )
+        direct = Direct(Compiler(self.text, self.tree, self.model), self.tree, kind)
+        truth_of = direct.compile(self.tree)
+        as_it_comes = direct.fallback(self.tree, kind)
 
         def holds(
             value: Any,
@@ -130,8 +139,12 @@ class Expression:
         ) -> bool:
             try:
                 return truth_of(value, Frame(value, sibling, resource, root, environment)) is True
-            except (RecursionError, AttributeError):
-                raise EvaluationError("The input is not as its type has it.") from None
+            except (AttributeError, TypeError):
+                # The JSON is not as its type has it; the language itself takes it as it comes.
+                frame = Frame(value, sibling, resource, root, environment)
+                return as_it_comes(value, frame) is True
+            except RecursionError:
+                raise EvaluationError(_TOO_DEEP) from None
 
         return holds
 
@@ -154,6 +167,32 @@ class Expression:
         """
         return self.invariant(type_name)(value, resource, root, environment, sibling)
 
+    def references(
+        self,
+        resource: Any,
+        *,
+        context: Any = None,
+        root: Any = None,
+        variables: dict[str, Any] | None = None,
+        environment: Environment = NOTHING,
+    ) -> list[str]:
+        """
+        The references that resolve() would ask the environment for and not get, each once.
+
+        Load them, hand them in and ask again: behind what is loaded there may be more.
+        """
+        wanted: dict[str, None] = {}
+
+        def resolve(reference: str) -> dict[str, Any] | None:
+            found = environment.resolve(reference) if environment.resolve else None
+            if found is None:
+                wanted[reference] = None
+            return found
+
+        asking = replace(environment, resolve=resolve)
+        self.items(resource, context=context, root=root, variables=variables, environment=asking)
+        return list(wanted)
+
     def node(self, resource: Any) -> Node | None:
         """The top of a resource, as a Node."""
         if resource is None or isinstance(resource, Node):
@@ -174,18 +213,42 @@ class Expression:
         try:
             return self._run(context)
         except RecursionError:
-            raise EvaluationError("The expression and its input are nested too deep.") from None
+            raise EvaluationError(_TOO_DEEP) from None
 
 
-@lru_cache(maxsize=4096)
+def element(value: Any, type_name: str, *, location: str = "", sibling: Any = None) -> Node:
+    """
+    An element as a Node, to be the context of an expression.
+
+    type_name   as in Patient.contact or HumanName
+    location    where it stands, as in Patient.contact[0]
+    sibling     what stands beside a primitive
+    raises      KeyError: there is no such type
+    """
+    kind = r4().types[type_name]
+    return Node(value, r4().of(value, kind), None, location or kind.name, -1, sibling)
+
+
 def compile(expression: str) -> Expression:  # noqa: A001 — fhirpath.compile, as re.compile
     """
-    The expression, compiled; the same text gives the same Expression.
+    The expression, compiled; the same short text gives the same Expression.
 
     raises      ExpressionError: where and why it cannot be
     source      https://hl7.org/fhirpath/N1/ with https://hl7.org/fhir/R4/fhirpath.html
     """
-    tree = parser.parse(expression)
+    return _kept(expression) if len(expression) <= _KEPT_LENGTH else _compiled(expression)
+
+
+@lru_cache(maxsize=1024)
+def _kept(expression: str) -> Expression:
+    return _compiled(expression)
+
+
+def _compiled(expression: str) -> Expression:
     model = r4()
-    run = Compiler(expression, tree, model).compile(tree)
+    try:
+        tree = parser.parse(expression)
+        run = Compiler(expression, tree, model).compile(tree)
+    except RecursionError:
+        raise ExpressionError("The expression is nested too deep.", 0, expression) from None
     return Expression(expression, tree, run, model)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import narrative, nodes, references
-from app.fhirpath.context import Context
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.values import Node, system, text
+
+if TYPE_CHECKING:
+    from app.fhirpath.context import Context
 
 CANONICAL: Final = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -20,9 +22,7 @@ def extension(context: Context, items: list[Any], url: list[Any]) -> list[Any]:
         return []
     found = [child for item in items for child in nodes.named(item, "extension")]
     context.spend(len(found))
-    return [
-        one for one in found if isinstance(one.value, dict) and one.value.get("url") == wanted
-    ]
+    return [one for one in found if isinstance(one.value, dict) and one.value.get("url") == wanted]
 
 
 @function("hasExtension", 1, 1)  # in no specification, yet in R4's own search parameters

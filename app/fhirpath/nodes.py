@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.fhirpath.model import Type
 from app.fhirpath.values import Node, Quantity, TypeInfo
+
+if TYPE_CHECKING:
+    from app.fhirpath.model import Type
 
 
 def named(item: Any, name: str) -> list[Any]:
@@ -97,5 +99,6 @@ def _of_value(item: Any, name: str) -> list[Any]:
     if isinstance(item, TypeInfo):
         return [getattr(item, name)] if name in ("name", "namespace") else []
     if isinstance(item, Quantity):
-        return {"value": [item.value], "unit": [item.word or item.unit]}.get(name, [])
+        parts: dict[str, list[Any]] = {"value": [item.value], "unit": [item.word or item.unit]}
+        return parts.get(name, [])
     return []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from app.fhirpath import syntax, temporal, tokens
 from app.fhirpath.refusals import ExpressionError
-from app.fhirpath.syntax import Tree
 from app.fhirpath.values import CALENDAR_WORDS, Quantity, calendar_quantity
+
+if TYPE_CHECKING:
+    from app.fhirpath.syntax import Tree
 
 # Each nested tree is a nested call when it runs; search parameters of R4 reach some 70.
 MAX_DEPTH: Final = 150
@@ -58,27 +60,27 @@ class _Parser:
         self.at += 1
         return token
 
-    def fail(self, text: str, position: int | None = None) -> NoReturn:
+    def error(self, text: str, position: int | None = None) -> ExpressionError:
         where = self.token.position if position is None else position
-        raise ExpressionError(text, where, self.expression)
+        return ExpressionError(text, where, self.expression)
 
     def sees(self, text: str) -> bool:
         return self.token.kind == "operator" and self.token.text == text
 
     def expect(self, text: str) -> None:
         if not self.sees(text):
-            self.fail(f"Expected {text} here.")
+            raise self.error(f"Expected {text} here.")
         self.at += 1
 
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.fail(f"The expression is nested deeper than {MAX_DEPTH} levels.")
+            raise self.error(f"The expression is nested deeper than {MAX_DEPTH} levels.")
 
     def whole(self) -> Tree:
         tree = self.tree(0)
         if self.token.kind != "end":
-            self.fail("The expression should have ended here.")
+            raise self.error("The expression should have ended here.")
         return tree
 
     def tree(self, strength: int) -> Tree:
@@ -131,7 +133,7 @@ class _Parser:
     def step(self, left: Tree, position: int) -> Tree:
         if self.token.kind == "special":
             return syntax.Invoke(left, self.special(), position)
-        step = self.invocation()
+        step = self.invocation(after_dot=True)
         if isinstance(step, syntax.Call) and step.name in _TYPE_FUNCTIONS:
             return self.type_function(left, step)
         return syntax.Invoke(left, step, position)
@@ -142,14 +144,14 @@ class _Parser:
 
     def type_function(self, left: Tree, call: syntax.Call) -> Tree:
         if len(call.arguments) != 1:
-            self.fail(f"{call.name}() takes one type.", call.position)
+            raise self.error(f"{call.name}() takes one type.", call.position)
         match call.arguments[0]:
             case syntax.Member(name=name):
                 namespace = ""
             case syntax.Invoke(left=syntax.Member(name=namespace), step=syntax.Member(name=name)):
                 pass
             case _:
-                self.fail(f"{call.name}() takes the name of a type.", call.position)
+                raise self.error(f"{call.name}() takes the name of a type.", call.position)
         operator = call.name if call.name == "ofType" else f"{call.name}()"
         return syntax.TypeTest(operator, left, namespace, name, call.position)
 
@@ -163,16 +165,19 @@ class _Parser:
                 return first, self.identifier()
         return "", first
 
-    def identifier(self) -> str:
+    def identifier(self, *, after_dot: bool = False) -> str:
+        """A name; after a dot no word is an operator, so that text.div needs no quotes."""
         token = self.token
-        if token.kind == "delimited" or (token.kind == "name" and token.text not in _HARD):
+        if token.kind == "delimited" or (
+            token.kind == "name" and (after_dot or token.text not in _HARD)
+        ):
             self.at += 1
             return token.text
-        self.fail("Expected a name here.")
+        raise self.error("Expected a name here.")
 
-    def invocation(self) -> syntax.Member | syntax.Call:
+    def invocation(self, *, after_dot: bool = False) -> syntax.Member | syntax.Call:
         token = self.token
-        name = self.identifier()
+        name = self.identifier(after_dot=after_dot)
         if not self.sees("("):
             return syntax.Member(name, token.position)
         self.at += 1
@@ -208,7 +213,7 @@ class _Parser:
                     return self.type_function(syntax.Special("$this", step.position), step)
                 return step
             case _:
-                self.fail("The expression ends where a value was expected.")
+                raise self.error("The expression ends where a value was expected.")
 
     def bracket(self) -> Tree:
         token = self.token
@@ -226,7 +231,7 @@ class _Parser:
             name = self.take() if self.token.kind == "string" else None
             text = name.text if name else self.identifier()
             return syntax.Variable(text, token.position)
-        self.fail("Expected a value here.")
+        raise self.error("Expected a value here.")
 
     def moment(self) -> Tree:
         token = self.take()
@@ -235,13 +240,13 @@ class _Parser:
         )
         value = temporal.parse(token.text[1:], kind)
         if value is None:
-            self.fail("There is no such date or time.", token.position)
+            raise self.error("There is no such date or time.", token.position)
         return syntax.Literal((value,), token.position)
 
     def number(self) -> Tree:
         token = self.take()
         if len(token.text) > MAX_DIGITS:
-            self.fail(f"A number has more than {MAX_DIGITS} digits.", token.position)
+            raise self.error(f"A number has more than {MAX_DIGITS} digits.", token.position)
         value = Decimal(token.text)
         if self.token.kind == "string":
             unit = self.take().text

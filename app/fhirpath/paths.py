@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from app.fhirpath.model import Element, Type
+if TYPE_CHECKING:
+    from app.fhirpath.context import Environment
+    from app.fhirpath.model import Element, Type
 
 
 class _Only:
@@ -15,7 +17,23 @@ class _Only:
 
 ONLY: Final = _Only()
 
-Frame = Any
+
+class Frame:
+    """What one run of an invariant is about; made for each."""
+
+    __slots__ = ("environment", "left", "resource", "root", "sibling", "top")
+
+    def __init__(
+        self, top: Any, sibling: Any, resource: Any, root: Any, environment: Environment
+    ) -> None:
+        self.top = top
+        self.sibling = sibling
+        self.resource = resource
+        self.root = root
+        self.environment = environment
+        self.left = environment.budget
+
+
 Values = Callable[[Any, Frame], list[Any]]
 Truth = Callable[[Any, Frame], bool | None]
 Lone = Callable[[Any], Any]
@@ -169,9 +187,6 @@ def _chained(before: Values, get: Callable[[Any], list[Any]]) -> Values:
 
 def _any(before: Values, has: Truth) -> Truth:
     def exists(value: Any, frame: Frame) -> bool | None:
-        for one in before(value, frame):
-            if one.__class__ is dict and has(one, frame):
-                return True
-        return False
+        return any(one.__class__ is dict and has(one, frame) for one in before(value, frame))
 
     return exists

@@ -71,9 +71,7 @@ def _combined(left: Quantity, right: Quantity, sign: int) -> Quantity | None:
         return None
     if other.dimension or other.factor != 1:
         unit = ucum.times(one, ucum.power(other, sign))
-        amount = (
-            Fraction(left.value) * one.factor * (Fraction(right.value) * other.factor) ** sign
-        )
+        amount = Fraction(left.value) * one.factor * (Fraction(right.value) * other.factor) ** sign
         return Quantity(_decimal(amount), ucum.written(unit.dimension))
     amount = Fraction(left.value) * Fraction(right.value) ** sign
     return Quantity(_decimal(amount), left.unit, ucum=left.ucum)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.fhirpath import nodes
-from app.fhirpath.context import Context
 from app.fhirpath.values import Node
+
+if TYPE_CHECKING:
+    from app.fhirpath.context import Context
 
 
 def reference_of(item: Any) -> str | None:

@@ -6,13 +6,15 @@ import base64
 import binascii
 import html
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.fhirpath import patterns
-from app.fhirpath.context import Context
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.values import MAX_TEXT, bounded, text, whole
+
+if TYPE_CHECKING:
+    from app.fhirpath.context import Context
 
 
 def _two(items: list[Any], other: list[Any], what: str) -> tuple[str, str] | None:

@@ -85,9 +85,7 @@ class TypeTest:
     position: int
 
 
-Tree = (
-    Literal | Member | Call | Special | Variable | Invoke | Index | Unary | Binary | TypeTest
-)
+Tree = Literal | Member | Call | Special | Variable | Invoke | Index | Unary | Binary | TypeTest
 
 
 def parts(tree: Tree) -> tuple[Tree, ...]:

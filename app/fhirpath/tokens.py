@@ -8,7 +8,7 @@ from typing import Final
 
 from app.fhirpath.refusals import ExpressionError
 
-MAX_LENGTH: Final = 65_536  # characters; the longest search parameter of R4 has some 5,000
+MAX_LENGTH: Final = 16_384  # characters; the longest search parameter of R4 has some 5,000
 
 _PATTERN: Final = re.compile(
     r"""
@@ -53,7 +53,7 @@ def tokens(expression: str) -> list[Token]:
     position = 0
     while position < len(expression):
         match = _PATTERN.match(expression, position)
-        if match is None or expression.startswith("/*", position) and match.lastgroup != "space":
+        if match is None or (expression.startswith("/*", position) and match.lastgroup != "space"):
             raise ExpressionError(_unreadable(expression, position), position, expression)
         kind = str(match.lastgroup)
         if kind != "space":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from app.fhirpath.model import Model
 from app.fhirpath.values import Node, type_info
+
+if TYPE_CHECKING:
+    from app.fhirpath.model import Model
 
 SYSTEM: Final = frozenset(
     "Any Boolean String Integer Long Decimal Date DateTime Time Quantity".split()

@@ -165,7 +165,5 @@ def amount(value: Decimal, of: Unit) -> Fraction:
 
 def written(dimension: frozenset[tuple[str, int]]) -> str:
     """The code of base units, as in kg.m.s-2 without the kilo."""
-    parts = [
-        base if exponent == 1 else f"{base}{exponent}" for base, exponent in sorted(dimension)
-    ]
+    parts = [base if exponent == 1 else f"{base}{exponent}" for base, exponent in sorted(dimension)]
     return ".".join(parts) or "1"

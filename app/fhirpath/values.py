@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.fhirpath import temporal
-from app.fhirpath.model import Type
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.temporal import Temporal
+
+if TYPE_CHECKING:
+    from app.fhirpath.model import Type
 
 UCUM: Final = "http://unitsofmeasure.org"
 MAX_TEXT: Final = 1_000_000  # characters; an expression that doubles a text ends here
@@ -142,7 +144,7 @@ def system(item: Any) -> Any:
         if abs(value.adjusted()) > _MAX_EXPONENT:
             raise EvaluationError("A number in the resource is out of every range.")
         return value
-    if kind is not None and "Quantity" in kind.ancestors:
+    if value.__class__ is dict and kind is not None and "Quantity" in kind.ancestors:
         return _quantity(value) or item
     return item
 

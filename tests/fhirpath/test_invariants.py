@@ -12,8 +12,9 @@ from app import fhir, fhirpath
 from app.fhirpath import syntax
 from app.fhirpath.compiler import Compiler
 from app.fhirpath.context import NOTHING
-from app.fhirpath.direct import Direct, Frame
+from app.fhirpath.direct import Direct
 from app.fhirpath.model import r4
+from app.fhirpath.paths import Frame
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 PACKAGE = SHARED / "packages" / "hl7.fhir.r4.core-4.0.1.tgz"
@@ -69,7 +70,7 @@ def outcome(call):
 def test_the_fast_way_says_what_the_language_says() -> None:
     """Every R4 invariant on every element of the guides' examples gives one answer both ways."""
     by_path = rules()
-    compared = broken = 0
+    compared = 0
     for file in sorted((SHARED / "examples").rglob("*.json")):
         resource = fhir.decode(file.read_bytes())
         if not isinstance(resource, dict) or resource.get("resourceType") not in r4().types:
@@ -82,9 +83,7 @@ def test_the_fast_way_says_what_the_language_says() -> None:
                 slow = outcome(lambda: interpreted(text, below, value, resource, sibling))  # noqa: B023
                 assert fast == slow, f"{path}: {text} in {file.name}"
                 compared += 1
-                broken += fast is not True
     assert compared > 1000
-    print(compared, broken)
 
 
 ODD = {
@@ -126,6 +125,10 @@ ODD = {
         "note.all(%context.intent = 'order')", "note[$index].exists()", "focus.resolve().exists()",
         "input.value is string", "input[0].value is string", "note.exists($this.text.exists())",
         "extension('u').exists()", "input.extension('u').empty()", "description.length() > 3",
+        "status.exists() xor id.exists()", "intent.matches('^o.*r$')", "status.matches('x')",
+        "note.count() + input.count() > 3", "note.text.isDistinct()", "input.type.text.isDistinct()",
+        "where(intent = 'order').exists()", "where(intent = 'order').input.exists()",
+        "extension('u').count() + note.count() <= 2", "extension('u').exists() xor note.exists()",
         "note.text.hasValue()", "intent", "intent and status", "note.trace('x').exists()",
     ],
 )  # fmt: skip

@@ -76,9 +76,7 @@ def test_official(case: ET.Element) -> None:
             assert match.type.partition(".")[2].lower() == output.get("type").lower()
 
 
-def run(
-    expression: str, given: Any, environment: fhirpath.Environment
-) -> list[fhirpath.Value]:
+def run(expression: str, given: Any, environment: fhirpath.Environment) -> list[fhirpath.Value]:
     compiled = fhirpath.compile(expression)
     if given is not None:
         compiled.check(given["resourceType"])
