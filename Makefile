@@ -33,3 +33,9 @@ test: check
 
 lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
+
+# HL7's validator needs Java and Maven; its first run fetches it, about a minute.
+SHARED ?= ../shared
+oracle: install
+	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate $(SHARED)/examples/sdohcc-3.0.0 \
+	  $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz

@@ -50,7 +50,8 @@ class Checker:
     ) -> list[Issue]:
         """Both stages; one defect gives one issue."""
         shape = self.shape(resource)
-        broken = frozenset(issue.expression for issue in shape)
+        # An element that R4 does not have is asked nothing, and what is beside it is not broken.
+        broken = frozenset(one.expression for one in shape if one.rule != "json-element")
         return shape + self.rules(resource, now=now, root=root, resolve=resolve, broken=broken)
 
     def shape(self, resource: Resource) -> list[Issue]:
@@ -61,7 +62,8 @@ class Checker:
         except REFUSED:
             pass
         path = root_path(resource)
-        return walked(lambda found: self._shapes.walk_resource(resource, path, found))
+        found = walked(lambda found: self._shapes.walk_resource(resource, path, found))
+        return [replace(issue, profile=self.url) for issue in found]
 
     def rules(
         self,

@@ -25,6 +25,9 @@ CORRECTED: Final = {
     "enableWhen.count() > 2 implies enableBehavior.exists()": (
         "enableWhen.count() >= 2 implies enableBehavior.exists()"
     ),
+    "operator = 'exists' implies (answer is Boolean)": (
+        "operator = 'exists' implies (answer is boolean)"
+    ),
     "fullUrl.contains('/_history/').not()": (
         "fullUrl.empty() or fullUrl.contains('/_history/').not()"
     ),

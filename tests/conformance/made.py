@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from app.conformance import primitives, structure
+from app.conformance import structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 EXCHANGED = (
     "AuditEvent", "Bundle", "Communication", "Condition", "Consent", "DocumentReference",
@@ -62,6 +63,7 @@ SEEDS: dict[str, dict[str, Any]] = {
     "Range": {"low": {"value": 1}},
     "Ratio": {"numerator": {"value": 1}, "denominator": {"value": 1}},
     "Timing": {"code": {"text": "text"}},
+    "TriggerDefinition": {"type": "named-event", "name": "text"},
     "UsageContext": {
         "code": {"code": "focus"},
         "valueCodeableConcept": {"text": "text"},
@@ -75,15 +77,19 @@ SEEDS: dict[str, dict[str, Any]] = {
     "Condition.evidence": {"code": [{"text": "text"}]},
     "Goal.target": {"measure": {"text": "text"}},
     "Bundle": {"type": "collection"},
-    "Bundle.entry": {
-        "resource": {"resourceType": "Basic", "id": "one", "code": {"text": "text"}}
-    },
+    "Bundle.entry": {"resource": {"resourceType": "Basic", "id": "one", "code": {"text": "text"}}},
     "Questionnaire.item": {"linkId": "1", "type": "string"},
-    "Questionnaire.item.enableWhen": {"operator": "exists", "answerBoolean": True},
+    "Questionnaire.item.enableWhen": {"operator": "=", "answerBoolean": True},
 }
 
 # What stands at the top so that an element may stand where it does.
+RESOLVED = {
+    "system": "http://terminology.hl7.org/CodeSystem/condition-clinical",
+    "code": "resolved",
+}
 SETTINGS: dict[str, dict[str, Any]] = {
+    "Condition.abatement": {"clinicalStatus": {"coding": [RESOLVED]}},
+    "ServiceRequest.orderDetail": {"code": {"text": "text"}},
     "Bundle.total": {"type": "searchset"},
     "Bundle.entry.search": {"type": "searchset"},
     "Bundle.entry.request": {"type": "batch"},
@@ -143,9 +149,7 @@ class Maker:
     def object(self, where: structure.Structure, element: structure.Element) -> dict[str, Any]:
         """An object with what is required in it, and what its seed says."""
         made = copy.deepcopy(SEEDS.get(element.path, {}))
-        members = structure.members(
-            where.elements[element.content] if element.content else element
-        )
+        members = structure.members(where.elements[element.content] if element.content else element)
         required = [one for one in members.items() if one[1][0].minimum > 0]
         for key, (child, kind) in required:
             given = any(key in made for key, (one, _) in members.items() if one is child)
@@ -245,7 +249,7 @@ def defects(place: Place, definitions: Any) -> Iterator[Defect]:
     key, child, code = place.key, place.element, place.kind.code
     value = at(place.resource, place.steps)[key]
     single = value[0] if child.many else value
-    if child.minimum > 0 and not (child.path == "Extension.url"):
+    if child.minimum > 0:
         yield planted("missing", place.parent, lambda holder: holder.pop(key))
     yield instead("null", None, place.whole)
     yield one("empty string", "")
@@ -265,11 +269,8 @@ def defects(place: Place, definitions: Any) -> Iterator[Defect]:
         yield one("text for object", "text")
         yield one("empty object", {})
         if code != "Resource":
-            yield one("unknown element", {**single, "bogus": 1}).__class__(
-                "unknown element",
-                planted("", "", lambda holder: _into(holder, key, "bogus", 1)).resource,
-                f"{place.path}.bogus",
-            )
+            bogus = f"{place.path}.bogus"
+            yield planted("unknown element", bogus, lambda holder: _into(holder, key, "bogus", 1))
     yield from _meaning(place, planted, definitions)
 
 
@@ -278,9 +279,7 @@ def _into(holder: dict[str, Any], key: str, name: str, value: Any) -> None:
     target[name] = value
 
 
-def _meaning(
-    place: Place, planted: Callable[..., Defect], definitions: Any
-) -> Iterator[Defect]:
+def _meaning(place: Place, planted: Callable[..., Defect], definitions: Any) -> Iterator[Defect]:
     """Defects of meaning: codes, targets, choices, extensions, narrative."""
     key, child, code = place.key, place.element, place.kind.code
     many = child.many
@@ -317,13 +316,9 @@ def _meaning(
         both = {**neither, "valueString": "text", "extension": [{"url": "a", "valueString": "b"}]}
         yield planted("extension with value and children", place.path, change(both))
     if code == "xhtml":
-        for what in ("<script>x</script>", '<p onclick="x()">x</p>', '<a href="javascript:x">x</a>'):
+        for what in (
+            "<script>x</script>",
+            '<p onclick="x()">x</p>',
+            '<a href="javascript:x">x</a>',
+        ):
             yield planted("script", place.path, change(DIV.replace("text", what)))
-
-
-def sound(value: Any) -> str:
-    """JSON of a resource for a failed assertion."""
-    return json.dumps(value, default=str)
-
-
-TYPES = tuple(primitives.TYPES)
