@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -75,7 +77,7 @@ def answers(lines: Iterable[bytes], *, lenient: bool) -> Iterator[bytes]:
         try:
             asked = fhir.decode(line)
             answer["id"] = asked.get("id") if isinstance(asked, dict) else None
-            if not isinstance(asked, dict) or not isinstance(asked.get("expression"), str):
+            if not _question(asked):
                 answer["error"] = "A line is an object with id, expression and file."
             else:
                 file = Path(asked["file"]) if asked.get("file") else None
@@ -99,7 +101,18 @@ def evaluated(expression: str, file: Path | None, *, lenient: bool) -> list[engi
 
 @lru_cache(maxsize=16)
 def _read(file: Path) -> Any:
-    return fhir.decode(file.read_bytes())
+    try:
+        return fhir.decode(file.read_bytes())
+    except ValueError:  # a path with a null byte
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
+
+
+def _question(asked: Any) -> bool:
+    return (
+        isinstance(asked, dict)
+        and isinstance(asked.get("expression"), str)
+        and isinstance(asked.get("file"), (str, type(None)))
+    )
 
 
 def _shown(value: engine.Value) -> dict[str, Any]:

@@ -224,6 +224,8 @@ def _from_json(value: str) -> str:
     # A quote that is not escaped is taken as it is.
     quoted = value if "\\" in value else value.replace('"', '\\"')
     try:
-        return str(json.loads(f'"{quoted}"', strict=False))
+        found = str(json.loads(f'"{quoted}"', strict=False))
+        found.encode()  # half of a character is none
     except ValueError:
         raise EvaluationError("unescape() takes text that was escaped for JSON.") from None
+    return found

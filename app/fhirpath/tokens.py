@@ -92,4 +92,12 @@ def _unescaped(text: str, position: int, expression: str) -> str:
             expression,
         )
 
-    return _ESCAPE.sub(one, text)
+    return _paired(_ESCAPE.sub(one, text), position, expression)
+
+
+def _paired(text: str, position: int, expression: str) -> str:
+    """Two escapes that make one character as that character."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise ExpressionError("An escape is half of a character.", position, expression) from None

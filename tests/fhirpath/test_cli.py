@@ -63,11 +63,13 @@ def test_a_batch_answers_each_line(file) -> None:
         {"id": "c", "expression": "1.50", "file": None},
         {"id": "d", "expression": "name.single()", "file": file + ".not"},
         {"id": "e", "expression": 1},
+        {"id": "f", "expression": "1", "file": 7},
+        {"id": "g", "expression": "1", "file": "\0"},
     ]
     result = kinbridge("--batch", input="\n".join(map(json.dumps, lines)) + "\nnonsense\n")
 
     answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [answer["id"] for answer in answers] == ["a", "b", "c", "d", "e", None]
+    assert [answer["id"] for answer in answers] == ["a", "b", "c", "d", "e", "f", "g", None]
     assert answers[0]["result"][0]["location"] == "Patient.name[0].given[0]"
     assert '"value":1.50' in result.stdout
-    assert all("error" in answers[index] for index in (1, 3, 4, 5))
+    assert all("error" in answers[index] for index in (1, 3, 4, 5, 6, 7))

@@ -92,6 +92,8 @@ def test_units(expression, expected) -> None:
         ("id.div", []),
         ("(1 | 2).repeatAll(iif($this < 4, $this + 2, {}))", [3, 4, 5]),
         ("9223372036854775807 + 1", []),
+        ("'\\ud83d\\ude00'.length()", [1]),
+        ("'\\ud83d'", None),
         ("1e", None),
         ("'\\q'", None),
         ("name.", None),

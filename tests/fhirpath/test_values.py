@@ -169,3 +169,20 @@ def test_an_invariant_fails_on_nothing() -> None:
 def test_an_unknown_resource_type_is_taken_as_it_comes() -> None:
     """An element that the model does not know is still reached by its name."""
     assert values("a.b", {"resourceType": "Novelty", "a": [{"b": 1}, {"b": 2}]}) == [1, 2]
+
+
+DOM_3 = (
+    "contained.where((('#'+id in (%resource.descendants().reference | "
+    "%resource.descendants().as(canonical) | %resource.descendants().as(uri) | "
+    "%resource.descendants().as(url))) or descendants().where(reference = '#').exists() or "
+    "descendants().where(as(canonical) = '#').exists() or "
+    "descendants().where(as(canonical) = '#').exists()).not()).trace('unmatched', id).empty()"
+)
+
+
+def test_what_is_contained_is_referred_to() -> None:
+    """R4's own dom-3 runs, and tells a contained resource that nobody refers to."""
+    invariant = fhirpath.compile(DOM_3).invariant("Patient")
+    alone = {**PATIENT, "managingOrganization": {"reference": "#x"}}
+    assert invariant(PATIENT, PATIENT, PATIENT)
+    assert not invariant(alone, alone, alone)
