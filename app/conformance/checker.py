@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.conformance.scope import Scope, World
 from app.conformance.shape import REFUSED, Shapes, plain, root_path, walked
+from app.errors import Issue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from app.conformance.rules import Rules
-    from app.errors import Issue
     from app.fhir import Resource
 
 
@@ -63,7 +62,7 @@ class Checker:
             pass
         path = root_path(resource)
         found = walked(lambda found: self._shapes.walk_resource(resource, path, found))
-        return [replace(issue, profile=self.url) for issue in found]
+        return [self._named(issue) for issue in found]
 
     def rules(
         self,
@@ -91,7 +90,11 @@ class Checker:
                 resource, path, scope, found, contained=root is not None
             )
         )
-        return [replace(issue, profile=self.url) for issue in found] if found else found
+        return [self._named(issue) for issue in found]
+
+    def _named(self, one: Issue) -> Issue:
+        """As dataclasses.replace, at a quarter of its cost."""
+        return Issue(one.severity, one.code, one.text, one.expression, one.rule, one.url, self.url)
 
     def _world(
         self,

@@ -36,7 +36,9 @@ def check(types: frozenset[str] | None) -> Check:
         if reference is None:
             return "type" not in value
         kind = reference.partition("/")[0]
-        if types is not None and kind in types and "type" not in value:
+        if "type" not in value and (
+            scope.world.is_resource(kind) if types is None else kind in types
+        ):
             return True
         return not problem(value, scope, types)
 

@@ -135,32 +135,13 @@ class Rule:
                     found.add(Issue("error", code, text, path + below, key, url))
 
     def _compile(self) -> Test:
-        members = _Members(self._member)
         required = [keys for _, keys in self._required]
         by_hand = [one.native for one in self._invariants if one.native is not None]
         by_hand += [_silent(one) for one in self._added]
         if required:
             by_hand.insert(0, _present(required))
         runs = [one.run for one in self._invariants if one.native is None]
-
-        def test_members(value: Any, scope: Scope) -> object:
-            for key, child in value.items():
-                member = members[key]
-                if member is not None and not member(child, scope):
-                    return False
-            return True
-
-        def test(value: Any, scope: Scope) -> object:
-            for key, child in value.items():
-                member = members[key]
-                if member is not None and not member(child, scope):
-                    return False
-            for one in by_hand:
-                if not one(value, scope):
-                    return False
-            return all(run(value, scope.resource, scope.root, scope.environment) for run in runs)
-
-        return test if by_hand or runs else test_members
+        return _test(_Members(self._member), by_hand, runs)
 
     def _member(self, key: str) -> Test | None:
         if key == "resourceType":
@@ -287,6 +268,32 @@ class _Members(dict[str, "Test | None"]):
         return test
 
 
+def _test(  # noqa: C901 — hot: what is called costs a frame
+    members: _Members, by_hand: list[Test], runs: list[Callable[..., bool]]
+) -> Test:
+    def test_members(value: Any, scope: Scope) -> object:
+        for key, child in value.items():
+            member = members[key]
+            if member is not None and not member(child, scope):
+                return False
+        return True
+
+    def test(value: Any, scope: Scope) -> object:
+        for key, child in value.items():
+            member = members[key]
+            if member is not None and not member(child, scope):
+                return False
+        for one in by_hand:
+            if not one(value, scope):
+                return False
+        for run in runs:  # noqa: SIM110 — hot: a generator costs a frame for each
+            if not run(value, scope.resource, scope.root, scope.environment):
+                return False
+        return True
+
+    return test if by_hand or runs else test_members
+
+
 def _holds(test: Test, value: Any, scope: Scope) -> bool:
     try:
         return bool(test(value, scope))
@@ -295,18 +302,22 @@ def _holds(test: Test, value: Any, scope: Scope) -> bool:
 
 
 def _all(tests: list[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
+    first, *others = tests
+    for other in others:
+        first = _both(first, other)
+    return first
 
-    def every(value: Any, scope: Scope) -> object:
-        return all(test(value, scope) for test in tests)
 
-    return every
+def _both(one: Test, other: Test) -> Test:
+    return lambda value, scope: one(value, scope) and other(value, scope)
 
 
 def _each(test: Test) -> Test:
     def each(values: Any, scope: Scope) -> object:
-        return all(test(value, scope) for value in values)
+        for value in values:  # noqa: SIM110 — hot: a generator costs a frame for each
+            if not test(value, scope):
+                return False
+        return True
 
     return each
 
