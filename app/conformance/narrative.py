@@ -8,18 +8,18 @@ from xml.parsers import expat
 
 _NAMESPACE: Final = "http://www.w3.org/1999/xhtml"
 _DEPTH: Final = 200
-_ELEMENTS: Final = frozenset(  # a word list reads better than a column
+_ELEMENTS: Final = frozenset(
     "p br div h1 h2 h3 h4 h5 h6 a span b em i strong small big tt dfn q var abbr acronym "
     "cite blockquote hr address bdo kbd sub sup ul ol li dl dt dd pre table caption "
     "colgroup col thead tr tfoot tbody th td code samp img map area ins del u s strike "
-    "center".split()  # noqa: SIM905 — as above
+    "center".split()
 )
-_ATTRIBUTES: Final = frozenset(  # a word list reads better than a column
+_ATTRIBUTES: Final = frozenset(
     "title style class id lang xml:lang dir accesskey tabindex abbr align axis bgcolor "
     "border cellhalign cellpadding cellspacing cellvalign char charoff cite clear colspan "
     "compact coords datetime headers height href hreflang hspace longdesc name nohref "
     "noshade nowrap rel rev rowspan rules scope shape span src alt start summary type "
-    "valign value vspace width frame usemap ismap charset color size face xmlns".split()  # noqa: SIM905 — as above
+    "valign value vspace width frame usemap ismap charset color size face xmlns".split()
 )
 _ACTIVE: Final = re.compile(
     r"[\s\x00-\x1f]*(?:javascript|vbscript|data(?!:image/))\s*:", re.IGNORECASE
