@@ -37,3 +37,12 @@ soak: install
 lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
 	@uv export --quiet --no-dev --no-emit-project --no-annotate --no-header -o requirements.runtime.lock
+
+# HL7's validator needs Java and Maven; its first run fetches it, about a minute.
+SHARED ?= ../shared
+oracle: install
+	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate $(SHARED)/examples/sdohcc-3.0.0 \
+	  $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz
+
+bench: install
+	@for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done

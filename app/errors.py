@@ -17,6 +17,7 @@ class Issue:
     expression  FHIRPath location, "" where there is none
     rule        key of the rule that was broken, "" where there is none
     url         where the rule is explained, "" where nowhere
+    profile     canonical of the definition that was held against, "" where there is none
     """
 
     severity: str
@@ -25,6 +26,7 @@ class Issue:
     expression: str = ""
     rule: str = ""
     url: str = ""
+    profile: str = ""
 
     def as_fhir(self) -> dict[str, Any]:
         details: dict[str, Any] = {"text": self.text}

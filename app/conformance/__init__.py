@@ -1,0 +1,6 @@
+"""Packages, terminology, and the compiler: definition to checker."""
+
+from app.conformance.checker import Checker
+from app.conformance.definitions import Definitions, folder, load
+
+__all__ = ["Checker", "Definitions", "folder", "load"]

@@ -1,0 +1,145 @@
+"""What is asked of one element's value beside its members: bindings, codes, URIs, narrative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance import narrative, native
+from app.conformance.findings import Findings, finding
+from app.conformance.terminology import Codes, Terminology, name
+from app.errors import Issue
+
+if TYPE_CHECKING:
+    from app.conformance.scope import Scope, Test
+    from app.conformance.structure import Binding
+
+Walk = Callable[[Any, str, "Scope", Findings, Any], None]
+
+CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
+_WORDS: Final = frozenset({"code", "string", "uri"})
+_URIS: Final = frozenset({"uri", "url", "oid", "uuid"})
+_PLAIN_CODING: Final = frozenset({"system", "code", "display", "version", "userSelected"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """
+    One question, asked twice.
+
+    test    (value, scope): says yes only to what is right
+    walk    (value, path, scope, findings, sibling): says what is wrong
+    """
+
+    test: Test
+    walk: Walk
+
+
+def of_primitive(code: str) -> Check | None:
+    """What a primitive type asks beyond its format."""
+    if code == "xhtml":
+        return Check(lambda value, _: narrative.problem(value) is None, _walk_narrative)
+    if code in _URIS:
+        return Check(
+            lambda value, _: value[:4] != "urn:" or not native.uri_problem(value),
+            lambda value, path, _, found, __: _say(native.uri_problem(value), path, found),
+        )
+    if code == "canonical":
+        return Check(
+            lambda value, _: value[:4] == "http" or not native.canonical_problem(value),
+            lambda value, path, _, found, __: _say(native.canonical_problem(value), path, found),
+        )
+    return None
+
+
+def of_extension() -> Check:
+    """An extension that is not inside another has an absolute url."""
+
+    def walk(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
+        if not native.absolute(value.get("url")):
+            text = "An extension's url is an absolute URL, unless it is inside another; mend it."
+            code, url = native.RULES["extension-url"]
+            found.add(Issue("error", code, text, path, "extension-url", url))
+
+    return Check(lambda value, _: native.absolute(value.get("url")), walk)
+
+
+def of_coding(own: Test, terminology: Terminology) -> Check:
+    """
+    A Coding's members, and that its system has its code.
+
+    own     the test of the type's own rules, which the plain case does not need
+    """
+
+    def known(value: Any) -> bool:
+        system, code = value.get("system"), value.get("code")
+        return system is None or code is None or terminology.exists(system, code) is not False
+
+    def test(value: Any, scope: Scope) -> object:
+        system = value.get("system")
+        if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
+            return own(value, scope) and known(value)
+        code = value.get("code")
+        return code is None or terminology.exists(system, code) is not False
+
+    def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
+        if f"{path}.code" not in scope.world.broken and not known(value):
+            text = "The code system that is named here has no such code; mend one of the two."
+            found.add(finding("code", f"{path}.code", text))
+
+    return Check(test, walk)
+
+
+def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
+    """A required binding of an element of type `code`."""
+    plain: list[frozenset[str]] = []
+
+    def listed(value: Any, _: Scope) -> object:
+        if not plain:
+            plain.append(terminology.codes(binding.value_set).plain)
+        return value in plain[0] or member(value) is True
+
+    def member(value: Any) -> bool | None:
+        return _member(value, code, terminology.codes(binding.value_set))
+
+    def walk(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
+        answer = member(value)
+        where = name(binding.value_set)
+        if answer is None:
+            text = f"Whether the code is in {where} needs more than is loaded: not checked."
+            found.add(finding("binding-unchecked", path, text, severity="information"))
+        elif not answer:
+            text = f"The code has to be one of the value set {where}; take one of these."
+            found.add(finding("binding", path, text))
+
+    if code in _WORDS:
+        return Check(listed, walk)
+    return Check(lambda value, _: member(value) is True, walk)
+
+
+def _member(value: Any, kind: str, codes: Codes) -> bool | None:
+    """Whether a coded value has a code of the value set; None where that cannot be said."""
+    if isinstance(value, str):
+        return codes.has_code(value)
+    if kind == "CodeableConcept":
+        codings = [one for one in value.get("coding", []) if "code" in one]
+        answers = [codes.has(one.get("system"), one["code"]) for one in codings]
+        return True in answers or (None if None in answers else False)
+    if "code" not in value:
+        return kind == "Quantity"
+    return codes.has(value.get("system"), value["code"])
+
+
+def _walk_narrative(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
+    wrong = narrative.problem(value)
+    if wrong:
+        key, text = wrong
+        code, url = native.RULES[key]
+        found.add(Issue("error", code, text, path, key, url))
+
+
+def _say(text: str, path: str, found: Findings) -> None:
+    if text:
+        code, url = native.RULES["uri-format"]
+        found.add(Issue("error", code, text, path, "uri-format", url))

@@ -1,0 +1,61 @@
+"""How a finding is said: which rule, which issue code, where it is explained."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.errors import Issue
+
+LIMIT: Final = 1000  # a person mends a few and checks again; memory stays bounded
+
+_JSON: Final = "https://hl7.org/fhir/R4/json.html"
+_TYPES: Final = "https://hl7.org/fhir/R4/datatypes.html"
+_RULES: Final = {
+    "json-object": ("structure", _JSON + "#resources"),
+    "json-type": ("structure", _JSON + "#primitive"),
+    "json-array": ("structure", _JSON + "#elements"),
+    "json-null": ("structure", _JSON + "#null"),
+    "json-empty": ("structure", _JSON + "#elements"),
+    "json-element": ("structure", _JSON + "#elements"),
+    "json-primitive-extension": ("structure", _JSON + "#primitive"),
+    "json-depth": ("structure", _JSON),
+    "resource-type": ("structure", "https://hl7.org/fhir/R4/resourcelist.html"),
+    "primitive-format": ("value", _TYPES + "#primitive"),
+    "choice": ("structure", "https://hl7.org/fhir/R4/formats.html#choice"),
+    "cardinality": ("required", "https://hl7.org/fhir/R4/conformance-rules.html#cardinality"),
+    "cardinality-max": ("structure", "https://hl7.org/fhir/R4/conformance-rules.html#cardinality"),
+    "binding": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#required"),
+    "code": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#system"),
+    "binding-unchecked": ("not-supported", "https://hl7.org/fhir/R4/terminologies.html"),
+    "reference-target": ("structure", "https://hl7.org/fhir/R4/references.html#Reference"),
+    "reference-format": ("value", "https://hl7.org/fhir/R4/references.html#literal"),
+    "invariant-unchecked": ("not-supported", "https://hl7.org/fhir/R4/conformance-rules.html"),
+    "limit": ("too-costly", ""),
+}  # fmt: skip
+
+
+class EnoughError(Exception):
+    """There are LIMIT findings; who goes on looking helps nobody."""
+
+
+class Findings(list[Issue]):
+    """The issues of one check, in the order in which they were found."""
+
+    def add(self, issue: Issue) -> None:
+        if len(self) >= LIMIT:
+            raise EnoughError
+        self.append(issue)
+
+
+def finding(rule: str, path: str, text: str, *, severity: str = "error") -> Issue:
+    code, url = _RULES[rule]
+    return Issue(severity, code, text, path, rule, url)
+
+
+def too_many() -> Issue:
+    return finding(
+        "limit",
+        "",
+        f"There are more than {LIMIT} findings; mend these and check again.",
+        severity="warning",
+    )

@@ -1,0 +1,113 @@
+"""Where a check stands: which resource, in which container, beside which others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from app import fhirpath
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.conformance.terminology import Terminology
+    from app.fhir import Resource
+
+HASH: Final = "#"
+
+Test = Callable[[Any, "Scope"], object]
+
+
+class World:
+    """
+    What one check as a whole knows; handed in, never fetched.
+
+    now         aware
+    broken      paths where the shape is wrong; nothing is said of what stands there or above
+    resolve     reference to a resource elsewhere, or None
+    """
+
+    def __init__(
+        self,
+        *,
+        terminology: Terminology,
+        is_resource: Callable[[str], bool],
+        now: datetime,
+        broken: frozenset[str] = frozenset(),
+        resolve: Callable[[str], Resource | None] | None = None,
+    ) -> None:
+        self.terminology = terminology
+        self.is_resource = is_resource
+        self.now = now
+        self.broken = broken
+        self.resolve = resolve
+        self.environment = fhirpath.Environment(now=now, resolve=resolve)
+        self.around = frozenset(above for path in broken for above in _above(path))
+
+
+class Scope:
+    """
+    The resource whose elements are looked at.
+
+    resource    FHIRPath's %resource
+    root        FHIRPath's %rootResource: what contains it, or itself
+    above       the scope of the resource that has it as an entry, None at the top
+    """
+
+    def __init__(
+        self, world: World, resource: Resource, root: Resource, above: Scope | None = None
+    ) -> None:
+        self.world = world
+        self.environment = world.environment
+        self.resource = resource
+        self.root = root
+        self.above = above
+
+    def inside(self, resource: Resource, *, contained: bool) -> Scope:
+        if contained:
+            return Scope(self.world, resource, self.root, self.above)
+        return Scope(self.world, resource, resource, self)
+
+    @cached_property
+    def contained(self) -> dict[str, Resource]:
+        """Id to contained resource of the container."""
+        inside = self.root.get("contained")
+        return {
+            one["id"]: one
+            for one in (inside if isinstance(inside, list) else ())
+            if isinstance(one, dict) and isinstance(one.get("id"), str)
+        }
+
+    @cached_property
+    def entries(self) -> dict[str, list[Resource]]:
+        """FullUrl to the resources that have it, of the entries of this resource."""
+        found: dict[str, list[Resource]] = {}
+        entries = self.resource.get("entry")
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                url, resource = entry.get("fullUrl"), entry.get("resource")
+                if isinstance(url, str) and isinstance(resource, dict):
+                    found.setdefault(url, []).append(resource)
+        return found
+
+    def find(self, reference: str) -> Resource | None:
+        """The resource that a reference leads to, as far as it is at hand."""
+        if reference.startswith(HASH):
+            return self.contained.get(reference[1:]) if len(reference) > 1 else self.root
+        above = self.above
+        while above is not None:
+            found = above.entries.get(reference)
+            if found:
+                return found[0]
+            above = above.above
+        return self.world.resolve(reference) if self.world.resolve else None
+
+
+def _above(path: str) -> list[str]:
+    """Every path that a path stands under, itself among them."""
+    found = [path]
+    for at, letter in enumerate(path):
+        if letter in ".[":
+            found.append(path[:at])
+    return found

@@ -1,0 +1,115 @@
+"""
+What checking costs: CPU microseconds warm, a cold start, lines a second, memory.
+
+    python benchmarks/conformance.py [FOLDER of examples]
+
+Ratios travel, absolutes do not. Each figure is the best of several rounds, since what another
+process takes is none of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import conformance, fhir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT.parent / "shared" / "examples" / "sdohcc-3.0.0"
+MEASURED = (
+    "Task-SDOHCC-TaskReferralManagementOrderFulfillmentCompletedExample",
+    "Task-SDOHCC-TaskReferralManagementOrderFulfillmentAcceptedExample",
+    "Observation-SDOHCC-ObservationResponseHungerVitalSignQuestion3Example",
+    "QuestionnaireResponse-SDOHCC-QuestionnaireResponsePRAPAREExample",
+    "Patient-pat-53234",
+)
+LINES = 100_000
+
+
+def best(work: Callable[[], object], *, rounds: int = 15, times: int = 300) -> float:
+    """CPU microseconds of one call, in the best round."""
+    found = []
+    for _ in range(rounds):
+        start = time.process_time_ns()
+        for _ in range(times):
+            work()
+        found.append((time.process_time_ns() - start) / times / 1000)
+    return min(found)
+
+
+def warm(folder: Path) -> None:
+    definitions = conformance.load(conformance.folder())
+    now = datetime.now(UTC)
+    print(f"{'CPU us, warm':72} shape  rules  check")
+    for name in MEASURED:
+        one = fhir.decode((folder / f"{name}.json").read_bytes())
+        checker = definitions.checker(one["resourceType"])
+        figures = (
+            best(lambda one=one, checker=checker: checker.shape(one)),
+            best(lambda one=one, checker=checker: checker.rules(one, now=now)),
+            best(lambda one=one, checker=checker: checker.check(one, now=now)),
+        )
+        print(f"{name:72}" + "".join(f"{figure:6.1f} " for figure in figures))
+
+
+def memory() -> None:
+    """Every resource type and data type of R4 compiled, and every required value set loaded."""
+    definitions = conformance.load(conformance.folder())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for _, entry in definitions.entries("StructureDefinition"):
+        if definitions.is_resource(entry.type) and entry.derivation == "specialization":
+            definitions.structure(entry.type)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"memory: {before:.0f} MiB at work, {after:.0f} MiB with every R4 structure read")
+
+
+def cold(folder: Path) -> None:
+    path = folder / f"{MEASURED[0]}.json"
+    command = [str(Path(sys.executable).parent / "kinbridge"), "validate", str(path)]
+    found = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+        found.append(time.perf_counter() - start)
+    print(f"cold: kinbridge validate of one file {min(found):.2f} s (best of 5)")
+
+
+def lines(folder: Path) -> None:
+    rows = [
+        json.dumps(json.loads(path.read_bytes()), separators=(",", ":"))
+        for path in sorted(folder.glob("*.json"))
+    ]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "many.ndjson"
+        with path.open("w") as stream:
+            for index in range(LINES):
+                stream.write(rows[index % len(rows)] + "\n")
+        command = [str(Path(sys.executable).parent / "kinbridge"), "validate", "--format", "json"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.perf_counter()
+        subprocess.run([*command, str(path)], check=False, stdout=subprocess.DEVNULL)
+        took = time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(
+        f"NDJSON: {LINES} resources of {path.name} in {took:.1f} s, {LINES / took:.0f} a second; "
+        f"{spent / LINES * 1e6:.0f} us of CPU each, {2 * LINES / spent:.0f} a second on two cores"
+    )
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES
+    warm(where)
+    memory()
+    cold(where)
+    lines(where)

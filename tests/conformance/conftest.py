@@ -1,0 +1,32 @@
+"""What the tests of checking share: the definitions, loaded once, and the material beside."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app import conformance
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SHARED = Path(__file__).parents[3] / "shared"
+
+
+@pytest.fixture(scope="session")
+def definitions():
+    return conformance.load(conformance.folder())
+
+
+@pytest.fixture(scope="session")
+def now():
+    return datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared is not beside the checkout")
+    return SHARED
