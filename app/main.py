@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
+from app import conformance
 from app import settings as settings_module
 from app.api import responses, routes
 from app.api.observe import Observe, places
@@ -63,6 +64,7 @@ async def open_service(
     return Service(
         settings=settings,
         mappings=known,
+        definitions=conformance.load(settings_module.folder("fhir_profiles")),
         database=opened,
         partners=partners or Partners(),
         key=await opened.write(lambda tx: keys.secret(tx, "ids")),

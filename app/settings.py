@@ -50,6 +50,7 @@ class Shelf(BaseModel):
     kind: Kind
     role: Role
     endpoint: Endpoint | None = None
+    strict: bool = False  # refuse what is otherwise stored and reported
     tenant: str = ""  # set from the tenant that owns it
 
     @property

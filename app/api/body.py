@@ -141,7 +141,13 @@ def _collected(entry: Any, at: str) -> Entry:
         raise Malformed("An entry is an object.", expression=at)
     resource = resource_of(entry.get("resource"), f"{at}.resource")
     identity = resource.get("id", "")
-    return Entry("PUT" if identity else "POST", resource, identity, str(entry.get("fullUrl", "")))
+    return Entry(
+        "PUT" if identity else "POST",
+        resource,
+        identity,
+        str(entry.get("fullUrl", "")),
+        at=f"{at}.resource",
+    )
 
 
 def _method(asked: Resource) -> Method | None:
@@ -176,6 +182,7 @@ def entry(entry: Any, at: str) -> Entry:
         str(entry.get("fullUrl", "")),
         if_match=version_of(asked.get("ifMatch")),
         condition=condition_of(query, kind) if query else None,
+        at=f"{at}.resource",
     )
     if method == "GET" or (method == "DELETE" and (identity or query)):
         return replace(made, method=method)

@@ -69,7 +69,13 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-def one(request: Request, written: Written, base: str) -> Response:
+def wants_findings(request: Request) -> bool:
+    return "return=OperationOutcome" in request.headers.get("Prefer", "")
+
+
+def one(
+    request: Request, written: Written, base: str, findings: tuple[Issue, ...] = ()
+) -> Response:
     """
     The resource that was asked to be written, first in the answer.
 
@@ -89,8 +95,8 @@ def one(request: Request, written: Written, base: str) -> Response:
     body = row.body
     if "return=minimal" in prefer:
         body = b""
-    elif "return=OperationOutcome" in prefer:
-        body = fhir.encode(_findings(written))
+    elif wants_findings(request):
+        body = fhir.encode(_findings((*written.answer.issues, *findings)))
     return fhir_json(request, body, status=201 if created else 200, headers=headers)
 
 
@@ -133,7 +139,7 @@ def all_of(request: Request, written: Written, base: str) -> Response:
         if (row := written.rows.get(name)) and row.stands
     ]
     if written.answer.issues:
-        entries.append(b'{"resource":' + fhir.encode(_findings(written)) + b"}")
+        entries.append(b'{"resource":' + fhir.encode(_findings(written.answer.issues)) + b"}")
     return bundle(request, "collection", entries)
 
 
@@ -154,6 +160,6 @@ def past(request: Request, page: list[Past], base: str, **more: Any) -> Response
     return bundle(request, "history", entries, **more)
 
 
-def _findings(written: Written) -> Resource:
+def _findings(issues: tuple[Issue, ...]) -> Resource:
     done = Issue("information", "informational", "Done, and nothing to remark.")
-    return outcome(written.answer.issues or (done,))
+    return outcome(issues or (done,))

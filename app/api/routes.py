@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import access, batch, body, capability, past, responses
 from app.domain.plan import Act, Caller, Change, Entry
-from app.errors import Malformed, NotFound, NotSupported
+from app.errors import Issue, Malformed, NotFound, NotSupported
 from app.flows import read, write
 from app.flows.service import Service
 from app.settings import Shelf
@@ -39,7 +39,11 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def written(request: Request, act: Act, entry: Entry) -> Response:
         shelf, caller = await access.enter(service, request)
         done = await write.write(service, change(shelf, caller, act, entry))
-        return responses.one(request, done, _base(shelf))
+        row = done.rows.get(done.answer.names[0])
+        found: tuple[Issue, ...] = ()
+        if row and row.stands and responses.wants_findings(request):
+            found = write.findings(service, row.body)
+        return responses.one(request, done, _base(shelf), found)
 
     @routes.get(_BASE + "/metadata")
     async def metadata(request: Request) -> Response:

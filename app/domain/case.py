@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app import fhir
+from app.conformance import Definitions
 from app.domain.mappings import Mappings
 from app.domain.plan import Change, Entry, Loaded, Receipt, derive
 from app.errors import Conflict, Invalid, Malformed, NotFound, Stale
@@ -29,6 +30,7 @@ class Case:
     loaded: Loaded
     settings: Settings
     mappings: Mappings
+    definitions: Definitions
     key: bytes
     now: datetime
     entries: tuple[Entry, ...] = ()
@@ -82,6 +84,18 @@ class Case:
                 expression=f"{entry.type}.identifier",
             )
         return before.result
+
+
+def shaped(definitions: Definitions, entry: Entry) -> None:
+    """
+    Raises      Malformed: what no door takes, each place named; DESIGN.md, "What is refused"
+    """
+    found = definitions.shape(entry.resource)
+    if found and entry.at:
+        cut = len(entry.type)
+        found = [replace(one, expression=entry.at + one.expression[cut:]) for one in found]
+    if found:
+        raise Malformed(issues=tuple(found))
 
 
 def _said(resource: Resource) -> Resource:
@@ -159,4 +173,6 @@ def _patched(case: Case, entry: Entry) -> Entry:
     made = entry.patch(stored.resource)
     if (made.get("resourceType"), made.get("id")) != (entry.type, entry.id):
         raise Invalid("A patch does not change type and id.", expression=f"{entry.type}.id")
-    return replace(entry, method="PUT", resource=made, said=made)
+    entry = replace(entry, method="PUT", resource=made, said=made)
+    shaped(case.definitions, entry)
+    return entry

@@ -63,6 +63,7 @@ class Entry:
     if_match    version that must stand; 0: nothing may stand there
     patch       from the stored resource to the one that is to stand
     said        the resource as it was sent, before ids and references were settled
+    at          where it stands in the Bundle that brought it, as FHIRPath; "" if it came alone
     """
 
     method: Method
@@ -74,6 +75,7 @@ class Entry:
     condition: tuple[str, str] | None = None
     patch: Callable[[Resource], Resource] | None = None
     said: Resource = field(default_factory=dict)
+    at: str = ""
 
     @property
     def type(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.conformance import Definitions
 from app.domain.mappings import Mappings
 from app.partners import Partners
 from app.settings import Settings
@@ -22,6 +23,7 @@ class Service:
 
     settings: Settings
     mappings: Mappings
+    definitions: Definitions
     database: Database
     partners: Partners
     key: bytes

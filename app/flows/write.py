@@ -9,10 +9,10 @@ from typing import Final
 import structlog
 
 from app import fhir
-from app.domain import planner
+from app.domain import case, planner
 from app.domain.case import Case
-from app.domain.plan import Answer, Change, Loaded, NotLoaded, Plan
-from app.errors import Conflict, Invalid
+from app.domain.plan import Answer, Change, Entry, Loaded, NotLoaded, Plan
+from app.errors import Conflict, Invalid, Issue
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Tx
@@ -41,12 +41,17 @@ async def write(service: Service, change: Change) -> Written:
 
     raises      Refusal; Conflict where others kept changing the same things
     """
+    for entry in change.entries:
+        if entry.method in {"POST", "PUT"}:
+            case.shaped(service.definitions, entry)
+            if change.shelf.strict:
+                _ruled(service, entry)
     for _ in range(_TRIES):
-        case, plan = await _plan(service, change)
+        made, plan = await _plan(service, change)
         if not plan.puts and not plan.exchanges:
             return await _written(service, change, plan)
         try:
-            await service.database.write(partial(_commit, case=case, plan=plan))
+            await service.database.write(partial(_commit, case=made, plan=plan))
         except Overtaken:
             continue
         _tell(service, plan)
@@ -54,22 +59,37 @@ async def write(service: Service, change: Change) -> Written:
     raise Conflict("Others keep changing the same resource; read it and try again.")
 
 
+def findings(service: Service, body: bytes) -> tuple[Issue, ...]:
+    """What R4 asks of a resource that stands, and finds missing or wrong."""
+    return tuple(service.definitions.check(fhir.decode(body), now=service.clock()))
+
+
+def _ruled(service: Service, entry: Entry) -> None:
+    """
+    Raises      Invalid: on a shelf that is set to strict, what elsewhere is stored and reported
+    """
+    found = service.definitions.check(entry.resource, now=service.clock())
+    if any(one.severity in {"error", "fatal"} for one in found):
+        raise Invalid(issues=tuple(found))
+
+
 async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
     """Plan, read what the planner asks for, plan again."""
-    case = Case(
+    made = Case(
         change=change,
         loaded=Loaded(),
         settings=service.settings,
         mappings=service.mappings,
+        definitions=service.definitions,
         key=service.key,
         now=service.clock(),
     )
     for _ in range(_ROUNDS):
         try:
-            return case, planner.plan(case)
+            return made, planner.plan(made)
         except NotLoaded as asked:
             load = partial(resources.load, wants=asked.wants)
-        case.loaded.seen.update(await service.database.read(load))
+        made.loaded.seen.update(await service.database.read(load))
     raise Invalid("The references of this message lead too far.")
 
 

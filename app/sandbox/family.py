@@ -60,7 +60,9 @@ def screening(instrument: str, wishes: list[str]) -> Resource:
         link_id: [{"valueCoding": {"system": "http://loinc.org", "code": code}}]
         for link_id, code in _ANSWERS[instrument].items()
     }
-    answers["help-wish"] = [{"valueCoding": {"system": DOMAIN, "code": code}} for code in wishes]
+    if wishes:
+        codings = [{"system": DOMAIN, "code": code} for code in wishes]
+        answers["help-wish"] = [{"valueCoding": coding} for coding in codings]
     return {
         "resourceType": "QuestionnaireResponse",
         "identifier": {"system": f"{EHR}/forms", "value": instrument},
