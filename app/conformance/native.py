@@ -180,6 +180,9 @@ def _links(value: Any) -> set[str]:
     return found
 
 
+_IDENTIFIED: Final = frozenset({"collection", "document", "message", "searchset"})
+
+
 def _entries(value: Any, scope: Scope) -> Iterator[Problem]:
     """What R4 says of the entries of a Bundle in words, https://hl7.org/fhir/R4/bundle.html."""
     kind = value.get("type")
@@ -193,6 +196,9 @@ def _entries(value: Any, scope: Scope) -> Iterator[Problem]:
             elif resource and _misnamed(url, resource, scope):
                 text = "A fullUrl at a server ends in the type and id of its resource; mend it."
                 yield path, "bundle-fullurl", text
+        elif resource and kind in _IDENTIFIED:
+            text = "In a Bundle of this type each entry has a fullUrl; add it."
+            yield path, "bundle-fullurl", text
         if kind == "searchset" and resource and "id" not in resource and not _said(entry):
             yield f"{path}.resource", "bundle-id", "What a search found has an id; add it."
     if kind == "document" and entries and "resource" in entries[0]:
@@ -255,6 +261,26 @@ def _misnamed(url: str, resource: Any, scope: Scope) -> bool:
     return len(steps) > 4 and scope.world.is_resource(steps[-2]) and steps[-2:] != wanted
 
 
+def _conditions(value: Any, _: Scope) -> Iterator[Problem]:
+    """A condition on another item names one that there is."""
+    items = list(_items(value, ""))
+    links = {item.get("linkId") for _, item in items}
+    for path, item in items:
+        for condition in item.get("enableWhen", ()):
+            if "question" in condition and condition["question"] not in links:
+                text = (
+                    "A condition names an item that the Questionnaire has not; mend its question."
+                )
+                yield path, "enable-when", text
+
+
+def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for index, item in enumerate(value.get("item", ())):
+        place = f"{path}.item[{index}]"
+        yield place, item
+        yield from _items(item, place)
+
+
 Added = Callable[[Any, "Scope"], Iterator[Problem]]
 
 # Type, or path of an element, to what R4 says of it in words.
@@ -264,6 +290,7 @@ ADDED: Final[dict[str, Added]] = {
     "Extension": _extension_url,
     "DomainResource": _contained,
     "Bundle": _entries,
+    "Questionnaire": _conditions,
 }
 
 SAID_BY_ADDED: Final = frozenset({"Extension.url"})
@@ -291,6 +318,10 @@ RULES: Final = {
     "txt-1": ("invariant", "https://hl7.org/fhir/R4/narrative.html#invs"),
     "txt-2": ("invariant", "https://hl7.org/fhir/R4/narrative.html#invs"),
     "bundle-fullurl": ("value", "https://hl7.org/fhir/R4/bundle.html#bundle-unique"),
+    "enable-when": (
+        "not-found",
+        "https://hl7.org/fhir/R4/questionnaire-definitions.html#Questionnaire.item.enableWhen.question",
+    ),
     "bundle-id": ("required", "https://hl7.org/fhir/R4/bundle.html#searchset"),
     "document-reference": ("not-found", "https://hl7.org/fhir/R4/documents.html#content"),
     "uri-format": ("value", "https://hl7.org/fhir/R4/datatypes.html#uri"),

@@ -25,12 +25,6 @@ MAX_ARCHIVE: Final = 256 * 2**20  # HL7's own terminology, the largest guide, ha
 MAX_UNPACKED: Final = 1024 * 2**20  # and unpacks to some 100 MiB
 MAX_MEMBER: Final = 64 * 2**20
 MAX_MEMBERS: Final = 100_000
-READ: Final = frozenset(
-    {
-        "CodeSystem", "CompartmentDefinition", "ConceptMap", "NamingSystem", "OperationDefinition",
-        "Questionnaire", "SearchParameter", "StructureDefinition", "StructureMap", "ValueSet",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +285,8 @@ def _manifest(package: Package, raw: bytes) -> None:
 
 def _definition(package: Package, raw: bytes) -> None:
     found = fhir.decode(raw.removeprefix(b"\xef\xbb\xbf"))
-    if not isinstance(found, dict) or found.get("resourceType") not in READ or not found.get("url"):
-        return
+    if not isinstance(found, dict) or not _text(found, "url") or not _text(found, "resourceType"):
+        return  # an example, or what is no definition
     words = summary(found)
     place = (len(package._blocks), 0, len(raw))  # noqa: SLF001 — its own maker
     package.entries.append(Entry(*words, place))

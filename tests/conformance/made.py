@@ -25,7 +25,7 @@ PRIMITIVES = {
     "base64Binary": "YWJj", "boolean": True, "canonical": "http://example.org/one",
     "code": "one", "date": "2020-02-29", "dateTime": "2020-02-29T10:00:00Z", "decimal": 1,
     "id": "one", "instant": "2020-02-29T10:00:00Z", "integer": 1, "markdown": "text",
-    "oid": "urn:oid:1.2.3", "positiveInt": 1, "string": "text", "time": "10:00:00",
+    "oid": "urn:oid:2.16.840", "positiveInt": 1, "string": "text", "time": "10:00:00",
     "unsignedInt": 1, "uri": "http://example.org/one", "url": "http://example.org/one",
     "uuid": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520", "xhtml": DIV,
 }  # fmt: skip
@@ -77,9 +77,12 @@ SEEDS: dict[str, dict[str, Any]] = {
     "Condition.evidence": {"code": [{"text": "text"}]},
     "Goal.target": {"measure": {"text": "text"}},
     "Bundle": {"type": "collection"},
-    "Bundle.entry": {"resource": {"resourceType": "Basic", "id": "one", "code": {"text": "text"}}},
+    "Bundle.entry": {
+        "fullUrl": "http://example.org/Basic/one",
+        "resource": {"resourceType": "Basic", "id": "one", "code": {"text": "text"}},
+    },
     "Questionnaire.item": {"linkId": "1", "type": "string"},
-    "Questionnaire.item.enableWhen": {"operator": "=", "answerBoolean": True},
+    "Questionnaire.item.enableWhen": {"question": "1", "operator": "=", "answerBoolean": True},
 }
 
 # What stands at the top so that an element may stand where it does.

@@ -11,6 +11,7 @@ BASIC = {"resourceType": "Basic", "id": "one", "code": TEXT}
 VER = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 ITEM = {"linkId": "1", "type": "string"}
+URL = {"fullUrl": "http://example.org/Basic/one"}
 COMPOSITION = {
     "resourceType": "Composition",
     "status": "final",
@@ -60,15 +61,20 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "bdl-2",
         "Bundle",
         "Bundle",
-        {"entry": [{"resource": BASIC, "search": {"mode": "match"}}]},
+        {"entry": [{**URL, "resource": BASIC, "search": {"mode": "match"}}]},
     ),
     (
         "bdl-3",
         "Bundle",
         "Bundle",
-        {"entry": [{"resource": BASIC, "request": {"method": "PUT", "url": "Basic/one"}}]},
+        {"entry": [{**URL, "resource": BASIC, "request": {"method": "PUT", "url": "Basic/one"}}]},
     ),
-    ("bdl-4", "Bundle", "Bundle", {"entry": [{"resource": BASIC, "response": {"status": "200"}}]}),
+    (
+        "bdl-4",
+        "Bundle",
+        "Bundle",
+        {"entry": [{**URL, "resource": BASIC, "response": {"status": "200"}}]},
+    ),
     (
         "bdl-5",
         "Bundle.entry[0]",
@@ -89,8 +95,8 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("bdl-9", "Bundle", "Bundle", document(identifier=None)),
     ("bdl-10", "Bundle", "Bundle", document(timestamp=None)),
-    ("bdl-11", "Bundle", "Bundle", document(entry=[{"resource": BASIC}])),
-    ("bdl-12", "Bundle", "Bundle", {"type": "message", "entry": [{"resource": BASIC}]}),
+    ("bdl-11", "Bundle", "Bundle", document(entry=[{**URL, "resource": BASIC}])),
+    ("bdl-12", "Bundle", "Bundle", {"type": "message", "entry": [{**URL, "resource": BASIC}]}),
     ("con-1", "Condition.stage[0]", "Condition", {"stage": [{"type": TEXT}]}),
     ("con-2", "Condition.evidence[0]", "Condition", {"evidence": [{"id": "one"}]}),
     ("con-4", "Condition", "Condition", {"abatementString": "text"}),
@@ -203,7 +209,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "que-7",
         "Questionnaire.item[0].enableWhen[0]",
         "Questionnaire",
-        item(enableWhen=[{"question": "2", "operator": "exists", "answerString": "a"}]),
+        item(enableWhen=[{"question": "1", "operator": "exists", "answerString": "a"}]),
     ),
     (
         "que-8",
@@ -227,7 +233,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "que-12",
         "Questionnaire.item[0]",
         "Questionnaire",
-        item(enableWhen=[{"question": "2", "operator": "exists", "answerBoolean": True}] * 2),
+        item(enableWhen=[{"question": "1", "operator": "exists", "answerBoolean": True}] * 2),
     ),
     (
         "que-13",
