@@ -37,6 +37,8 @@ def decode(raw: bytes) -> Any:
         raise Malformed(f"The body is not JSON in UTF-8: {_place(error)}.") from None
     except (UnicodeDecodeError, RecursionError):
         raise Malformed("The body is not JSON in UTF-8.") from None
+    except ArithmeticError:
+        raise Malformed("A number in the body is too large or too small to be kept.") from None
     # The bytes without white space are those that we would write, unless there are escapes,
     # exponents or a key twice; only then is the slow look needed.
     if msgspec.json.format(raw, indent=-1) != _encode(value):
@@ -120,12 +122,11 @@ def concept(system: str, code: str, text: str = "") -> Resource:
 
 
 def has_code(concepts: Any, system: str, code: str) -> bool:
-    """Whether a CodeableConcept, or one of a list of them, carries the coding."""
+    """Whether a CodeableConcept, or one of a list, carries the coding; code "": any of the system."""
     return any(
-        coding.get("system") == system and coding.get("code") == code
+        coding.get("system") == system and code in ("", coding.get("code"))
         for one in listed(concepts)
         for coding in listed(one.get("coding"))
-        if isinstance(coding, dict)
     )
 
 

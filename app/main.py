@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from app import conformance
 from app import settings as settings_module
-from app.api import responses, routes
+from app.api import access, responses, routes
 from app.api.observe import Observe, places
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
@@ -150,8 +150,9 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        """https://prometheus.io/docs/instrumenting/exposition_formats/."""
+    async def metrics(request: Request) -> Response:
+        """https://prometheus.io/docs/instrumenting/exposition_formats/; counts are for clients too."""
+        await access.client(service, request)
         counts = await service.database.read(outbox.counts)
         for state in ("owed", "delivered", "failed"):
             owed.labels(state).set(counts.get(state, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -48,10 +49,14 @@ class Partners:
 
     http        httpx2, or httpx, whose interface is the same
     transport   stands in for the network in tests
+    seconds     of a whole push: a partner may answer a byte at a time
     """
 
-    def __init__(self, *, http: ModuleType = httpx2, transport: Any = None) -> None:
+    def __init__(
+        self, *, http: ModuleType = httpx2, transport: Any = None, seconds: float = 15.0
+    ) -> None:
         self._http = http
+        self._seconds = seconds
         self._client = http.AsyncClient(
             timeout=_TIMEOUT_SECONDS, transport=transport, follow_redirects=False
         )
@@ -67,15 +72,18 @@ class Partners:
         secret = endpoint.password.get_secret_value()
         auth = self._http.BasicAuth(endpoint.username, secret) if endpoint.username else None
         try:
-            async with self._client.stream(
-                "POST", endpoint.url, content=fhir.encode(bundle), headers=headers, auth=auth
-            ) as response:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._client.stream(
+                    "POST", endpoint.url, content=fhir.encode(bundle), headers=headers, auth=auth
+                ) as response,
+            ):
                 body = b""
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > _LONGEST_ANSWER:
                         break
-        except self._http.HTTPError:
+        except (self._http.HTTPError, TimeoutError):
             return Reply(0)
         wait = _wait_seconds(response.headers.get("Retry-After", ""), now)
         return Reply(response.status_code, _codes(body), wait)

@@ -1,24 +1,18 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from exchange import SHARED, Exchange, Network, agency_task, resources
 from starlette.testclient import TestClient
 
 from app import settings
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items):
@@ -30,60 +24,9 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(missing)
 
 
-@dataclass
-class Network:
-    """What partners' servers were sent, and how they answer: a status, or an exception to raise."""
-
-    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    answers: list[Any] = field(default_factory=list)
-    arrived: threading.Event = field(default_factory=threading.Event)
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.sent.append((str(request.url), json.loads(request.content)))
-        answer = self.answers.pop(0) if self.answers else 200
-        self.arrived.set()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if isinstance(answer, httpx2.Response) else httpx2.Response(answer)
-
-
-@dataclass
-class Exchange:
-    """The service, called over HTTP; paths are tenant/shelf/rest."""
-
-    http: TestClient
-    network: Network
-    folder: Path
-    now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
-
-    def clock(self) -> datetime:
-        """A clock that moves a little at each look, so that no two moments are the same."""
-        self.now += timedelta(milliseconds=1)
-        return self.now
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        named.setdefault("Content-Type", "application/fhir+json")
-        return self.http.request(
-            method, f"/{path}", content=None if body is None else content, headers=named
-        )
-
-    def get(self, path: str, **headers: str) -> httpx2.Response:
-        return self.call("GET", path, **headers)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """A look into the database, as an auditor would take it."""
-        import sqlite3
-        from contextlib import closing
-
-        with closing(sqlite3.connect(self.folder / "exchange.db")) as database:
-            return database.execute(query).fetchall()
-
-
-def _tenants(endpoints: dict[str, str]) -> list[dict[str, Any]]:
+def _tenants(endpoints: dict[str, str], strict: set[str]) -> list[dict[str, Any]]:
     def shelf(tenant: str, name: str, kind: str, role: str) -> dict[str, Any]:
-        made = {"id": name, "kind": kind, "role": role}
+        made = {"id": name, "kind": kind, "role": role, "strict": f"{tenant}/{name}" in strict}
         url = endpoints.get(f"{tenant}/{name}")
         return {**made, "endpoint": {"url": url}} if url else made
 
@@ -109,7 +52,13 @@ def endpoints() -> dict[str, str]:
 
 
 @pytest.fixture
-def exchange(tmp_path, endpoints) -> Iterator[Exchange]:
+def strict() -> set[str]:
+    """Shelves that are set to strict."""
+    return set()
+
+
+@pytest.fixture
+def exchange(tmp_path, endpoints, strict) -> Iterator[Exchange]:
     network = Network()
     read = settings.read(
         database_url=f"sqlite:///{tmp_path / 'exchange.db'}",
@@ -117,7 +66,7 @@ def exchange(tmp_path, endpoints) -> Iterator[Exchange]:
         max_body_bytes=200_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
-        tenants=_tenants(endpoints),
+        tenants=_tenants(endpoints, strict),
     )
     made = Exchange(None, network, tmp_path)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
@@ -133,24 +82,6 @@ def patient(exchange) -> dict[str, Any]:
     answer = exchange.call("PUT", "clinic/chart/fhir/Patient/rosa", family.PATIENT)
     assert answer.status_code == 201
     return answer.json()
-
-
-def resources(answer: httpx2.Response, kind: str = "") -> list[dict[str, Any]]:
-    """The resources of a Bundle that was answered."""
-    assert answer.status_code == 200, answer.text
-    found = [entry["resource"] for entry in answer.json()["entry"] if "resource" in entry]
-    return [one for one in found if kind in {"", one["resourceType"]}]
-
-
-def refused(answer: httpx2.Response, status: int, code: str = "") -> list[dict[str, Any]]:
-    """The issues of a refusal, which is always an OperationOutcome with something to do."""
-    assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert body["resourceType"] == "OperationOutcome"
-    assert answer.headers["content-type"].startswith("application/fhir+json")
-    assert all(issue["details"]["text"] for issue in body["issue"])
-    assert code in {"", *(issue["code"] for issue in body["issue"])}
-    return body["issue"]
 
 
 @pytest.fixture
@@ -169,11 +100,3 @@ def reported(exchange) -> tuple[dict[str, Any], dict[str, Any]]:
     sent = exchange.call("POST", "clinic/reports/fhir/$report", family.report(by_device=False))
     task = resources(sent, "Task")[0]
     return task, agency_task(exchange, "intake", task)
-
-
-def agency_task(exchange: Exchange, shelf: str, task: dict[str, Any]) -> dict[str, Any]:
-    """The agency's copy of a clinic's Task, found through the exchange row."""
-    found = exchange.rows(
-        f"SELECT recipient_task FROM exchange WHERE source_task = 'Task/{task['id']}'"
-    )
-    return exchange.get(f"agency/{shelf}/fhir/{found[0][0]}").json()

@@ -18,7 +18,7 @@ def http(request):
     return request.param
 
 
-def push(http, answer, endpoint=None, now=0.0):
+def push(http, answer, endpoint=None, now=0.0, **bounds):
     """Push to a partner that answers so; what it got, and the reply."""
     got = []
 
@@ -29,7 +29,7 @@ def push(http, answer, endpoint=None, now=0.0):
         return answer
 
     async def run():
-        partners = Partners(http=http, transport=http.MockTransport(network))
+        partners = Partners(http=http, transport=http.MockTransport(network), **bounds)
         try:
             target = endpoint or Endpoint(url="https://partner.example.org/fhir")
             return await partners.transaction(target, BUNDLE, now=now)
@@ -108,3 +108,17 @@ def test_of_an_outcome_only_codes_are_kept(http, body, codes):
     _, reply = push(http, http.Response(400, content=body))
 
     assert reply.codes == codes
+
+
+def test_a_partner_that_answers_a_byte_at_a_time_is_cut_off(http):
+    """A push has an end, however slowly a partner answers."""
+
+    async def drip():
+        while True:
+            await asyncio.sleep(0.02)
+            yield b"x"
+
+    _, reply = push(http, http.Response(200, content=drip()), seconds=0.2)
+
+    assert reply.status == 0
+    assert reply.worth_retrying

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 from starlette.requests import Request
 
@@ -21,28 +20,36 @@ async def enter(service: Service, request: Request) -> tuple[Shelf, Caller]:
     """
     The shelf in the path, and the caller if it may enter.
 
-    Without any registered client everyone may, which main.build allows on loopback only.
-
-    raises      Unauthenticated: a client is needed, or id and secret do not belong together
+    raises      Unauthenticated: as client
                 NotFound: there is no such shelf, or it is not this client's; nobody learns which
     """
     key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
     shelf = service.settings.shelves.get(key)
-    if await service.database.read(keys.any_client):
-        client, secret = _basic(request.headers.get("Authorization", ""))
-
-        async def look(tx: Tx) -> tuple[str, Caller] | None:
-            return await keys.caller(tx, client, secret)
-
-        known = await service.database.read(look)
-        if known is None:
-            raise Unauthenticated("The client id and secret do not belong together.")
-        own, caller = known
-    else:
-        own, caller = key, ANYONE
+    own, caller = await client(service, request) or (key, ANYONE)
     if shelf is None or own != key:
         raise NotFound("There is no such tenant and shelf for this client.")
     return shelf, caller
+
+
+async def client(service: Service, request: Request) -> tuple[str, Caller] | None:
+    """
+    The registered client that calls, and its shelf; None where everyone may.
+
+    Everyone may on loopback, as long as no client is registered, and nowhere else.
+
+    raises      Unauthenticated: a client is needed, or id and secret do not belong together
+    """
+    if service.settings.loopback and not await service.database.read(keys.any_client):
+        return None
+    name, secret = _basic(request.headers.get("Authorization", ""))
+
+    async def look(tx: Tx) -> tuple[str, Caller] | None:
+        return await keys.caller(tx, name, secret)
+
+    known = await service.database.read(look)
+    if known is None:
+        raise Unauthenticated("The client id and secret do not belong together.")
+    return known
 
 
 def _basic(header: str) -> tuple[str, str]:
@@ -52,7 +59,7 @@ def _basic(header: str) -> tuple[str, str]:
         raise Unauthenticated("Send the client id and secret by HTTP Basic.")
     try:
         client, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8 in it
         raise Unauthenticated("The Authorization header is not HTTP Basic.") from None
     if not colon:
         raise Unauthenticated("The Authorization header is not HTTP Basic.")

@@ -31,7 +31,7 @@ from app.fhir import Resource
 _MEDIA: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir"})
 _JSON_PATCH: Final = "application/json-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
-_ETAG: Final = re.compile(r'(?:W/)?"?(\d+)"?')
+_ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
 _BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
 
 

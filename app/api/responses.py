@@ -128,7 +128,8 @@ def refused_entry(refused: Refusal) -> bytes:
 def bundle(request: Request, kind: str, entries: list[bytes], **more: Any) -> Response:
     """A Bundle around entries that are bytes already."""
     head = fhir.encode({"resourceType": "Bundle", "type": kind, **more})[:-1]
-    return fhir_json(request, head + b',"entry":[' + b",".join(entries) + b"]}")
+    body = b',"entry":[' + b",".join(entries) + b"]" if entries else b""  # no list is empty in FHIR
+    return fhir_json(request, head + body + b"}")
 
 
 def all_of(request: Request, written: Written, base: str) -> Response:

@@ -36,6 +36,21 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
 
+    def _enveloped(bundle: dict[str, Any]) -> None:
+        """The Bundle around its resources has its shape; each resource is looked at by itself."""
+        entries = bundle.get("entry")
+        bare = [
+            {name: value for name, value in one.items() if name != "resource"} or None
+            if isinstance(one, dict)
+            else one
+            for one in (entries if isinstance(entries, list) else [])
+        ]
+        around = {**bundle, "entry": [one for one in bare if one is not None]}
+        if not around["entry"] and (entries is None or entries):
+            del around["entry"]
+        if found := service.definitions.shape(around):
+            raise Malformed(issues=tuple(found))
+
     async def written(request: Request, act: Act, entry: Entry) -> Response:
         shelf, caller = await access.enter(service, request)
         done = await write.write(service, change(shelf, caller, act, entry))
@@ -64,6 +79,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if bundle["resourceType"] != "Bundle" or bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
+        _enveloped(bundle)
         made = batch.Bundled(service, shelf, caller, _base(shelf), change)
         return await made.answer(request, bundle)
 
@@ -80,6 +96,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
         sent = await body.resource(request, most=most)
+        if sent["resourceType"] == "Bundle":
+            _enveloped(sent)
         entries = body.entries(sent) if sent["resourceType"] == "Bundle" else (_alone(sent),)
         if any(one.method not in {"POST", "PUT"} for one in entries):
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
@@ -96,14 +114,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         return await past.history(service, request, shelf, caller, base=_base(shelf))
 
-    @routes.get(_BASE + "/{type}/{id}")
+    @routes.api_route(_BASE + "/{type}/{id}", methods=["GET", "HEAD"])
     async def read_one(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#read and #cread."""
         shelf, caller = await access.enter(service, request)
         found = await read.read(service, shelf, caller, _named(request))
         return responses.read(request, found)
 
-    @routes.get(_BASE + "/{type}/{id}/_history/{version}")
+    @routes.api_route(_BASE + "/{type}/{id}/_history/{version}", methods=["GET", "HEAD"])
     async def vread(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#vread."""
         shelf, caller = await access.enter(service, request)

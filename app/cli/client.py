@@ -32,9 +32,10 @@ def add(
     import re
 
     from app import fhir
+    from app.cli import opened
     from app.storage import keys
 
-    settings = _settings(config, database)
+    settings = opened.settings_of(config, database)
     if shelf not in settings.shelves:
         _refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     for scope in scopes:
@@ -50,7 +51,7 @@ def add(
             _refuse(f"{client} is registered; remove it first")
         return await keys.add_client(tx, client=client, shelf=shelf, scopes=scopes, at=now)
 
-    secret = _run(settings, register)
+    secret = _run(config, database, register)
     typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
     typer.echo("The secret is shown this once; only its hash is stored.", err=True)
 
@@ -60,7 +61,7 @@ def list_clients(database: _Database = None, config: _Config = None) -> None:
     """Every client with its shelf and scopes."""
     from app.storage import keys
 
-    for client, shelf, scopes, created in _run(_settings(config, database), keys.clients):
+    for client, shelf, scopes, created in _run(config, database, keys.clients):
         typer.echo(f"{client}\t{shelf}\t{scopes}\tsince {created}")
 
 
@@ -69,31 +70,16 @@ def remove(client: str, database: _Database = None, config: _Config = None) -> N
     """Take a client's access away, at once."""
     from app.storage import keys
 
-    if not _run(_settings(config, database), lambda tx: keys.remove_client(tx, client)):
+    if not _run(config, database, lambda tx: keys.remove_client(tx, client)):
         _refuse(f"{client} is not registered")
 
 
-def _settings(config: Path | None, database: str | None) -> Any:
-    from app import settings
+def _run(
+    config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
+) -> _T:
+    from app.cli import opened
 
-    try:
-        return settings.read(config, database_url=database)
-    except settings.SettingsError as error:
-        _refuse(str(error))
-
-
-def _run(settings: Any, work: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
-    from app.storage import database, migration
-
-    async def run() -> _T:
-        migration.check(settings.database_url)
-        opened = database.Database(settings.database_url)
-        try:
-            return await opened.write(work)
-        finally:
-            opened.close()
-
-    return asyncio.run(run())
+    return asyncio.run(opened.write(config, database, work))
 
 
 def _refuse(text: str) -> None:

@@ -88,7 +88,9 @@ class Case:
 
 def shaped(definitions: Definitions, entry: Entry) -> None:
     """
-    Raises      Malformed: what no door takes, each place named; DESIGN.md, "What is refused"
+    The resource has the shape of its type.
+
+    raises      Malformed: what no door takes, each place named; DESIGN.md, "What is refused"
     """
     found = definitions.shape(entry.resource)
     if found and entry.at:
@@ -99,7 +101,13 @@ def shaped(definitions: Definitions, entry: Entry) -> None:
 
 
 def _said(resource: Resource) -> Resource:
-    return {name: value for name, value in resource.items() if name not in {"id", "meta", "text"}}
+    """What a message says, whatever its ids; a urn is another each time it is sent."""
+    ours = {"id", "meta", "text"}
+    said = copy.deepcopy({name: value for name, value in resource.items() if name not in ours})
+    for holder in fhir.references(said):
+        if holder["reference"].startswith("urn:"):
+            holder["reference"] = "urn"
+    return said
 
 
 def arrived(case: Case) -> Case:
@@ -119,10 +127,13 @@ def arrived(case: Case) -> Case:
         identity = met or entry.id or case.id("entry", str(position))
         name = f"{entry.type}/{identity}"
         order.append(name)
+        if entry.full_url in names:
+            raise Malformed("Two entries have the same fullUrl.", expression="Bundle.entry.fullUrl")
         if entry.full_url:
             names[entry.full_url] = name
         if not (met and entry.if_none_exist):
-            entries.append(replace(entry, id=identity, said=entry.resource))
+            condition = None if met else entry.condition
+            entries.append(replace(entry, id=identity, said=entry.resource, condition=condition))
     if len({entry.name for entry in entries}) != len(entries):
         raise Malformed("Two entries write the same resource; each may stand once.")
     resolved = tuple(_resolved(case, entry, names) for entry in entries)

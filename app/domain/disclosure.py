@@ -22,7 +22,9 @@ FACTS: Final = frozenset({
     "own-exchange", "recipient-registered",
 })  # fmt: skip
 _COPY: Final = f"{CANONICAL}/sid/copy"
-_REFERENCE: Final = frozenset({"reference", "type", "identifier", "display"})
+_REFERENCE: Final = frozenset({
+    "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
+})  # fmt: skip
 
 
 class Rule(BaseModel):
@@ -42,6 +44,7 @@ class Rule(BaseModel):
     follows: tuple[str, ...]
     names: tuple[str, ...]
     withholds: tuple[str, ...]
+    withholds_labels: tuple[str, ...]
     shows: dict[str, tuple[str, ...]]
     classes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -105,11 +108,12 @@ class Copies:
     left: tuple[str, ...]
 
 
-def copies(
+def copies(  # noqa: PLR0913 — what a copy depends on
     starts: list[Resource],
     rule: Rule,
     find: Find,
     *,
+    subject: str,
     known: dict[str, str],
     place: Callable[[str], str],
 ) -> Copies:
@@ -117,12 +121,13 @@ def copies(
     What of these resources, and of those they name, the recipient gets.
 
     find        Type/id on the source shelf to the resource
+    subject     Type/id of the one whom it is about; what is about somebody else stays behind
     known       names that the recipient has already: {source: recipient}
     place       Type/id on the source shelf to the id of its copy
     raises      Invalid: a reference that leads nowhere; a modifier extension, which no one else
                 could be trusted to understand
     """
-    graph, left = _graph(starts, rule, find, known)
+    graph, left = _graph(starts, rule, find, known=known, subject=subject)
     names = {name: f"{name.split('/', 1)[0]}/{place(name)}" for name in graph}
     made = tuple(_trim(graph[name], names[name], rule, {**known, **names}) for name in graph)
     return Copies(made, names, tuple(left))
@@ -134,7 +139,7 @@ def placed(key: bytes, *, recipient: str, exchange: str, source: str) -> Callabl
 
 
 def _graph(
-    starts: list[Resource], rule: Rule, find: Find, known: dict[str, str]
+    starts: list[Resource], rule: Rule, find: Find, *, known: dict[str, str], subject: str
 ) -> tuple[dict[str, Resource], list[str]]:
     graph: dict[str, Resource] = {}
     left: list[str] = []
@@ -155,19 +160,32 @@ def _graph(
                 target = None if "://" in name or name.startswith("#") else find(name)
                 if target is None and fhir.is_relative(name):
                     raise Invalid("This reference leads nowhere on the shelf.", expression=path)
-                if target is None or not _goes(target, rule):
+                if target is None or not goes(target, rule, subject):
                     left.append(path)
                 else:
                     ahead.append(target)
     return graph, left
 
 
-def _goes(resource: Resource, rule: Rule) -> bool:
-    if resource["resourceType"] not in rule.shows:
+def goes(resource: Resource, rule: Rule, subject: str) -> bool:
+    """Whether a copy of this may be made: of a type that is shown, about the one, not withheld."""
+    kind = resource["resourceType"]
+    about = {
+        str((resource.get(element) or {}).get("reference", subject))
+        for element in ("subject", "patient")
+    }
+    if kind not in rule.shows or about != {subject}:
         return False
+    if kind == "Patient" and fhir.name(resource) != subject:
+        return False
+    labels = {"coding": listed(resource.get("meta", {}).get("security"))}
     return not any(
-        fhir.has_code(resource.get("category"), *category.split("|", 1))
-        for category in rule.withholds
+        fhir.has_code(carried, *code.split("|", 1))
+        for carried, codes in (
+            (resource.get("category"), rule.withholds),
+            (labels, rule.withholds_labels),
+        )
+        for code in codes
     )
 
 
@@ -189,7 +207,12 @@ def _trim(resource: Resource, name: str, rule: Rule, names: dict[str, str]) -> R
     ]
     made: Resource = {"resourceType": kind, "id": identity}
     tag = {"system": _COPY, "code": identity}
-    made["meta"] = {"security": labels, "tag": [tag]} if labels else {"tag": [tag]}
+    own = [
+        {name: label[name] for name in ("system", "code") if name in label}
+        for label in listed(resource.get("meta", {}).get("security"))
+    ]
+    security = labels + [label for label in own if label not in labels]
+    made["meta"] = {"security": security, "tag": [tag]} if security else {"tag": [tag]}
     if kind != "Provenance":  # the one type exchanged that has no identifier
         made["identifier"] = [{"system": _COPY, "value": identity}]
     if "modifierExtension" in resource:
@@ -225,7 +248,7 @@ def _clean(node: Any, path: str, rule: Rule, names: dict[str, str]) -> Any:
     if "modifierExtension" in node:
         text = "A modifier extension is not sent on: the recipient might not understand it."
         raise Invalid(text, expression=path)
-    if node.keys() <= _REFERENCE:
+    if isinstance(node.get("reference"), str) or node.keys() <= _REFERENCE:
         return _reference(node, path, rule, names)
     return {
         name: kept
@@ -243,19 +266,27 @@ def _extension_goes(extension: Resource, path: str, rule: Rule) -> bool:
 def _reference(node: Resource, path: str, rule: Rule, names: dict[str, str]) -> Resource | None:
     if node.get("reference") in names:
         return {"reference": names[node["reference"]]}
-    if ".".join(path.split(".")[:2]) in rule.names:
-        return {name: node[name] for name in ("type", "identifier", "display") if name in node}
-    return None
+    if ".".join(path.split(".")[:2]) not in rule.names:
+        return None
+    said = {name: node[name] for name in ("type", "display") if isinstance(node.get(name), str)}
+    identifier = node.get("identifier") or {}
+    known = {name: identifier[name] for name in ("system", "value") if name in identifier}
+    return {**said, "identifier": known} if known else said
+
+
+# What of Consent.provision is understood; a limit that is not is none that was kept.
+_PROVISION: Final = frozenset({"actor", "id", "period", "type"})
+_RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who receives
 
 
 def consent_facts(
-    consent: Resource | None, *, patient: str, recipient: set[str], now: str
+    consent: Resource | None, *, patient: str, recipient: Callable[[Resource], bool], now: str
 ) -> set[str]:
     """
     Which facts about consent hold.
 
     patient     Type/id of the one whom it must cover
-    recipient   what the receiving organization is known by: references and system|value
+    recipient   whether a Reference means the organization that receives
     now         FHIR instant
     source      SDOHCC-Consent 3.0.0; R4 Consent.provision
     """
@@ -267,28 +298,40 @@ def consent_facts(
         consent.get("status") == "active"
         and fhir.has_code(consent.get("category"), f"{code}/v3-ActCode", "IDSCL")
         and fhir.has_code(consent.get("scope"), f"{code}/consentscope", "patient-privacy")
+        and all(one.get("verified") is True for one in listed(consent.get("verification")))
+        and "modifierExtension" not in consent
     ):
         facts.add("consent-active")
     provision = consent.get("provision") or {}
     period = provision.get("period") or {}
     begun = fhir.not_after(str(period.get("start", "")), now)
-    ended = bool(period.get("end")) and not fhir.not_after(now, str(period["end"]))
-    if provision.get("type") != "deny" and begun and not ended:
+    ended = "end" in period and not fhir.not_after(now, str(period["end"]))
+    understood = provision.keys() <= _PROVISION and period.keys() <= {"start", "end"}
+    if provision.get("type", "permit") == "permit" and understood and begun and not ended:
         facts.add("consent-in-force")
-    named = {
-        name
+    if any(
+        _receives(actor) and recipient(actor.get("reference") or {})
         for actor in listed(provision.get("actor"))
-        for name in identities(actor.get("reference") or {})
-    }
-    if named & recipient:
+    ):
         facts.add("consent-names-recipient")
     return facts
 
 
-def identities(reference: Resource) -> set[str]:
-    """What a Reference points at: its literal reference and its system|value."""
-    found = {reference["reference"]} if isinstance(reference.get("reference"), str) else set()
-    identifier = reference.get("identifier") or {}
-    if identifier.get("value"):
-        found.add(f"{identifier.get('system', '')}|{identifier['value']}")
-    return found
+def _receives(actor: Resource) -> bool:
+    codings = listed((actor.get("role") or {}).get("coding"))
+    return any(coding.get("code") in _RECIPIENTS for coding in codings)
+
+
+def organization(reference: Resource, find: Find) -> set[str]:
+    """
+    What an organization that is referred to is known by, system|value.
+
+    A reference that leads to an Organization means that one, whatever identifier stands beside it.
+    """
+    name = str(reference.get("reference", ""))
+    if name:
+        found = find(name) if name.startswith("Organization/") else None
+        identifiers = listed((found or {}).get("identifier"))
+    else:
+        identifiers = listed(reference.get("identifier"))
+    return {f"{one.get('system', '')}|{one['value']}" for one in identifiers if one.get("value")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -190,11 +191,15 @@ def _consent(case: Case, exchange: Exchange) -> set[str]:
     if consent is None or task is None:
         return set()
     recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
-    known = recipient.names | disclosure.identities(task.resource.get("owner") or {})
+
+    def find(name: str) -> Resource | None:
+        stored = case.loaded.resource(exchange.source, name)
+        return stored.resource if stored and stored.stands else None
+
     return disclosure.consent_facts(
         consent.resource,
         patient=str((task.resource.get("for") or {}).get("reference", "")),
-        recipient=known,
+        recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),
     )
 
@@ -205,7 +210,7 @@ def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copie
     known[fhir.name(task)] = exchange.source_task
     targets = [
         target
-        for output in _outputs(task, rule)
+        for output in _outputs(task, rule, exchange.kind)
         for reference in fhir.references(output)
         if (target := case.find(reference["reference"]))
         and target["resourceType"] in rule.shows
@@ -214,15 +219,32 @@ def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copie
     place = disclosure.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
     )
-    return disclosure.copies(targets, rule, case.find, known=known, place=place)
+    subject = str((task.get("for") or {}).get("reference", ""))
+    targets = [one for one in targets if disclosure.goes(one, rule, subject)]
+    return disclosure.copies(targets, rule, case.find, subject=subject, known=known, place=place)
 
 
-def _outputs(task: Resource, rule: Rule) -> list[Any]:
-    return [
-        output
-        for output in listed(task.get("output"))
-        if any(fhir.has_code(output.get("type"), *code.split("|", 1)) for code in rule.outputs)
-    ]
+# An intake number is a number: what reads as a sentence is none.
+_INTAKE_NUMBER: Final = re.compile(r"(?=.*\d)[A-Za-z0-9./#-]{1,32}")
+
+
+def _outputs(task: Resource, rule: Rule, kind: Kind) -> list[Any]:
+    """The outputs that the clinic may see, each with the one code by which it may."""
+    shown = []
+    for output in listed(task.get("output")):
+        codes = [one.split("|", 1) for one in rule.outputs]
+        code = next((one for one in codes if fhir.has_code(output.get("type"), *one)), None)
+        value = {name: said for name, said in output.items() if name in _VALUES[kind]}
+        number = value.get("valueString", "1")
+        if code and value and _INTAKE_NUMBER.fullmatch(number):
+            shown.append({"type": concept(*code), **value})
+    return shown
+
+
+_VALUES: Final[dict[Kind, frozenset[str]]] = {
+    "family-support": frozenset({"valueReference", "valueCodeableConcept"}),
+    "cps-report": frozenset({"valueString"}),
+}
 
 
 def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
@@ -236,16 +258,19 @@ def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
 ) -> Resource:
     """The clinic's Task after the event: its own, with the elements that the rule shows."""
     known = {copied: original for original, copied in exchange.copies.items()} | copies.names
-    partial = {**task, "output": _outputs(task, rule)}
+    partial = {**task, "output": _outputs(task, rule, exchange.kind)}
     trimmed = disclosure.trimmed(partial, rule, known)
     kept = {name: value for name, value in seen.resource.items() if name not in rule.shows["Task"]}
     shown = event.sets({**kept, **trimmed})
     if exchange.kind == "cps-report":
+        told = [one for one in listed(seen.resource.get("output")) if "valueContactDetail" in one]
         contact = {
             "type": concept(OUTPUT, "named-contact", "Whom to call"),
             "valueContactDetail": _contact(case, exchange, task),
         }
-        shown["output"] = [*listed(shown.get("output")), contact]
+        # whom to call is told once: who works on it later is of another class
+        later = event.id != "received" and bool(told)
+        shown["output"] = [*listed(shown.get("output")), *(told if later else [contact])]
     return {**shown, "lastModified": fhir.instant(case.now)}
 
 

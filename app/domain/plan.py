@@ -214,7 +214,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that one change does, or nothing of it."""
+    """
+    Everything that one change does, or nothing of it.
+
+    absent      shelf, type, system, value of identifiers that nothing may carry when it is done
+    """
 
     answer: Answer
     puts: tuple[Put, ...] = ()
@@ -222,6 +226,7 @@ class Plan:
     exchanges: tuple[Exchange, ...] = ()
     owed: tuple[Owed, ...] = ()
     accounted: tuple[Accounted, ...] = ()
+    absent: tuple[tuple[str, str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +235,11 @@ class Want:
     What a planner asks to see.
 
     kind        resource (key: Type/id) | receipt (key) | exchange (key: the Task's Type/id)
+                | sent (key: the request's Type/id; answers its exchanges)
                 | identifier (key: Type|system|value; answers the names that carry it)
     """
 
-    kind: Literal["resource", "receipt", "exchange", "identifier"]
+    kind: Literal["resource", "receipt", "exchange", "sent", "identifier"]
     shelf: str
     key: str
 
@@ -262,6 +268,10 @@ class Loaded:
 
     def exchange(self, shelf: str, task: str) -> Exchange | None:
         found: Exchange | None = self._get(Want("exchange", shelf, task))
+        return found
+
+    def sent(self, shelf: str, request: str) -> list[Exchange]:
+        found: list[Exchange] = self._get(Want("sent", shelf, request))
         return found
 
     def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:

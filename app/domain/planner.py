@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from app import fhir
 from app.domain import outcome, referral, screening
 from app.domain.case import Case, arrived
-from app.domain.plan import Answer, Entry, Plan, Put, Stored, put, stamped
+from app.domain.plan import Answer, Entry, Plan, Put, Stored, put, same, stamped
 from app.errors import Conflict, Forbidden, Invalid, Stale
 
 
@@ -21,7 +22,7 @@ def plan(case: Case) -> Plan:
     case = arrived(case)
     _permitted(case)
     if case.change.act in {"refer", "report"}:
-        return referral.plan(case, None)
+        return replace(referral.plan(case, None), absent=_absent(case))
     plans = [_meaning(case, entry) for entry in case.entries]
     sent = [one for one in plans if one.exchanges]
     if len(sent) > 1:
@@ -35,21 +36,29 @@ _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 def _permitted(case: Case) -> None:
     for entry in case.change.entries:
         case.change.caller.must(_PERMISSION[entry.method], entry.type)
+        if entry.if_none_exist:  # what is found is answered whole
+            case.change.caller.must("r", entry.type)
 
 
 def _meaning(case: Case, entry: Entry) -> Plan:
     """One planner for each meaning; what means nothing more to us is stored."""
     if entry.method == "DELETE":
         return _deleted(case, entry)
-    if entry.type == "QuestionnaireResponse" and case.shelf.kind == "family-support":
+    if entry.type == "QuestionnaireResponse" and _screens(case):
         return _received(case, entry)
     if entry.type == "Task":
         exchange = case.loaded.exchange(case.shelf.key, entry.name)
         if exchange is not None:
             return outcome.plan(case, entry, exchange)
         if referral.is_referral(case, entry.resource):
+            _guarded(case, entry)
             return referral.plan(case, entry)
     return _stored(case, entry)
+
+
+def _screens(case: Case) -> bool:
+    """Screenings are the clinic's, on its chart; on no other shelf do they make anything."""
+    return case.shelf.kind == "family-support" and case.shelf.role == "source"
 
 
 def _received(case: Case, entry: Entry) -> Plan:
@@ -58,6 +67,7 @@ def _received(case: Case, entry: Entry) -> Plan:
         before = case.repeated(entry)
         if before:
             return Plan(Answer((before, *screening.shown(case, before))))
+    _guarded(case, entry)
     received = screening.plan(case, entry)
     if entry.method == "PUT":
         return received
@@ -67,17 +77,17 @@ def _received(case: Case, entry: Entry) -> Plan:
 
 def _stored(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#create and #update."""
-    stored = case.loaded.resource(case.shelf.key, entry.name)
-    _guarded(entry, stored)
+    stored = _guarded(case, entry)
+    notes = referral.followed(case, entry.resource) if entry.type == "ServiceRequest" else ()
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
-    return Plan(Answer((entry.name,), frozenset({entry.name}) if new else frozenset()), puts)
+    created = frozenset({entry.name}) if new else frozenset()
+    return Plan(Answer((entry.name,), created, notes), puts)
 
 
 def _deleted(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#delete; what is not there is deleted already."""
-    stored = case.loaded.resource(case.shelf.key, entry.name)
-    _guarded(entry, stored)
+    stored = _guarded(case, entry)
     if stored is None or not stored.stands:
         return Plan(Answer((entry.name,)))
     if stored.exchange:
@@ -91,18 +101,25 @@ def _deleted(case: Case, entry: Entry) -> Plan:
     )
 
 
-def _guarded(entry: Entry, stored: Stored | None) -> None:
+def _guarded(case: Case, entry: Entry) -> Stored | None:
     """
-    Whether this may be written over.
+    What stands there, if this may be written over it.
 
     raises      Stale: another version stands than the caller has seen
                 Forbidden: it is a copy of what somebody else said
     """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
     stands = stored.version if stored and stored.stands else 0
     if entry.if_match is not None and entry.if_match != stands:
         raise Stale("The resource has changed since; read it again.")
-    if stored and stored.exchange and entry.type != "Task":
+    copied = stored is not None and stored.exchange and entry.type != "Task"
+    if (
+        stored
+        and copied
+        and (entry.method == "DELETE" or not same(stored.resource, entry.resource))
+    ):
         raise Forbidden("This is a copy of what was sent; only its sender can correct it.")
+    return stored
 
 
 def _together(case: Case, plans: list[Plan]) -> Plan:
@@ -123,4 +140,14 @@ def _together(case: Case, plans: list[Plan]) -> Plan:
         exchanges=tuple(step for one in plans for step in one.exchanges),
         owed=tuple(due for one in plans for due in one.owed),
         accounted=tuple(row for one in plans for row in one.accounted),
+        absent=_absent(case),
+    )
+
+
+def _absent(case: Case) -> tuple[tuple[str, str, str, str], ...]:
+    """What must still carry no such identifier when the condition's resource is made."""
+    return tuple(
+        (case.shelf.key, entry.type, *condition)
+        for entry in case.entries
+        if (condition := entry.if_none_exist or entry.condition)
     )

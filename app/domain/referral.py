@@ -10,18 +10,13 @@ from app.domain import disclosure
 from app.domain.case import Case
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
-from app.domain.plan import (
-    Answer,
-    Entry,
-    Plan,
-    tracking,
-)
+from app.domain.plan import Answer, Entry, Exchange, Plan, same, tracking
 from app.domain.sending import Sending
 from app.errors import Invalid, Issue, NotSupported
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Shelf, Tenant
 
-REPORT: Final = f"{CANONICAL}/CodeSystem/request-category"  # its code: cps-report
+REPORT: Final = f"{CANONICAL}/CodeSystem/cps-purpose"  # its code: cps-report
 _ALLEGATION: Final = f"{CANONICAL}/CodeSystem/cps-allegation"
 _PROFILE: Final = (
     "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
@@ -29,6 +24,8 @@ _PROFILE: Final = (
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _AGENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
+_ENDED: Final = frozenset({"rejected", "cancelled", "failed"})
+_WITHDRAWN: Final = frozenset({"revoked", "entered-in-error", "on-hold"})
 _HUMANS: Final = ("Practitioner/", "PractitionerRole/")
 
 
@@ -38,13 +35,11 @@ class _Parties:
     Who a referral goes to.
 
     addressed   the reference that names it, as it was written
-    known       what it is known by: Type/id, system|value
     """
 
     tenant: Tenant | None = None
     shelf: Shelf | None = None
     addressed: Resource = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
 
 
 def is_referral(case: Case, task: Resource) -> bool:
@@ -79,6 +74,8 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
     _sendable(case, request)
+    if under_way := _sent_before(case, request):
+        return Plan(_as_it_stands(case, under_way.source_task))
 
     addressed = [entry.resource.get("owner")] if entry else listed(request.get("performer"))
     parties = next(
@@ -111,6 +108,36 @@ def _request_entry(case: Case) -> Entry:
             expression="Bundle.entry",
         )
     return requests[0]
+
+
+def _sent_before(case: Case, request: Resource) -> Exchange | None:
+    """The exchange in which this request is under way; after a refusal it may be sent again."""
+    return next(
+        (
+            one
+            for one in case.loaded.sent(case.shelf.key, fhir.name(request))
+            if one.state not in _ENDED
+        ),
+        None,
+    )
+
+
+def followed(case: Case, request: Resource) -> tuple[Issue, ...]:
+    """
+    A word on a change of a request that is under way: the agency's copy stays as it was sent.
+
+    raises      NotSupported: it would withdraw the request, and nobody would tell the agency
+    """
+    name = fhir.name(request)
+    stored = case.loaded.resource(case.shelf.key, name)
+    before = _sent_before(case, request)
+    if before is None or stored is None or same(stored.resource, request):
+        return ()
+    if request.get("status") in _WITHDRAWN:
+        text = "A sent request cannot be withdrawn here yet; call the agency."
+        raise NotSupported(text, expression="ServiceRequest.status")
+    text = "This was sent; the agency's copy stays as it was."
+    return (Issue("warning", "business-rule", text, "ServiceRequest"),)
 
 
 def _as_it_stands(case: Case, task: str) -> Answer:
@@ -164,8 +191,7 @@ def _decide(
     attestation: Resource | None,
 ) -> Decision:
     facts: set[str] = set()
-    requester = str((request.get("requester") or {}).get("reference", ""))
-    if requester.startswith(_HUMANS) and case.find(requester) is not None:
+    if _human(case, request.get("requester")):
         facts.add("human-requester")
     if parties.shelf is not None:
         facts.add("recipient-registered")
@@ -174,7 +200,7 @@ def _decide(
     facts |= disclosure.consent_facts(
         consent,
         patient=str(request["subject"]["reference"]),
-        recipient=set(parties.known),
+        recipient=lambda actor: _parties(case, actor).tenant is parties.tenant is not None,
         now=fhir.instant(case.now),
     )
     return disclosure.decide(
@@ -205,24 +231,27 @@ def _call(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
 def _parties(case: Case, reference: Resource | None) -> _Parties:
     """Whom a reference to an organization means, by the identifiers that it is known by."""
     reference = reference or {}
-    known = disclosure.identities(reference)
-    target = str(reference.get("reference", ""))
-    if target.startswith("Organization/") and (found := case.find(target)):
-        known |= {
-            f"{one.get('system', '')}|{one['value']}"
-            for one in listed(found.get("identifier"))
-            if one.get("value")
-        }
-    tenant = case.settings.tenant_of(known)
+    tenant = case.settings.tenant_of(disclosure.organization(reference, case.find))
     if tenant is None:
         return _Parties()
-    known |= tenant.names
-    shelf = tenant.shelf(kind=case.shelf.kind, role="recipient")
-    return _Parties(tenant, shelf, reference, frozenset(known))
+    return _Parties(tenant, tenant.shelf(kind=case.shelf.kind, role="recipient"), reference)
+
+
+def _human(case: Case, reference: Resource | None) -> bool:
+    """Whether a reference leads to a person: a Practitioner with a name, or an active role of one."""
+    name = str((reference or {}).get("reference", ""))
+    found = case.find(name) if name.startswith(_HUMANS) else None
+    if found and found["resourceType"] == "PractitionerRole":
+        if found.get("active") is False:
+            return False
+        name = str((found.get("practitioner") or {}).get("reference", ""))
+        found = case.find(name) if name.startswith("Practitioner/") else None
+    names = listed((found or {}).get("name"))
+    return any(str(one.get(part, "")).strip() for one in names for part in ("text", "family"))
 
 
 def _consent(case: Case, request: Resource) -> Resource | None:
-    """The consent that the request names, with the organizations that its actors name resolved."""
+    """The consent that the request names."""
     for reference in listed(request.get("supportingInfo")):
         name = str(reference.get("reference", ""))
         if name.startswith("Consent/") and (consent := case.find(name)):
@@ -235,11 +264,14 @@ def _attestation(case: Case, request: Resource) -> Resource | None:
     for entry in case.entries:
         resource = entry.resource
         targets = {one.get("reference") for one in listed(resource.get("target"))}
-        if entry.type == "Provenance" and fhir.name(request) in targets:
+        if entry.type == "Provenance" and fhir.name(request) in targets and "recorded" in resource:
             for agent in listed(resource.get("agent")):
-                who = str((agent.get("who") or {}).get("reference", ""))
-                human = who.startswith(_HUMANS) and case.find(who) is not None
-                if human and fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester"):
+                behalf = str((agent.get("onBehalfOf") or {}).get("reference", ""))
+                if (
+                    fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester")
+                    and _human(case, agent.get("who"))
+                    and not behalf.startswith("Device/")
+                ):
                     return resource
     return None
 

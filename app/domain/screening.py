@@ -11,7 +11,7 @@ from app.domain import instrument as instruments
 from app.domain.case import Case
 from app.domain.instrument import HELP_WISH, LOINC, AnswerOption, Instrument, Question
 from app.domain.plan import Answer, Entry, Plan, Put, Stored, derive, put
-from app.errors import Invalid, Issue, NotSupported
+from app.errors import Conflict, Invalid, Issue, NotSupported
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL
 
@@ -93,9 +93,19 @@ def plan(case: Case, entry: Entry) -> Plan:
             expression="QuestionnaireResponse.questionnaire",
         )
     faults = _faults(response, instrument)
+    subject = _subject(response)
+    if subject and case.find(str(subject["reference"])) is None:
+        text = "This patient is not on the shelf; send the Patient too."
+        faults = (*faults, _issue(text, "QuestionnaireResponse.subject", code="not-found"))
     if strict and any(issue.severity == "error" for issue in faults):
         raise Invalid(issues=faults)
 
+    told = stored.resource.get("subject", response.get("subject")) if stored else None
+    if stored and stored.stands and told != response.get("subject"):
+        raise Conflict(
+            "A response does not move to another patient; send it anew, and withdraw this one.",
+            expression="QuestionnaireResponse.subject",
+        )
     made = _made(response, instrument, key=key, shelf=shelf)
     before = _made(stored.resource, instrument, key=key, shelf=shelf) if stored else {}
     case.loaded.expect(shelf, [*made, *before])

@@ -71,7 +71,8 @@ class Sending:
         )
         find = replace(self.case, entries=self._entries()).find
         starts = [self.request, self.task, *([self.attestation] if self.attestation else [])]
-        return disclosure.copies(starts, self.rule, find, known={}, place=place)
+        subject = str(self.request["subject"]["reference"])
+        return disclosure.copies(starts, self.rule, find, subject=subject, known={}, place=place)
 
     def _own(self) -> tuple[Put, ...]:
         shelf, entries = self.case.shelf.key, self._entries()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Any, Final
 
 import structlog
@@ -16,7 +17,9 @@ from app.storage import outbox, resources
 from app.storage.database import Tx
 from app.storage.outbox import Due
 
-_AT_ONCE: Final = 8
+_AT_ONCE: Final = 16
+_EACH: Final = 2  # pushes to one shelf at a time
+_END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0  # three times what one push may take
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
 _log = structlog.get_logger()
@@ -24,7 +27,7 @@ _log = structlog.get_logger()
 
 class Worker:
     """
-    Delivers until it is stopped; what it has begun it ends, leases go back.
+    Delivers until it is stopped; what it has begun it ends, within a bound, and leases go back.
 
     awake       set when there is something new to do
     """
@@ -32,6 +35,7 @@ class Worker:
     def __init__(self) -> None:
         self.awake = asyncio.Event()
         self._stopping = False
+        self._running: dict[asyncio.Task[None], str] = {}  # each push, and its shelf
 
     def stop(self) -> None:
         self._stopping = True
@@ -45,29 +49,45 @@ class Worker:
         while not self._stopping:
             self.awake.clear()
             try:
-                delivered = await round_of(service)
-                pause = 0.0 if delivered else await _pause(service)
+                begun = await self._begin(service)
+                pause = 0.0 if begun else await _pause(service)
             except Exception as error:  # noqa: BLE001 — the worker outlives a full disk
                 _log.error("worker", error=type(error).__name__)
                 pause = _LOOK_AGAIN_SECONDS
             if pause:
                 await self._rest(pause)
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=_END_SECONDS)
+            for push in late:
+                push.cancel()
+
+    async def _begin(self, service: Service) -> int:
+        """Start a push of what is due now; a slow partner holds up nobody but itself."""
+        now = service.clock().timestamp()
+        busy = Counter(self._running.values())
+
+        async def claim(tx: Tx) -> list[Due]:
+            room = _AT_ONCE - len(self._running)
+            return await outbox.claim(
+                tx, now=now, lease_seconds=_LEASE_SECONDS, most=room, each=_EACH, busy=busy
+            )
+
+        claimed = await service.database.write(claim) if len(self._running) < _AT_ONCE else []
+        for due in claimed:
+            push = asyncio.create_task(_deliver(service, due))
+            self._running[push] = due.shelf
+            push.add_done_callback(self._ended)
+        return len(claimed)
+
+    def _ended(self, push: asyncio.Task[None]) -> None:
+        del self._running[push]
+        if not push.cancelled() and (error := push.exception()):
+            _log.error("worker", error=type(error).__name__)  # its lease runs out, and it is due
+        self.awake.set()
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.awake.wait(), seconds)
-
-
-async def round_of(service: Service) -> int:
-    """One try at everything that is due now; how many were tried."""
-    now = service.clock().timestamp()
-
-    async def claim(tx: Tx) -> list[Due]:
-        return await outbox.claim(tx, now=now, lease_seconds=_LEASE_SECONDS, most=_AT_ONCE)
-
-    claimed = await service.database.write(claim)
-    await asyncio.gather(*(_deliver(service, due) for due in claimed))
-    return len(claimed)
 
 
 async def _deliver(service: Service, due: Due) -> None:
@@ -119,7 +139,8 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
         )
 
     await service.database.write(settle)
-    _log.info(
+    say = _log.error if state == "failed" else _log.info  # a person must look at it
+    say(
         "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,
         attempt=due.attempts + 1, codes=reply.codes,
     )  # fmt: skip

@@ -66,7 +66,9 @@ def findings(service: Service, body: bytes) -> tuple[Issue, ...]:
 
 def _ruled(service: Service, entry: Entry) -> None:
     """
-    Raises      Invalid: on a shelf that is set to strict, what elsewhere is stored and reported
+    The resource keeps R4's rules.
+
+    raises      Invalid: on a shelf that is set to strict, what elsewhere is stored and reported
     """
     found = service.definitions.check(entry.resource, now=service.clock())
     if any(one.severity in {"error", "fatal"} for one in found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Final
 
 Resource = dict[str, Any]
@@ -131,7 +132,7 @@ def report(*, by_device: bool) -> Resource:
         "status": "active",
         "intent": "order",
         "priority": "urgent",
-        "category": [{"coding": [{"system": f"{KINBRIDGE}/CodeSystem/request-category",
+        "category": [{"coding": [{"system": f"{KINBRIDGE}/CodeSystem/cps-purpose",
                                   "code": "cps-report"}]}],
         "code": {"text": "Report of suspected child maltreatment"},
         "subject": {"reference": "Patient/rosa"},
@@ -169,5 +170,5 @@ def report(*, by_device: bool) -> Resource:
 
 
 def _bundle(resources: list[Resource]) -> Resource:
-    entries = [{"resource": one} for one in (*PEOPLE, *resources)]
+    entries = [{"resource": copy.deepcopy(one)} for one in (*PEOPLE, *resources)]
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,8 @@ from sqlalchemy import bindparam, func, insert, select, update
 from app.domain.plan import Owed
 from app.storage.database import Tx, statement
 from app.storage.tables import ATTEMPT, OUTBOX
+
+_LOOKED_AT: Final = 500  # due pushes among which room is found for other shelves
 
 _OWE: Final = statement(
     insert(OUTBOX).values(
@@ -67,6 +70,18 @@ _TRIED: Final = statement(
 _COUNTS: Final = statement(select(OUTBOX.c.state, func.count()).group_by(OUTBOX.c.state))
 
 
+_FAILED: Final = statement(
+    select(OUTBOX.c.id, OUTBOX.c.shelf, OUTBOX.c.order_key, OUTBOX.c.attempts, OUTBOX.c.owed_at)
+    .where(OUTBOX.c.state == "failed")
+    .order_by(OUTBOX.c.id)
+)
+_RESEND: Final = statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.id == bindparam("row"), OUTBOX.c.state == "failed")
+    .values(state="owed", due=bindparam("now"), owed_at=bindparam("now"))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """
@@ -97,14 +112,23 @@ async def owe(tx: Tx, owed: Owed, *, now: float) -> None:
     )
 
 
-async def claim(tx: Tx, *, now: float, lease_seconds: float, most: int) -> list[Due]:
-    """Lease what is due: the oldest push of each order, so that order is kept within a referral."""
-    until = now + lease_seconds
-    return [
-        Due(row[0], row[1], json.loads(row[2]), row[3], row[4])
-        for row in await tx.rows(_DUE, now=now, most=most)
-        if await tx.run(_LEASE, row=row[0], now=now, until=until)
-    ]
+async def claim(  # noqa: PLR0913 — what bounds a claim
+    tx: Tx, *, now: float, lease_seconds: float, most: int, each: int, busy: Counter[str]
+) -> list[Due]:
+    """
+    Lease what is due: the oldest push of each order, so that order is kept within a referral.
+
+    most        pushes in all
+    each        pushes to one shelf, those that are under way (busy) counted
+    """
+    taken, claimed = Counter(busy), list[Due]()
+    for row in await tx.rows(_DUE, now=now, most=_LOOKED_AT):
+        due = Due(row[0], row[1], json.loads(row[2]), row[3], row[4])
+        if len(claimed) < most and taken[due.shelf] < each:
+            taken[due.shelf] += 1
+            if await tx.run(_LEASE, row=due.id, now=now, until=now + lease_seconds):
+                claimed.append(due)
+    return claimed
 
 
 async def settle(  # noqa: PLR0913 — an attempt is all of these
@@ -133,6 +157,16 @@ async def next_due(tx: Tx) -> float | None:
     rows = await tx.rows(_NEXT)
     found: float | None = rows[0][0]
     return found
+
+
+async def failed(tx: Tx) -> list[tuple[int, str, str, int, float]]:
+    """Pushes that were given up: id, shelf, exchange, attempts, owed at (UNIX seconds)."""
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in await tx.rows(_FAILED)]
+
+
+async def resend(tx: Tx, push: int, *, now: float) -> bool:
+    """Owe a push that was given up once more, its time starting anew."""
+    return bool(await tx.run(_RESEND, row=push, now=now))
 
 
 async def counts(tx: Tx) -> dict[str, int]:

@@ -51,6 +51,13 @@ _EXCHANGE_RECEIVED: Final = statement(
         & (EXCHANGE.c.recipient_task == bindparam("task"))
     )
 )
+_SENT: Final = statement(
+    select(EXCHANGE)
+    .where(
+        EXCHANGE.c.source == bindparam("shelf"), EXCHANGE.c.source_request == bindparam("request")
+    )
+    .order_by(EXCHANGE.c.opened)
+)
 _CREATE: Final = statement(insert_or(RESOURCE).on_conflict_do_nothing())
 _KEEP: Final = statement(
     insert(VERSION).from_select(
@@ -135,6 +142,9 @@ async def _look(tx: Tx, want: Want) -> Any:
         rows = await tx.rows(_EXCHANGE, shelf=want.shelf, task=want.key)
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
         return _exchange(rows[0]) if rows else None
+    if want.kind == "sent":
+        rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
+        return [_exchange(row) for row in rows]
     kind, system, value = want.key.split("|", 2)
     rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, system=system, value=value)
     return [f"{kind}/{row[0]}" for row in rows]
@@ -152,6 +162,9 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
     at, now     the same moment, as FHIR instant and as UNIX seconds
     raises      Overtaken: something that the plan was made from has changed since
     """
+    for shelf, kind, system, value in plan.absent:
+        if await tx.rows(_NAMED, shelf=shelf, type=kind, system=system, value=value):
+            raise Overtaken
     for put in plan.puts:
         await _put(tx, put)
     for mark in plan.receipts:

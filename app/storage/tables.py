@@ -98,6 +98,7 @@ EXCHANGE: Final = Table(
     Column("version", Integer, nullable=False),
     PrimaryKeyConstraint("id"),
     Index("exchange_by_source", "source", "source_task", unique=True),
+    Index("exchange_by_request", "source", "source_request"),
     Index("exchange_by_recipient", "recipient", "recipient_task", unique=True),
 )
 

@@ -4,7 +4,7 @@ import asyncio
 import base64
 
 import pytest
-from conftest import refused, resources
+from exchange import refused, resources
 from typer.testing import CliRunner
 
 from app import settings
@@ -148,3 +148,45 @@ def test_a_client_that_could_not_call_is_not_registered(tmp_path, arguments, sai
 
     assert done.exit_code == 2
     assert said in done.output
+
+
+def test_a_conditional_create_is_no_way_to_read(exchange, register):
+    """Who may only create does not get what stands there already."""
+    task = {
+        "resourceType": "Task",
+        "identifier": [{"system": "a", "value": "1"}],
+        "status": "draft",
+        "intent": "order",
+    }
+    exchange.call("PUT", "clinic/chart/fhir/Task/t1", {**task, "id": "t1"})
+    writer = register("writer", "clinic/chart", "system/Task.c")
+
+    answer = exchange.call(
+        "POST", "clinic/chart/fhir/Task", task, If_None_Exist="identifier=a|1", Authorization=writer
+    )
+
+    refused(answer, 403)
+
+
+def test_counts_are_for_clients_too(exchange, register):
+    """The metrics of a service with clients are not for everyone."""
+    assert exchange.get("metrics").status_code == 200
+    ehr = register("ehr", "clinic/chart", "system/*.r")
+
+    refused(exchange.get("metrics"), 401)
+    assert exchange.get("metrics", Authorization=ehr).status_code == 200
+
+
+def test_without_clients_only_loopback_is_open(tmp_path):
+    """When the last client of a reachable service is removed, it is closed, not open."""
+    from starlette.testclient import TestClient
+
+    url = f"sqlite:///{tmp_path / 'k.db'}"
+    CliRunner().invoke(
+        cli, ["client", "add", "ehr", "clinic/chart", "system/*.r", "--database", url]
+    )
+    app = asyncio.run(build(settings.read(host="127.0.0.2", database_url=url)))
+    with TestClient(app) as http:
+        CliRunner().invoke(cli, ["client", "remove", "ehr", "--database", url])
+
+        assert http.get("/clinic/chart/fhir/Patient/1").status_code == 401

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from conftest import refused
+from exchange import refused
 
 from app.sandbox import family
 

@@ -1,7 +1,7 @@
 """What the CapabilityStatement says is what the service does."""
 
 import pytest
-from conftest import resources
+from exchange import resources
 from fhir.resources.R4B import get_fhir_model_class
 
 from app.sandbox import family
@@ -44,6 +44,7 @@ def test_every_interaction_that_is_declared_works(exchange, shelf):
     rest = said["rest"][0]
     assert get_fhir_model_class("CapabilityStatement").model_validate(said)
     exchange.call("PUT", f"{base}/Patient/c", CHILD)
+    exchange.call("PUT", f"{base}/Patient/rosa", family.PATIENT)
 
     patient = next(one for one in rest["resource"] if one["type"] == "Patient")
     declared = [one["code"] for one in patient["interaction"] + rest["interaction"]]

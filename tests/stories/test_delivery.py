@@ -1,10 +1,13 @@
 """What is owed to a partner's own server arrives there, once, whatever happens on the way."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import app as cli
 from app.sandbox import family
 
 WAIT_SECONDS = 10
@@ -163,3 +166,21 @@ def test_no_secret_and_no_body_stands_in_the_outbox(exchange):
     for row in exchange.rows("SELECT versions FROM outbox"):
         assert "Rosa" not in row[0]
         assert "Example" not in row[0]
+
+
+def test_a_push_that_was_given_up_can_be_sent_again(exchange):
+    """When the partner has mended its server, a person sends the push again, and it arrives."""
+    exchange.network.answers = [401, 401]
+    refer(exchange)
+    settled(exchange, "failed", 2)
+    url = f"sqlite:///{exchange.folder / 'exchange.db'}"
+
+    listed = CliRunner().invoke(cli, ["outbox", "list", "--database", url])
+    for line in listed.output.splitlines():
+        done = CliRunner().invoke(cli, ["outbox", "resend", line.split()[0], "--database", url])
+        assert done.exit_code == 0, done.output
+
+    assert len(listed.output.splitlines()) == 2
+    exchange.now = datetime.now(UTC) + timedelta(seconds=1)  # the command has the real time
+    settled(exchange, "delivered", 2)
+    assert CliRunner().invoke(cli, ["outbox", "resend", "77", "--database", url]).exit_code == 2

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from conftest import refused
+from exchange import refused
 
 from app.sandbox import family
 
@@ -428,7 +428,7 @@ def test_in_a_batch_each_entry_stands_for_itself(exchange, patient):
         asked("PUT", "Patient/other", {"resourceType": "Patient", "id": "other"}),
         asked("PUT", "Patient/rosa", family.PATIENT, request={"ifMatch": 'W/"7"'}),
         asked("GET", "Patient/none"),
-        "nonsense",
+        asked("BREW", "Patient/rosa"),
         asked("GET", "Patient/rosa/_history/1"),
         asked("DELETE", "Patient/rosa"),
     )
@@ -439,11 +439,64 @@ def test_in_a_batch_each_entry_stands_for_itself(exchange, patient):
         "201",
         "412",
         "404",
-        "400",
+        "422",
         "200",
         "204",
     ]
     assert entries[1]["response"]["outcome"]["issue"][0]["code"] == "conflict"
+
+
+def test_a_push_to_the_same_record_at_once_makes_one(exchange):
+    """Twenty conditional creates of one record number at the same time make one patient."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    same = {"resourceType": "Patient", "identifier": [MRN]}
+
+    def create(_):
+        return exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist=FOUND).json()["id"]
+
+    with ThreadPoolExecutor(20) as pool:
+        made = set(pool.map(create, range(20)))
+
+    assert len(made) == 1
+
+
+def test_head_is_a_read_without_its_body(exchange, patient):
+    """HEAD answers as GET does, and says nothing."""
+    answer = exchange.call("HEAD", PATIENT)
+
+    assert (answer.status_code, answer.headers["etag"], answer.content) == (200, 'W/"1"', b"")
+
+
+def test_two_entries_with_one_full_url_are_refused(exchange):
+    """A reference could mean either, so neither is stored."""
+    one = asked("POST", "Patient", {"resourceType": "Patient"}, fullUrl="urn:uuid:a")
+
+    refused(exchange.call("POST", CHART, bundle("transaction", one, one)), 400)
+
+    assert exchange.rows("SELECT * FROM resource") == []
+
+
+INCOMPLETE = {"resourceType": "Observation", "status": "final"}
+
+
+def test_what_is_missing_is_stored_and_said_when_asked(exchange):
+    """A resource without a required element is not lost; who asks is told what is missing."""
+    answer = exchange.call(
+        "POST", f"{CHART}/Observation", INCOMPLETE, Prefer="return=OperationOutcome"
+    )
+
+    assert answer.status_code == 201
+    errors = [one for one in answer.json()["issue"] if one["severity"] == "error"]
+    assert [one["expression"] for one in errors] == [["Observation"]]
+
+
+@pytest.mark.parametrize("strict", [{"clinic/chart"}])
+def test_a_strict_shelf_refuses_what_others_report(exchange, strict):
+    """A shelf that is set to strict takes only what keeps R4's rules."""
+    refused(exchange.call("POST", f"{CHART}/Observation", INCOMPLETE), 422)
+
+    assert exchange.call("POST", "clinic/reports/fhir/Observation", INCOMPLETE).status_code == 201
 
 
 def test_two_entries_for_one_resource_are_refused(exchange):
@@ -455,4 +508,6 @@ def test_two_entries_for_one_resource_are_refused(exchange):
 
 def test_an_empty_transaction_does_nothing(exchange):
     """Nothing asked, nothing done, and said so."""
-    assert exchange.call("POST", CHART, bundle("transaction")).json()["entry"] == []
+    answer = exchange.call("POST", CHART, {"resourceType": "Bundle", "type": "transaction"})
+
+    assert answer.json() == {"resourceType": "Bundle", "type": "transaction-response"}

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from conftest import agency_task, refused, resources
+from exchange import agency_task, refused, resources
 
 from app.sandbox import family
 
@@ -98,6 +98,20 @@ def test_without_consent_nothing_leaves(exchange, patient):
         (lambda one: one["provision"].update(period={"end": "2026-11-22"}), "consent-in-force"),
         (lambda one: one["provision"].update(period={"start": "2026-11-24"}), "consent-in-force"),
         (lambda one: one.pop("provision"), "consent-names-recipient"),
+        (lambda one: one["provision"].update(type="nope"), "consent-in-force"),
+        (lambda one: one["provision"].update(provision=[{"type": "deny"}]), "consent-in-force"),
+        (lambda one: one["provision"].update(purpose=[{"code": "TREAT"}]), "consent-in-force"),
+        (lambda one: one.update(verification=[{"verified": False}]), "consent-active"),
+        (
+            lambda one: one["provision"]["actor"][0]["role"]["coding"][0].update(code="AUT"),
+            "consent-names-recipient",
+        ),
+        (
+            lambda one: one["provision"]["actor"][0].update(
+                reference={"reference": "Organization/x", "identifier": family.AGENCY["identifier"]}
+            ),
+            "consent-names-recipient",
+        ),
     ],
 )
 def test_a_consent_that_does_not_cover_it_is_none(exchange, patient, change, fact):
@@ -329,4 +343,132 @@ def test_a_stale_version_loses(exchange, referred):
         exchange.call("PUT", path, {**theirs, "status": "rejected"}, If_Match="W/1"),
         412,
         "conflict",
+    )
+
+
+def everything(exchange, shelf):
+    """Every byte that stands on a shelf."""
+    return b"".join(
+        row[0] for row in exchange.rows(f"SELECT body FROM resource WHERE shelf = '{shelf}'")
+    )
+
+
+def test_a_reference_in_disguise_does_not_leak(exchange, patient):
+    """A reference with an extension, an id or an assigner is trimmed like any other."""
+    extension = [{"url": "http://x", "valueString": "secret words"}]
+    performer = {**family.AGENCY, "identifier": {
+        **family.AGENCY["identifier"], "extension": extension,
+        "assigner": {"reference": "Organization/ward-7", "display": "Secret ward"},
+    }}  # fmt: skip
+    info = [
+        {"reference": "Consent/rosa-food"},
+        {"reference": "https://clinic.internal/fhir/Binary/1", "id": "a"},
+    ]
+    subject = {"reference": "Patient/rosa", "extension": extension}
+
+    sent = exchange.call(
+        "POST", REFER, bundle(subject=subject, performer=[performer], supportingInfo=info)
+    )
+
+    assert resources(sent, "Task")
+    held = everything(exchange, "agency/support")
+    for trace in (b"Patient/rosa", b"clinic.internal", b"secret", b"Secret", b"ward-7"):
+        assert trace not in held
+
+
+def test_what_comes_back_is_trimmed_as_well(exchange, referred):
+    """An agency's internal references do not reach the chart."""
+    _, theirs = referred
+    done = {
+        "resourceType": "Procedure", "id": "done", "status": "completed", "code": {"text": "x"},
+        "subject": {**theirs["for"], "extension": [{"url": "http://x", "valueString": "secret"}]},
+    }  # fmt: skip
+    exchange.call("PUT", "agency/support/fhir/Procedure/done", done)
+    kind = {"coding": [{"system": family.DOMAIN, "code": "resulting-activity"}], "text": "secret"}
+    output = [
+        {"type": kind, "valueReference": {"reference": "Procedure/done", "id": "z"}},
+        {
+            "type": kind,
+            "valueReference": {"reference": "https://agency.internal/Case/991", "id": "z"},
+        },
+        {"type": {"text": "note"}, "valueString": "secret"},
+    ]
+    path = f"agency/support/fhir/Task/{theirs['id']}"
+    exchange.call("PUT", path, {**theirs, "status": "accepted"})
+    answer = exchange.call("PUT", path, {**theirs, "status": "completed", "output": output})
+
+    assert answer.status_code == 200
+    held = everything(exchange, "clinic/chart")
+    assert b'"Procedure"' in held
+    for trace in (b"secret", b"agency.internal", theirs["for"]["reference"].encode()):
+        assert trace not in held
+
+
+def test_another_childs_condition_does_not_go_along(exchange, patient):
+    """A sibling's record that is named by mistake stays behind, and it is said."""
+    condition = {
+        "resourceType": "Condition",
+        "id": "sib",
+        "code": {"text": "HIV"},
+        "subject": {"reference": "Patient/sibling"},
+    }
+    exchange.call("PUT", "clinic/chart/fhir/Condition/sib", condition)
+
+    sent = exchange.call("POST", REFER, bundle(reasonReference=[{"reference": "Condition/sib"}]))
+
+    assert resources(sent, "OperationOutcome")[0]["issue"][0]["code"] == "suppressed"
+    assert b"HIV" not in everything(exchange, "agency/support")
+
+
+def test_a_labelled_answer_stays_behind(exchange, patient):
+    """A sensitivity label keeps an Observation back, whatever its category."""
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "SDV"}
+    observation = {
+        "resourceType": "Observation", "id": "o", "meta": {"security": [label]}, "status": "final",
+        "code": {"text": "afraid"}, "subject": {"reference": "Patient/rosa"},
+    }  # fmt: skip
+    exchange.call("PUT", "clinic/chart/fhir/Observation/o", observation)
+
+    exchange.call("POST", REFER, bundle(reasonReference=[{"reference": "Observation/o"}]))
+
+    assert b"afraid" not in everything(exchange, "agency/support")
+
+
+def test_one_order_is_under_way_once(exchange, referred):
+    """The same ServiceRequest, sent again by another door, is the same exchange."""
+    task, _ = referred
+    again = {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "focus": task["focus"], "for": task["for"], "requester": task["requester"], "owner": family.AGENCY,
+    }  # fmt: skip
+
+    answer = exchange.call("POST", "clinic/chart/fhir/Task", again)
+
+    assert answer.json()["id"] == task["id"]
+    assert len(exchange.rows("SELECT * FROM exchange")) == 1
+
+
+def test_a_withdrawal_is_not_pretended(exchange, referred):
+    """Revoking a sent order is refused with what to do; completing it is stored, with a word."""
+    request = exchange.get("clinic/chart/fhir/ServiceRequest/food-help").json()
+    path = "clinic/chart/fhir/ServiceRequest/food-help"
+
+    refused(exchange.call("PUT", path, {**request, "status": "revoked"}), 422, "not-supported")
+    done = exchange.call(
+        "PUT", path, {**request, "status": "completed"}, Prefer="return=OperationOutcome"
+    )
+
+    assert done.json()["issue"][0]["severity"] == "warning"
+
+
+def test_an_unchanged_copy_may_be_put(exchange, referred):
+    """A client that writes back what it read is not refused."""
+    _, theirs = referred
+    request = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
+
+    assert (
+        exchange.call(
+            "PUT", f"agency/support/fhir/{theirs['focus']['reference']}", request
+        ).status_code
+        == 200
     )

@@ -1,7 +1,7 @@
 """A named human reports suspected maltreatment; the clinic learns that it was received, and no more."""
 
 import pytest
-from conftest import refused, resources
+from exchange import refused, resources
 
 from app.sandbox import family
 
@@ -193,3 +193,88 @@ def test_the_chart_does_not_know_of_the_report(exchange, reported):
 
     for name in (f"Task/{task['id']}", "ServiceRequest/report", "Provenance/report-attested"):
         refused(exchange.get(f"clinic/chart/fhir/{name}"), 404)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: made["entry"][2]["resource"].pop("practitioner"),
+        lambda made: made["entry"][2]["resource"].update(
+            practitioner={"display": "Rule engine v3"}
+        ),
+        lambda made: made["entry"][2]["resource"].update(active=False),
+        lambda made: made["entry"][1]["resource"].pop("name"),
+        lambda made: made["entry"][-1]["resource"].pop("recorded"),
+        lambda made: made["entry"][-1]["resource"]["agent"][0].update(
+            onBehalfOf={"reference": "Device/rules"}
+        ),
+        lambda made: made["entry"][-1]["resource"]["agent"][0].update(who={"display": "Dr. Lin"}),
+    ],
+)
+def test_only_a_named_human_attests(exchange, change):
+    """No name, no role in force, no time, a machine behind it: not a report."""
+    made = bundle()
+    change(made)
+
+    refused(exchange.call("POST", REPORT, made), 422, "business-rule")
+
+    assert exchange.rows("SELECT * FROM exchange") == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"valueCodeableConcept": {"text": "Substantiated"}},
+        {"valueString": "Substantiated physical abuse by stepfather"},
+        {"valueString": "substantiated"},
+        {"valueIdentifier": {"value": "26-0042", "assigner": {"display": "Substantiated"}}},
+    ],
+)
+def test_a_receipt_carries_a_number_and_no_finding(exchange, reported, value):
+    """Whatever an agency writes into the intake number, only a number reaches the clinic."""
+    task, theirs = reported
+    code = {"system": f"{family.KINBRIDGE}/CodeSystem/task-output", "code": "intake-number"}
+    kind = {"coding": [code, {"code": "prior-finding"}], "text": "substantiated"}
+
+    step(exchange, theirs, "received", "received", output=[{"type": kind, **value}])
+
+    seen = exchange.get(f"clinic/reports/fhir/Task/{task['id']}")
+    assert seen.json()["status"] == "received"
+    assert "ubstantiated" not in seen.text
+    assert "prior-finding" not in seen.text
+
+
+def test_the_worker_of_a_later_step_is_not_told(exchange, reported):
+    """When a report cannot be completed, the clinic keeps the contact of the receipt."""
+    task, theirs = reported
+    step(exchange, theirs, "received", "received")
+    before = exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json()["output"]
+    worker = {
+        "resourceType": "PractitionerRole", "id": "cw", "practitioner": {"display": "Sam Caseworker"},
+        "telecom": [{"system": "phone", "value": "555-0177"}],
+    }  # fmt: skip
+    exchange.call("PUT", "agency/intake/fhir/PractitionerRole/cw", worker)
+    step(exchange, theirs, "accepted", "screened-in", owner={"reference": "PractitionerRole/cw"})
+    step(exchange, theirs, "failed", "unable-to-complete")
+
+    seen = exchange.get(f"clinic/reports/fhir/Task/{task['id']}")
+
+    assert seen.json()["output"] == before
+    assert "555-0177" not in seen.text
+
+
+def test_a_survey_answer_by_any_category_stays_behind(exchange):
+    """A domain category without `sdoh` is a screening answer all the same."""
+    coding = {"system": family.DOMAIN, "code": "food-insecurity"}
+    answer = {
+        "resourceType": "Observation", "id": "o", "status": "final", "category": [{"coding": [coding]}],
+        "code": {"text": "hungry"}, "subject": {"reference": "Patient/rosa"},
+    }  # fmt: skip
+    made = bundle(supportingInfo=[{"reference": "Observation/o"}])
+    made["entry"].append({"resource": answer})
+
+    exchange.call("POST", REPORT, made)
+
+    held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
+    assert held
+    assert not [row for row in held if b"hungry" in row[0]]

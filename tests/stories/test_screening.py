@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from conftest import SHARED, refused, resources
+from exchange import SHARED, refused, resources
 from fhir.resources.R4B import get_fhir_model_class
 
 from app.sandbox import family
@@ -220,6 +220,8 @@ def test_the_guides_own_responses_go_through(exchange, patient, name, observatio
     """The guide's own QuestionnaireResponses come in unchanged and become Observations."""
     file = f"QuestionnaireResponse-SDOHCC-QuestionnaireResponse{name}Example.json"
     response = json.loads((SHARED / "examples/sdohcc-3.0.0" / file).read_bytes())
+    child = (SHARED / "examples/sdohcc-3.0.0/Patient-pat-53234.json").read_bytes()
+    exchange.call("PUT", "clinic/chart/fhir/Patient/pat-53234", child)
 
     made = resources(exchange.call("POST", SUBMIT, response))
 
@@ -228,3 +230,35 @@ def test_the_guides_own_responses_go_through(exchange, patient, name, observatio
     assert all({"survey", "sdoh"} <= codes(one) for one in observed)
     for one in made:
         assert get_fhir_model_class(one["resourceType"]).model_validate(one)
+
+
+def test_a_screening_on_an_agencys_shelf_makes_nothing(exchange):
+    """What an agency stores is no worklist: no Observation and no proposal is made there."""
+    response = family.screening("hunger-vital-sign", ["food-insecurity"])
+
+    assert (
+        exchange.call("POST", "agency/support/fhir/QuestionnaireResponse", response).status_code
+        == 201
+    )
+
+    assert exchange.rows("SELECT type FROM resource") == [("QuestionnaireResponse",)]
+
+
+def test_a_response_does_not_move_to_another_child(exchange, patient):
+    """One child's answers never become another's by a correction."""
+    exchange.call("PUT", "clinic/chart/fhir/Patient/other", {**family.PATIENT, "id": "other"})
+    response = {**family.screening("hunger-vital-sign", []), "id": "form-1"}
+    exchange.call("PUT", f"{QR}/form-1", response)
+
+    moved = {**response, "subject": {"reference": "Patient/other"}}
+
+    refused(exchange.call("PUT", f"{QR}/form-1", moved), 409)
+
+
+def test_a_stale_correction_loses(exchange, patient):
+    """If-Match holds for screenings too."""
+    response = {**family.screening("hunger-vital-sign", []), "id": "form-1"}
+    exchange.call("PUT", f"{QR}/form-1", response)
+    exchange.call("PUT", f"{QR}/form-1", {**response, "status": "amended"})
+
+    refused(exchange.call("PUT", f"{QR}/form-1", response, If_Match='W/"1"'), 412)

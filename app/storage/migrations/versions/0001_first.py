@@ -46,6 +46,7 @@ def upgrade() -> None:
     op.create_index(
         "exchange_by_recipient", "exchange", ["recipient", "recipient_task"], unique=True
     )
+    op.create_index("exchange_by_request", "exchange", ["source", "source_request"])
     op.create_index("exchange_by_source", "exchange", ["source", "source_task"], unique=True)
     op.create_table(
         "identifier",

@@ -1,0 +1,42 @@
+"""The database that a command works on: by its option, its file or the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+_T = TypeVar("_T")
+
+
+def settings_of(config: Path | None, database: str | None) -> Any:
+    """The settings; says what is wrong with them and ends."""
+    from app import settings
+
+    try:
+        return settings.read(config, database_url=database)
+    except settings.SettingsError as error:
+        typer.echo(f"kinbridge: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+async def write(
+    config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
+) -> _T:
+    """One transaction, beside a running service if there is one."""
+    from app.storage import database as storage
+    from app.storage import migration
+
+    settings = settings_of(config, database)
+    try:
+        migration.check(settings.database_url)
+    except migration.NeedsMigration as refused:
+        typer.echo(f"kinbridge: {refused}", err=True)
+        raise typer.Exit(2) from None
+    opened = storage.Database(settings.database_url)
+    try:
+        return await opened.write(work)
+    finally:
+        opened.close()

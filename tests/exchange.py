@@ -1,0 +1,89 @@
+"""The exchange as a test calls it over HTTP, the network that it calls, and what is looked for."""
+
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.testclient import TestClient
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@dataclass
+class Network:
+    """What partners' servers were sent, and how they answer: a status, or an exception to raise."""
+
+    sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    arrived: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.sent.append((str(request.url), json.loads(request.content)))
+        answer = self.answers.pop(0) if self.answers else 200
+        self.arrived.set()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, httpx2.Response) else httpx2.Response(answer)
+
+
+@dataclass
+class Exchange:
+    """The service, called over HTTP; paths are tenant/shelf/rest."""
+
+    http: TestClient
+    network: Network
+    folder: Path
+    now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+    def clock(self) -> datetime:
+        """A clock that moves a little at each look, so that no two moments are the same."""
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named.setdefault("Content-Type", "application/fhir+json")
+        return self.http.request(
+            method, f"/{path}", content=None if body is None else content, headers=named
+        )
+
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return self.call("GET", path, **headers)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """A look into the database, as an auditor would take it."""
+        with closing(sqlite3.connect(self.folder / "exchange.db")) as database:
+            return database.execute(query).fetchall()
+
+
+def resources(answer: httpx2.Response, kind: str = "") -> list[dict[str, Any]]:
+    """The resources of a Bundle that was answered."""
+    assert answer.status_code == 200, answer.text
+    found = [entry["resource"] for entry in answer.json()["entry"] if "resource" in entry]
+    return [one for one in found if kind in {"", one["resourceType"]}]
+
+
+def refused(answer: httpx2.Response, status: int, code: str = "") -> list[dict[str, Any]]:
+    """The issues of a refusal, which is always an OperationOutcome with something to do."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body["resourceType"] == "OperationOutcome"
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+    assert all(issue["details"]["text"] for issue in body["issue"])
+    assert code in {"", *(issue["code"] for issue in body["issue"])}
+    return body["issue"]
+
+
+def agency_task(exchange: Exchange, shelf: str, task: dict[str, Any]) -> dict[str, Any]:
+    """The agency's copy of a clinic's Task, found through the exchange row."""
+    found = exchange.rows(
+        f"SELECT recipient_task FROM exchange WHERE source_task = 'Task/{task['id']}'"
+    )
+    return exchange.get(f"agency/{shelf}/fhir/{found[0][0]}").json()
