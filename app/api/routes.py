@@ -76,10 +76,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#transaction."""
         shelf, caller = await access.enter(service, request)
         bundle = await body.resource(request, most=most)
-        if bundle["resourceType"] != "Bundle" or bundle.get("type") not in {"batch", "transaction"}:
+        if bundle["resourceType"] != "Bundle":
+            raise Malformed("Send a Bundle of type batch or transaction.")
+        _enveloped(bundle)
+        if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
-        _enveloped(bundle)
         made = batch.Bundled(service, shelf, caller, _base(shelf), change)
         return await made.answer(request, bundle)
 
