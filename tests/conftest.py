@@ -1,16 +1,19 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
-import asyncio
 import json
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from postgres import Postgres
 from starlette.testclient import TestClient
 
 from app import settings
@@ -54,6 +57,8 @@ class Exchange:
     http: TestClient
     network: Network
     folder: Path
+    database_url: str
+    rows: Callable[[str], list[tuple[Any, ...]]]  # a look into the database, as an auditor takes it
     now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 
     def clock(self) -> datetime:
@@ -72,13 +77,10 @@ class Exchange:
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return self.call("GET", path, **headers)
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """A look into the database, as an auditor would take it."""
-        import sqlite3
-        from contextlib import closing
 
-        with closing(sqlite3.connect(self.folder / "exchange.db")) as database:
-            return database.execute(query).fetchall()
+def _sqlite_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(query).fetchall()
 
 
 def _tenants(endpoints: dict[str, str]) -> list[dict[str, Any]]:
@@ -108,20 +110,47 @@ def endpoints() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture
-def exchange(tmp_path, endpoints) -> Iterator[Exchange]:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server with the tables in it."""
+    server = Postgres.made()
+    yield server
+    server.end()
+
+
+@dataclass
+class Late:
+    """An application that is built where it runs: a pool of connections belongs to one event loop."""
+
+    build: Callable[[], Coroutine[Any, Any, Any]]
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.app is None:
+            self.app = await self.build()
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def exchange(request, tmp_path, endpoints) -> Iterator[Exchange]:
     network = Network()
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    rows = partial(_sqlite_rows, tmp_path / "exchange.db")
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        server.empty()
+        url, rows = server.url(), server.rows
     read = settings.read(
-        database_url=f"sqlite:///{tmp_path / 'exchange.db'}",
+        database_url=url,
         public_url="https://exchange.example.org",
         max_body_bytes=200_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
         tenants=_tenants(endpoints),
     )
-    made = Exchange(None, network, tmp_path)  # type: ignore[arg-type]
+    made = Exchange(None, network, tmp_path, url, rows)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
-    app = asyncio.run(build(read, partners=partners, clock=made.clock))
+    app = Late(lambda: build(read, partners=partners, clock=made.clock))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made

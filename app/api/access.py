@@ -12,7 +12,7 @@ from app.errors import NotFound, Unauthenticated
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import keys
-from app.storage.database import Tx
+from app.storage.database import NONE, Tx
 
 ANYONE = Caller("anonymous")
 
@@ -28,13 +28,13 @@ async def enter(service: Service, request: Request) -> tuple[Shelf, Caller]:
     """
     key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
     shelf = service.settings.shelves.get(key)
-    if await service.database.read(keys.any_client):
+    if await service.database.read(keys.any_client, shelves=NONE):
         client, secret = _basic(request.headers.get("Authorization", ""))
 
         async def look(tx: Tx) -> tuple[str, Caller] | None:
             return await keys.caller(tx, client, secret)
 
-        known = await service.database.read(look)
+        known = await service.database.read(look, shelves=NONE)
         if known is None:
             raise Unauthenticated("The client id and secret do not belong together.")
         own, caller = known

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
 
 _T = TypeVar("_T")
-_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH.")]
+_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
 _Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
 _SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(refer|report))"
 
@@ -83,19 +83,23 @@ def _settings(config: Path | None, database: str | None) -> Any:
 
 
 def _run(settings: Any, work: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
+    from app.errors import Unavailable
     from app.storage import database, migration
 
     async def run() -> _T:
-        migration.check(settings.database_url)
-        opened = database.Database(settings.database_url)
+        await migration.check(settings.database_url)
+        opened = database.connect(settings.database_url)
         try:
-            return await opened.write(work)
+            return await opened.write(work, shelves=database.NONE)
         finally:
-            opened.close()
+            await opened.close()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except (migration.NeedsMigration, Unavailable) as refused:
+        _refuse(str(refused))
 
 
-def _refuse(text: str) -> None:
+def _refuse(text: str) -> NoReturn:
     typer.echo(f"kinbridge: {text}", err=True)
     raise typer.Exit(2)

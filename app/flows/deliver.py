@@ -13,7 +13,7 @@ from app.domain import push
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
-from app.storage.database import Tx
+from app.storage.database import QUEUE, Tx
 from app.storage.outbox import Due
 
 _AT_ONCE: Final = 8
@@ -38,20 +38,26 @@ class Worker:
         self.awake.set()
 
     async def run(self, service: Service) -> None:
-        """Only one worker delivers from one SQLite file; a second waits until the first is gone."""
-        while not self._stopping and not service.database.sole_worker():
-            await self._rest(_LOOK_AGAIN_SECONDS)
-        await service.database.write(outbox.release)
+        """Where only one worker may deliver, a second waits until the first is gone."""
         while not self._stopping:
             self.awake.clear()
             try:
-                delivered = await round_of(service)
-                pause = 0.0 if delivered else await _pause(service)
-            except Exception as error:  # noqa: BLE001 — the worker outlives a full disk
+                pause = await self._step(service)
+            except Exception as error:  # noqa: BLE001 — the worker outlives a lost database
                 _log.error("worker", error=type(error).__name__)
                 pause = _LOOK_AGAIN_SECONDS
             if pause:
                 await self._rest(pause)
+
+    async def _step(self, service: Service) -> float:
+        """Deliver what is due; how many seconds to rest."""
+        company = await service.database.company()
+        if company == "later":
+            return _LOOK_AGAIN_SECONDS
+        if company == "alone":  # whoever leased something before is dead
+            await service.database.write(outbox.release, shelves=QUEUE)
+        delivered = await round_of(service)
+        return 0.0 if delivered else await _pause(service)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -65,7 +71,7 @@ async def round_of(service: Service) -> int:
     async def claim(tx: Tx) -> list[Due]:
         return await outbox.claim(tx, now=now, lease_seconds=_LEASE_SECONDS, most=_AT_ONCE)
 
-    claimed = await service.database.write(claim)
+    claimed = await service.database.write(claim, shelves=QUEUE)
     await asyncio.gather(*(_deliver(service, due) for due in claimed))
     return len(claimed)
 
@@ -80,7 +86,7 @@ async def _deliver(service: Service, due: Due) -> None:
     if endpoint is None:
         reply = Reply(0, "no-endpoint")
     else:
-        bodies = await service.database.read(lambda tx: _bodies(tx, due))
+        bodies = await service.database.read(lambda tx: _bodies(tx, due), shelves=(due.shelf,))
         base = f"{service.settings.base_url}/{due.shelf}/fhir"
         bundle = push.bundle(bodies, base=base)
         reply = await service.partners.transaction(
@@ -118,7 +124,7 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
             tx, due, state=state, next_due=next_due, at=now, status=reply.status, codes=reply.codes
         )
 
-    await service.database.write(settle)
+    await service.database.write(settle, shelves=QUEUE)
     _log.info(
         "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,
         attempt=due.attempts + 1, codes=reply.codes,
@@ -126,7 +132,7 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
 
 
 async def _pause(service: Service) -> float:
-    due = await service.database.read(outbox.next_due)
+    due = await service.database.read(outbox.next_due, shelves=QUEUE)
     if due is None:
         return _LOOK_AGAIN_SECONDS
     return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)

@@ -20,7 +20,9 @@ async def read(
     """
     caller.must("r", resource_type)
     name = f"{resource_type}/{identity}"
-    found = await service.database.read(lambda tx: resources.read(tx, shelf.key, name))
+    found = await service.database.read(
+        lambda tx: resources.read(tx, shelf.key, name), shelves=(shelf.key,)
+    )
     if found is None:
         raise NotFound("Nothing of this type and id is on this shelf.")
     return found[0], found[1]

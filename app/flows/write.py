@@ -45,7 +45,9 @@ async def write(service: Service, change: Change) -> Written:
         if not plan.puts and not plan.exchanges:
             return await _written(service, change, plan)
         try:
-            await service.database.write(partial(_commit, case=case, plan=plan))
+            await service.database.write(
+                partial(_commit, case=case, plan=plan), shelves=plan.shelves
+            )
         except Overtaken:
             continue
         _tell(service, plan)
@@ -67,8 +69,10 @@ async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
         try:
             return case, planner.plan(case)
         except NotLoaded as asked:
-            load = partial(resources.load, wants=asked.wants)
-        case.loaded.seen.update(await service.database.read(load))
+            wants = asked.wants
+        load = partial(resources.load, wants=wants)
+        shelves = {want.shelf for want in wants}
+        case.loaded.seen.update(await service.database.read(load, shelves=shelves))
     raise Invalid("The references of this message lead too far.")
 
 
@@ -83,7 +87,7 @@ async def _written(service: Service, change: Change, plan: Plan) -> Written:
         }
         return {name: (one[0], one[1]) for name, one in found.items() if one}
 
-    return Written(plan.answer, await service.database.read(look))
+    return Written(plan.answer, await service.database.read(look, shelves=(change.shelf.key,)))
 
 
 def _tell(service: Service, plan: Plan) -> None:

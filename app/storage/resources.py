@@ -8,13 +8,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Want
 from app.fhir import Resource, listed
 from app.storage import ledger, outbox
-from app.storage.database import Overtaken, Tx, statement
+from app.storage.database import Overtaken, Row, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
 
@@ -48,7 +47,7 @@ _EXCHANGE_RECEIVED: Final = statement(
         & (EXCHANGE.c.recipient_task == bindparam("task"))
     )
 )
-_CREATE: Final = statement(insert_or(RESOURCE).on_conflict_do_nothing())
+_CREATE: Final = insert_once(RESOURCE)
 _KEEP: Final = statement(
     insert(VERSION).from_select(
         ["shelf", "type", "id", "version", "updated", "body"],
@@ -68,9 +67,9 @@ _REPLACE: Final = statement(
     )
 )
 _FORGET_NAMES: Final = statement(delete(IDENTIFIER).where(*_key(IDENTIFIER, "shelf", "type", "id")))
-_NAME: Final = statement(insert_or(IDENTIFIER).on_conflict_do_nothing())
-_RECEIVE: Final = statement(insert_or(RECEIPT).on_conflict_do_nothing())
-_OPEN: Final = statement(insert_or(EXCHANGE).on_conflict_do_nothing())
+_NAME: Final = insert_once(IDENTIFIER)
+_RECEIVE: Final = insert_once(RECEIPT)
+_OPEN: Final = insert_once(EXCHANGE)
 _STEP: Final = statement(
     update(EXCHANGE)
     .where(*_key(EXCHANGE, "id"), EXCHANGE.c.version == bindparam("expected"))
@@ -116,7 +115,7 @@ async def _look(tx: Tx, want: Want) -> Any:
     return [f"{kind}/{row[0]}" for row in rows]
 
 
-def _exchange(row: tuple[Any, ...]) -> Exchange:
+def _exchange(row: Row) -> Exchange:
     values = dict(zip((column.name for column in EXCHANGE.columns), row, strict=True))
     return Exchange(**{**values, "copies": json.loads(values["copies"])})
 
