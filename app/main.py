@@ -24,8 +24,8 @@ from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
 from app.settings import Settings
-from app.storage import keys, migration, outbox
-from app.storage.database import Database
+from app.storage import database, keys, migration, outbox
+from app.storage.database import NONE, QUEUE
 
 _log = structlog.get_logger()
 
@@ -49,13 +49,13 @@ async def open_service(
     """
     Everything opened, tables checked, mappings read.
 
-    raises      MappingError, NeedsMigration, NotRegistered: the start is refused
+    raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
     """
     known = mappings.load(settings.mappings or settings_module.folder("mappings"))
-    migration.check(settings.database_url)
-    opened = Database(settings.database_url)
-    if not settings.loopback and not await opened.read(keys.any_client):
-        opened.close()
+    await migration.check(settings.database_url)
+    opened = database.connect(settings.database_url, connections=settings.database_connections)
+    if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
+        await opened.close()
         message = (
             f"{settings.host} can be reached from elsewhere, and no client is registered."
             " Register one with `kinbridge client add`, or serve on 127.0.0.1."
@@ -67,7 +67,7 @@ async def open_service(
         definitions=conformance.load(settings_module.folder("fhir_profiles")),
         database=opened,
         partners=partners or Partners(),
-        key=await opened.write(lambda tx: keys.secret(tx, "ids")),
+        key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
         clock=clock,
         chance=chance,
         owed=owed,
@@ -82,7 +82,7 @@ async def build(settings: Settings, **stand_ins: Any) -> FastAPI:
     """
     worker = Worker()
     service = await open_service(settings, owed=worker.awake.set, **stand_ins)
-    if not await service.database.read(keys.any_client):
+    if not await service.database.read(keys.any_client, shelves=NONE):
         _log.warning(
             "open to everyone on this machine; register clients with: kinbridge client add"
         )
@@ -93,9 +93,8 @@ async def build(settings: Settings, **stand_ins: Any) -> FastAPI:
         yield
         worker.stop()
         await delivering
-        await service.database.write(outbox.release)
         await service.partners.close()
-        service.database.close()
+        await service.database.close()
 
     app = FastAPI(
         title="Kinbridge", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
@@ -144,7 +143,7 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
     async def ready(request: Request) -> Response:
         """Database, tables and mappings; tables and mappings were checked at the start."""
         try:
-            await service.database.read(outbox.counts)
+            await service.database.read(outbox.counts, shelves=QUEUE)
         except Unavailable as refusal:
             return responses.refusal(request, refusal)
         return Response(b'{"status":"ok"}', media_type="application/json")
@@ -153,7 +152,7 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
     async def metrics(request: Request) -> Response:
         """https://prometheus.io/docs/instrumenting/exposition_formats/; counts are for clients too."""
         await access.client(service, request)
-        counts = await service.database.read(outbox.counts)
+        counts = await service.database.read(outbox.counts, shelves=QUEUE)
         for state in ("owed", "delivered", "failed"):
             owed.labels(state).set(counts.get(state, 0))
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")

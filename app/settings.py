@@ -117,7 +117,13 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    database_url: str = Field(default="sqlite:///kinbridge.db", pattern="^sqlite:///.+")
+    database_url: str = Field(
+        default="sqlite:///kinbridge.db", pattern="^(sqlite:///|postgresql://).+"
+    )
+    owner_url: str = Field(
+        default="", pattern="^(postgresql://.+)?$"
+    )  # for migrate, backup, restore
+    database_connections: int = Field(default=10, ge=2)  # PostgreSQL: for each process, at most
     public_url: str = ""  # how partners reach this service; http://host:port when empty
     mappings: Path | None = None  # a folder that stands in for the one that comes with the service
     max_body_bytes: int = Field(default=10 * 2**20, gt=0)

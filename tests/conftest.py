@@ -1,12 +1,14 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2
 import pytest
-from exchange import SHARED, Exchange, Network, agency_task, resources
+from exchange import SHARED, Exchange, Network, agency_task, resources, sqlite_rows
+from postgres import Postgres
 from starlette.testclient import TestClient
 
 from app import settings
@@ -57,20 +59,47 @@ def strict() -> set[str]:
     return set()
 
 
-@pytest.fixture
-def exchange(tmp_path, endpoints, strict) -> Iterator[Exchange]:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server with the tables in it."""
+    server = Postgres.made()
+    yield server
+    server.end()
+
+
+@dataclass
+class Late:
+    """An application that is built where it runs: a pool of connections belongs to one event loop."""
+
+    build: Callable[[], Coroutine[Any, Any, Any]]
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.app is None:
+            self.app = await self.build()
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def exchange(request, tmp_path, endpoints, strict) -> Iterator[Exchange]:
     network = Network()
+    url = f"sqlite:///{tmp_path / 'exchange.db'}"
+    rows = partial(sqlite_rows, tmp_path / "exchange.db")
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        server.empty()
+        url, rows = server.url(), server.rows
     read = settings.read(
-        database_url=f"sqlite:///{tmp_path / 'exchange.db'}",
+        database_url=url,
         public_url="https://exchange.example.org",
         max_body_bytes=200_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
         tenants=_tenants(endpoints, strict),
     )
-    made = Exchange(None, network, tmp_path)  # type: ignore[arg-type]
+    made = Exchange(None, network, tmp_path, url, rows)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
-    app = asyncio.run(build(read, partners=partners, clock=made.clock))
+    app = Late(lambda: build(read, partners=partners, clock=made.clock))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,8 @@ class Exchange:
     http: TestClient
     network: Network
     folder: Path
+    database_url: str
+    rows: Callable[[str], list[tuple[Any, ...]]]  # a look into the database, as an auditor takes it
     now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 
     def clock(self) -> datetime:
@@ -57,10 +60,10 @@ class Exchange:
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return self.call("GET", path, **headers)
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """A look into the database, as an auditor would take it."""
-        with closing(sqlite3.connect(self.folder / "exchange.db")) as database:
-            return database.execute(query).fetchall()
+
+def sqlite_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(query).fetchall()
 
 
 def resources(answer: httpx2.Response, kind: str = "") -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from app.errors import NotFound, Unauthenticated
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import keys
-from app.storage.database import Tx
+from app.storage.database import NONE, Tx
 
 ANYONE = Caller("anonymous")
 
@@ -39,14 +39,14 @@ async def client(service: Service, request: Request) -> tuple[str, Caller] | Non
 
     raises      Unauthenticated: a client is needed, or id and secret do not belong together
     """
-    if service.settings.loopback and not await service.database.read(keys.any_client):
+    if service.settings.loopback and not await service.database.read(keys.any_client, shelves=NONE):
         return None
     name, secret = _basic(request.headers.get("Authorization", ""))
 
     async def look(tx: Tx) -> tuple[str, Caller] | None:
         return await keys.caller(tx, name, secret)
 
-    known = await service.database.read(look)
+    known = await service.database.read(look, shelves=NONE)
     if known is None:
         raise Unauthenticated("The client id and secret do not belong together.")
     return known

@@ -14,7 +14,7 @@ from app.errors import Issue, Refusal, outcome
 from app.fhir import Resource
 from app.flows.write import Written
 from app.storage.history import Past
-from app.storage.resources import Row
+from app.storage.resources import Version
 
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
 _TRUE: Final = frozenset({"true", "1", ""})
@@ -43,7 +43,7 @@ def refusal(request: Request, refused: Refusal) -> Response:
     )
 
 
-def read(request: Request, row: Row) -> Response:
+def read(request: Request, row: Version) -> Response:
     """
     One version as it stands, or 304 where the caller has it.
 

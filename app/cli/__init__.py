@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import client, demo, fhirpath, outbox, policy, serve, validate
+from app.cli import client, demo, fhirpath, migrate, outbox, policy, serve, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(fhirpath.fhirpath)
 app.command()(validate.validate)
+app.command()(migrate.migrate)
 app.add_typer(client.app, name="client")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(policy.app, name="policy")

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
 
 _T = TypeVar("_T")
-_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH.")]
+_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
 _Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
 _SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(refer|report))"
 
@@ -82,6 +82,6 @@ def _run(
     return asyncio.run(opened.write(config, database, work))
 
 
-def _refuse(text: str) -> None:
+def _refuse(text: str) -> NoReturn:
     typer.echo(f"kinbridge: {text}", err=True)
     raise typer.Exit(2)

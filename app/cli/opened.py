@@ -23,20 +23,29 @@ def settings_of(config: Path | None, database: str | None) -> Any:
 
 
 async def write(
-    config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
+    config: Path | None,
+    database: str | None,
+    work: Callable[[Any], Coroutine[Any, Any, _T]],
+    *,
+    shelves: tuple[str, ...] = (),
 ) -> _T:
-    """One transaction, beside a running service if there is one."""
+    """
+    One transaction, beside a running service if there is one.
+
+    shelves     as Database.write
+    """
+    from app.errors import Unavailable
     from app.storage import database as storage
     from app.storage import migration
 
     settings = settings_of(config, database)
     try:
-        migration.check(settings.database_url)
-    except migration.NeedsMigration as refused:
+        await migration.check(settings.database_url)
+        opened = storage.connect(settings.database_url)
+        try:
+            return await opened.write(work, shelves=shelves)
+        finally:
+            await opened.close()
+    except (migration.NeedsMigration, Unavailable) as refused:
         typer.echo(f"kinbridge: {refused}", err=True)
         raise typer.Exit(2) from None
-    opened = storage.Database(settings.database_url)
-    try:
-        return await opened.write(work)
-    finally:
-        opened.close()

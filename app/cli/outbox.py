@@ -42,5 +42,6 @@ def _run(
     config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
 ) -> _T:
     from app.cli import opened
+    from app.storage.database import QUEUE
 
-    return asyncio.run(opened.write(config, database, work))
+    return asyncio.run(opened.write(config, database, work, shelves=QUEUE))

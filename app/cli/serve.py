@@ -12,7 +12,7 @@ import typer
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
 ) -> None:
     """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
@@ -20,7 +20,7 @@ def serve(
 
     from app import settings
     from app.cli import logging
-    from app.errors import MappingError
+    from app.errors import MappingError, Unavailable
     from app.main import NotRegistered, build
     from app.storage.migration import NeedsMigration
 
@@ -44,6 +44,12 @@ def serve(
 
     try:
         asyncio.run(run())
-    except (settings.SettingsError, MappingError, NotRegistered, NeedsMigration) as refused:
+    except (
+        settings.SettingsError,
+        MappingError,
+        NotRegistered,
+        NeedsMigration,
+        Unavailable,
+    ) as refused:
         typer.echo(f"kinbridge: {refused}", err=True)
         raise typer.Exit(2) from None

@@ -228,6 +228,17 @@ class Plan:
     accounted: tuple[Accounted, ...] = ()
     absent: tuple[tuple[str, str, str, str], ...] = ()
 
+    @property
+    def shelves(self) -> frozenset[str]:
+        """Those that it touches; the database shows its transaction no other."""
+        return frozenset(
+            {put.shelf for put in self.puts}
+            | {mark.shelf for mark in self.receipts}
+            | {shelf for step in self.exchanges for shelf in (step.source, step.recipient)}
+            | {due.shelf for due in self.owed}
+            | {row.source for row in self.accounted}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Want:

@@ -14,7 +14,7 @@ from app.domain import push
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
-from app.storage.database import Tx
+from app.storage.database import QUEUE, Tx
 from app.storage.outbox import Due
 
 _AT_ONCE: Final = 16
@@ -42,16 +42,12 @@ class Worker:
         self.awake.set()
 
     async def run(self, service: Service) -> None:
-        """Only one worker delivers from one SQLite file; a second waits until the first is gone."""
-        while not self._stopping and not service.database.sole_worker():
-            await self._rest(_LOOK_AGAIN_SECONDS)
-        await service.database.write(outbox.release)
+        """Where only one worker may deliver, a second waits until the first is gone."""
         while not self._stopping:
             self.awake.clear()
             try:
-                begun = await self._begin(service)
-                pause = 0.0 if begun else await _pause(service)
-            except Exception as error:  # noqa: BLE001 — the worker outlives a full disk
+                pause = await self._step(service)
+            except Exception as error:  # noqa: BLE001 — the worker outlives a lost database
                 _log.error("worker", error=type(error).__name__)
                 pause = _LOOK_AGAIN_SECONDS
             if pause:
@@ -72,7 +68,9 @@ class Worker:
                 tx, now=now, lease_seconds=_LEASE_SECONDS, most=room, each=_EACH, busy=busy
             )
 
-        claimed = await service.database.write(claim) if len(self._running) < _AT_ONCE else []
+        if len(self._running) >= _AT_ONCE:
+            return 0
+        claimed = await service.database.write(claim, shelves=QUEUE)
         for due in claimed:
             push = asyncio.create_task(_deliver(service, due))
             self._running[push] = due.shelf
@@ -84,6 +82,16 @@ class Worker:
         if not push.cancelled() and (error := push.exception()):
             _log.error("worker", error=type(error).__name__)  # its lease runs out, and it is due
         self.awake.set()
+
+    async def _step(self, service: Service) -> float:
+        """Deliver what is due; how many seconds to rest."""
+        company = await service.database.company()
+        if company == "later":
+            return _LOOK_AGAIN_SECONDS
+        if company == "alone":  # whoever leased something before is dead
+            await service.database.write(outbox.release, shelves=QUEUE)
+        begun = await self._begin(service)
+        return 0.0 if begun else await _pause(service)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -100,7 +108,7 @@ async def _deliver(service: Service, due: Due) -> None:
     if endpoint is None:
         reply = Reply(0, "no-endpoint")
     else:
-        bodies = await service.database.read(lambda tx: _bodies(tx, due))
+        bodies = await service.database.read(lambda tx: _bodies(tx, due), shelves=(due.shelf,))
         base = f"{service.settings.base_url}/{due.shelf}/fhir"
         bundle = push.bundle(bodies, base=base)
         reply = await service.partners.transaction(
@@ -138,7 +146,7 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
             tx, due, state=state, next_due=next_due, at=now, status=reply.status, codes=reply.codes
         )
 
-    await service.database.write(settle)
+    await service.database.write(settle, shelves=QUEUE)
     say = _log.error if state == "failed" else _log.info  # a person must look at it
     say(
         "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,
@@ -147,7 +155,7 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
 
 
 async def _pause(service: Service) -> float:
-    due = await service.database.read(outbox.next_due)
+    due = await service.database.read(outbox.next_due, shelves=QUEUE)
     if due is None:
         return _LOOK_AGAIN_SECONDS
     return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)

@@ -11,10 +11,10 @@ from app.settings import Shelf
 from app.storage import history, resources
 from app.storage.database import Tx
 from app.storage.history import Past
-from app.storage.resources import Row
+from app.storage.resources import Version
 
 
-async def read(service: Service, shelf: Shelf, caller: Caller, name: str) -> Row:
+async def read(service: Service, shelf: Shelf, caller: Caller, name: str) -> Version:
     """
     The last version of Type/id.
 
@@ -23,10 +23,14 @@ async def read(service: Service, shelf: Shelf, caller: Caller, name: str) -> Row
     source      https://hl7.org/fhir/R4/http.html#read
     """
     caller.must("r", name.split("/", 1)[0])
-    return _standing(await service.database.read(lambda tx: resources.read(tx, shelf.key, name)))
+    return _standing(
+        await service.database.read(
+            lambda tx: resources.read(tx, shelf.key, name), shelves=(shelf.key,)
+        )
+    )
 
 
-async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, version: int) -> Row:
+async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, version: int) -> Version:
     """
     One version of Type/id.
 
@@ -35,13 +39,13 @@ async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, versi
     """
     caller.must("r", name.split("/", 1)[0])
 
-    async def look(tx: Tx) -> Row | None:
+    async def look(tx: Tx) -> Version | None:
         return await resources.read_version(tx, shelf.key, name, version)
 
-    return _standing(await service.database.read(look))
+    return _standing(await service.database.read(look, shelves=(shelf.key,)))
 
 
-def _standing(found: Row | None) -> Row:
+def _standing(found: Version | None) -> Version:
     if found is None:
         raise NotFound("Nothing of this type, id and version is on this shelf.")
     if not found.stands:
@@ -88,7 +92,7 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
         total = await history.count(tx, shelf.key, of=of, since=since)
         return History(found[:most], total, len(found) > most)
 
-    looked = await service.database.read(look)
+    looked = await service.database.read(look, shelves=(shelf.key,))
     if "id" in of and not looked.page and not since and after is None:
         raise NotFound("Nothing of this type and id was ever on this shelf.")
     return looked

@@ -16,7 +16,7 @@ from app.errors import Conflict, Invalid, Issue
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Tx
-from app.storage.resources import Row
+from app.storage.resources import Version
 
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
 _TRIES: Final = 8
@@ -32,7 +32,7 @@ class Written:
     """
 
     answer: Answer
-    rows: dict[str, Row]
+    rows: dict[str, Version]
 
 
 async def write(service: Service, change: Change) -> Written:
@@ -51,7 +51,8 @@ async def write(service: Service, change: Change) -> Written:
         if not plan.puts and not plan.exchanges:
             return await _written(service, change, plan)
         try:
-            await service.database.write(partial(_commit, case=made, plan=plan))
+            commit = partial(_commit, case=made, plan=plan)
+            await service.database.write(commit, shelves=plan.shelves)
         except Overtaken:
             continue
         _tell(service, plan)
@@ -90,8 +91,10 @@ async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
         try:
             return made, planner.plan(made)
         except NotLoaded as asked:
-            load = partial(resources.load, wants=asked.wants)
-        made.loaded.seen.update(await service.database.read(load))
+            wants = asked.wants
+        load = partial(resources.load, wants=wants)
+        shelves = {want.shelf for want in wants}
+        made.loaded.seen.update(await service.database.read(load, shelves=shelves))
     raise Invalid("The references of this message lead too far.")
 
 
@@ -100,13 +103,13 @@ async def _commit(tx: Tx, *, case: Case, plan: Plan) -> None:
 
 
 async def _written(service: Service, change: Change, plan: Plan) -> Written:
-    async def look(tx: Tx) -> dict[str, Row]:
+    async def look(tx: Tx) -> dict[str, Version]:
         found = {
             name: await resources.read(tx, change.shelf.key, name) for name in plan.answer.names
         }
         return {name: one for name, one in found.items() if one}
 
-    return Written(plan.answer, await service.database.read(look))
+    return Written(plan.answer, await service.database.read(look, shelves=(change.shelf.key,)))
 
 
 def _tell(service: Service, plan: Plan) -> None:

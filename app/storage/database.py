@@ -1,29 +1,28 @@
-"""The connection: statements compiled once, reads inline, one writer that commits in groups."""
+"""What storage asks of a database: transactions, and statements compiled once for each dialect."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import fcntl
-import queue
-import sqlite3
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Final, Protocol, TypeVar
+from functools import cached_property
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import sqlalchemy
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-
-from app.errors import Unavailable
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgres_dialect
 
 _T = TypeVar("_T")
-Row = tuple[Any, ...]
+Row = Sequence[Any]
 
-_DIALECT: Final = sqlite_dialect(paramstyle="named")
-_GROUP: Final = 64  # plans in one commit; more would make the first of them wait
-_BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
+# What a worker names in place of shelves: it sees what is owed to all, and resources of none.
+QUEUE: Final = ("*",)
+NONE: Final = ()  # clients and keys of the service itself stand on no shelf
+
+# alone: no other worker lives, said once; among: it may work; later: another one does, ask again
+Company = Literal["alone", "among", "later"]
+
+_SQLITE: Final = sqlite.dialect(paramstyle="named")
+_POSTGRES: Final = postgres_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
 class Overtaken(Exception):  # noqa: N818 — the other one was first; plan again
@@ -31,197 +30,134 @@ class Overtaken(Exception):  # noqa: N818 — the other one was first; plan agai
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """SQL with :named values, and those values that are always the same."""
+class Positional:
+    """
+    SQL with $1, $2 as asyncpg takes it.
+
+    order       the values' names, in the order of their numbers
+    seeing      the same, one number more: the shelves that it may see, set by the statement itself
+    counted     the same, with a row for each row that it touched
+    """
 
     sql: str
-    constants: dict[str, Any]
+    order: tuple[str, ...]
+    seeing: str
+    counted: str
+
+
+class Statement:
+    """
+    SQL with named values, for either database.
+
+    sql         as SQLite takes it, :named
+    constants   those values that are always the same
+    """
+
+    __slots__ = ("__dict__", "_element", "constants", "sql")
+
+    def __init__(
+        self, element: sqlalchemy.ClauseElement, other: sqlalchemy.ClauseElement | None = None
+    ) -> None:
+        compiled = element.compile(dialect=_SQLITE)
+        given = {name: value for name, value in compiled.params.items() if value is not None}
+        self.sql = str(compiled)
+        self.constants: dict[str, Any] = given
+        self._element = element if other is None else other
+
+    @cached_property
+    def postgres(self) -> Positional:
+        """
+        As asyncpg takes it.
+
+        In seeing, the inner select leans on the outer one, so that no plan can look at a table
+        before its shelves are named: LATERAL, and OFFSET 0 keeps the planner from merging the two.
+        """
+        compiled = self._element.compile(dialect=_POSTGRES)
+        sql, order = str(compiled), tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
+        shelves = f"set_config('kinbridge.shelves', ${len(order) + 1}, true)"
+        seeing = (
+            f"SELECT found.* FROM (SELECT {shelves} AS named OFFSET 0) AS shelves"  # noqa: S608 — no value is in it
+            f" CROSS JOIN LATERAL (SELECT asked.* FROM ({sql}) AS asked"
+            " WHERE shelves.named IS NOT NULL OFFSET 0) AS found"
+        )
+        return Positional(sql, order, seeing, f"{sql} RETURNING 1")
 
 
 def statement(element: sqlalchemy.ClauseElement) -> Statement:
     """A Core statement, compiled once, when a module is read."""
-    compiled = element.compile(dialect=_DIALECT)
-    given = {name: value for name, value in compiled.params.items() if value is not None}
-    return Statement(str(compiled), given)
+    # else SQLAlchemy would ask for the key of each row that has a number for a key
+    return Statement(element.inline() if isinstance(element, sqlalchemy.Insert) else element)
+
+
+def insert_once(table: sqlalchemy.Table) -> Statement:
+    """Insert; where its key stands already, touch no row."""
+    return Statement(
+        sqlite.insert(table).on_conflict_do_nothing(),
+        postgresql.insert(table).on_conflict_do_nothing(),
+    )
 
 
 class Tx(Protocol):
     """One transaction. Nothing in it awaits anything but the database."""
 
-    async def rows(self, statement: Statement, **values: Any) -> list[Row]: ...
+    async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]: ...
 
     async def run(self, statement: Statement, **values: Any) -> int:
         """How many rows it touched."""
         ...
 
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> None: ...
+    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
+        """How many rows they touched together."""
+        ...
 
 
-@dataclass(slots=True)
-class _Sqlite:
-    """A transaction on SQLite: nothing in it ever waits, so a thread can drive it to its end."""
-
-    connection: sqlite3.Connection
-
-    async def rows(self, statement: Statement, **values: Any) -> list[Row]:
-        return self.connection.execute(statement.sql, {**statement.constants, **values}).fetchall()
-
-    async def run(self, statement: Statement, **values: Any) -> int:
-        return self.connection.execute(statement.sql, {**statement.constants, **values}).rowcount
-
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> None:
-        self.connection.executemany(statement.sql, values)
-
-
-def _drive(work: Coroutine[Any, Any, _T]) -> _T:
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: _T = end.value
-        return result
-    work.close()
-    message = "a transaction waited for something that is not the database"
-    raise RuntimeError(message)
-
-
-@dataclass(slots=True)
-class _Job:
-    work: Callable[[Tx], Coroutine[Any, Any, Any]]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
-
-
-class Database:
+class Database(Protocol):
     """
-    A SQLite file: one reader inline, one writer thread, WAL, synchronous=FULL.
+    Where everything stands.
 
-    raises      Unavailable: the file cannot be read or written (locked, disk full, gone)
+    shelves     those that the work may see, or QUEUE, or NONE; PostgreSQL shows it no others
+    raises      Unavailable: the database cannot be read or written now
     """
 
-    def __init__(self, url: str) -> None:
-        self.path = path_of(url)
-        self._reader = self._connect()
-        self._reader.execute("PRAGMA query_only=ON")
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
-        self._writer.start()
-        self._sole: IO[str] | None = None
+    async def read(
+        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+    ) -> _T:
+        """Key reads and bounded pages; each statement sees what was committed before it."""
+        ...
 
-    async def read(self, work: Callable[[Tx], Coroutine[Any, Any, _T]]) -> _T:
-        """Key reads and bounded pages; inline, because a thread hop costs thirty times as much."""
-        with _refusals():
-            return _drive(work(_Sqlite(self._reader)))
+    async def write(
+        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+    ) -> _T:
+        """
+        Returns when it is on the disk.
 
-    async def write(self, work: Callable[[Tx], Coroutine[Any, Any, _T]]) -> _T:
-        """Returns when it is on the disk."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[_T] = loop.create_future()
-        self._jobs.put(_Job(work, loop, done))
-        with _refusals():
-            return await asyncio.shield(done)
+        raises      Overtaken: others changed the same at the same moment
+        """
+        ...
 
-    def sole_worker(self) -> bool:
-        """Whether no other process delivers from this file; holds for as long as this one lives."""
-        lock = Path(f"{self.path}.worker").open("w", encoding="utf-8")  # noqa: SIM115 — held
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
-        self._sole = lock
-        return True
+    async def company(self) -> Company:
+        """Whether this process may deliver what is owed, and whether it is the only one."""
+        ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """After the last write; waits for it."""
-        self._jobs.put(None)
-        self._writer.join()
-        self._reader.close()
-        if self._sole:
-            self._sole.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=_BUSY_SECONDS,
-            cached_statements=512,
-        )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
-
-    def _write(self) -> None:
-        connection = self._connect()
-        while (job := self._jobs.get()) is not None:
-            group = [job]
-            while len(group) < _GROUP:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    self._jobs.put(None)
-                    break
-                group.append(following)
-            _commit(connection, group)
-        connection.close()
+        ...
 
 
-def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:
-    """All of the group in one commit, each in a savepoint of its own; answers come after it."""
-    outcomes: list[tuple[_Job, Any, BaseException | None]] = []
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for job in group:
-            connection.execute("SAVEPOINT job")
-            try:
-                outcomes.append((job, _drive(job.work(_Sqlite(connection))), None))
-            except sqlite3.Error:
-                raise
-            except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
-                connection.execute("ROLLBACK TO job")
-                outcomes.append((job, None, error))
-            connection.execute("RELEASE job")
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        if len(group) > 1:  # one of them may be at fault: each alone
-            for job in group:
-                _commit(connection, [job])
-            return
-        outcomes = [(group[0], None, error)]
-    for job, result, fault in outcomes:
-        job.loop.call_soon_threadsafe(_settle, job.done, result, fault)
-
-
-def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(result)
-    else:
-        done.set_exception(error)
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = "The database cannot be reached or written now; nothing was stored. Try again."
-        raise Unavailable(text) from error
-
-
-def path_of(url: str) -> Path:
+def connect(url: str, *, connections: int = 10) -> Database:
     """
-    The file of a sqlite:///… URL.
+    The database of a sqlite:///PATH or postgresql://… URL.
 
-    raises      ValueError: another database; PostgreSQL is not there yet
+    connections     at most, on PostgreSQL
     """
-    kind, _, path = url.partition("///")
-    if kind != "sqlite:" or not path:
-        message = "database_url must be sqlite:///PATH; no other database is supported yet"
-        raise ValueError(message)
-    return Path(path)
+    if is_postgres(url):
+        from app.storage.postgres import Postgres  # noqa: PLC0415 — asyncpg only where it is used
+
+        return Postgres(url, connections=connections)
+    from app.storage.sqlite import Sqlite  # noqa: PLC0415 — it imports this file
+
+    return Sqlite(url)
+
+
+def is_postgres(url: str) -> bool:
+    return url.startswith("postgresql://")

@@ -8,10 +8,9 @@ import secrets
 from typing import Final
 
 from sqlalchemy import bindparam, delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from app.domain.plan import Caller
-from app.storage.database import Tx, statement
+from app.storage.database import Tx, insert_once, statement
 from app.storage.tables import CLIENT, SECRET
 
 _COUNT: Final = statement(select(func.count()).select_from(CLIENT))
@@ -24,7 +23,7 @@ _CLIENTS: Final = statement(
 _ADD: Final = statement(insert(CLIENT))
 _REMOVE: Final = statement(delete(CLIENT).where(CLIENT.c.id == bindparam("id")))
 _SECRET: Final = statement(select(SECRET.c.value).where(SECRET.c.name == bindparam("name")))
-_MAKE: Final = statement(insert_or(SECRET).on_conflict_do_nothing())
+_MAKE: Final = insert_once(SECRET)
 
 
 def _digest(secret: str) -> str:

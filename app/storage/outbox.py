@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 
 from app.domain.plan import Owed
 from app.storage.database import Tx, statement
@@ -38,11 +38,12 @@ _DUE: Final = statement(
     )
     .order_by(OUTBOX.c.due)
     .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)  # of several workers, each claims what no other one does
 )
 _NEXT: Final = statement(
     select(
         func.min(
-            func.max(OUTBOX.c.due, OUTBOX.c.leased_until)  # SQLite's max of two is a scalar
+            case((OUTBOX.c.due > OUTBOX.c.leased_until, OUTBOX.c.due), else_=OUTBOX.c.leased_until)
         )
     ).where(OUTBOX.c.state == "owed")
 )

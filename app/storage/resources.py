@@ -8,13 +8,12 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or
 
 from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Want
 from app.fhir import Resource, listed
 from app.storage import ledger, outbox
-from app.storage.database import Overtaken, Tx, statement
+from app.storage.database import Overtaken, Row, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
 
@@ -58,7 +57,7 @@ _SENT: Final = statement(
     )
     .order_by(EXCHANGE.c.opened)
 )
-_CREATE: Final = statement(insert_or(RESOURCE).on_conflict_do_nothing())
+_CREATE: Final = insert_once(RESOURCE)
 _KEEP: Final = statement(
     insert(VERSION).from_select(
         list(_PAST),
@@ -77,9 +76,9 @@ _REPLACE: Final = statement(
     )
 )
 _FORGET_NAMES: Final = statement(delete(IDENTIFIER).where(*_key(IDENTIFIER, "shelf", "type", "id")))
-_NAME: Final = statement(insert_or(IDENTIFIER).on_conflict_do_nothing())
-_RECEIVE: Final = statement(insert_or(RECEIPT).on_conflict_do_nothing())
-_OPEN: Final = statement(insert_or(EXCHANGE).on_conflict_do_nothing())
+_NAME: Final = insert_once(IDENTIFIER)
+_RECEIVE: Final = insert_once(RECEIPT)
+_OPEN: Final = insert_once(EXCHANGE)
 _STEP: Final = statement(
     update(EXCHANGE)
     .where(*_key(EXCHANGE, "id"), EXCHANGE.c.version == bindparam("expected"))
@@ -87,7 +86,7 @@ _STEP: Final = statement(
 )
 
 
-class Row(NamedTuple):
+class Version(NamedTuple):
     """
     One version of a resource.
 
@@ -106,21 +105,21 @@ class Row(NamedTuple):
         return self.method != "DELETE"
 
 
-async def read(tx: Tx, shelf: str, name: str) -> Row | None:
+async def read(tx: Tx, shelf: str, name: str) -> Version | None:
     """The last version; None where there never was one."""
     kind, _, identity = name.partition("/")
     rows = await tx.rows(_READ, shelf=shelf, type=kind, id=identity)
-    return Row(*rows[0]) if rows else None
+    return Version(*rows[0]) if rows else None
 
 
-async def read_version(tx: Tx, shelf: str, name: str, version: int) -> Row | None:
+async def read_version(tx: Tx, shelf: str, name: str, version: int) -> Version | None:
     """One version, the last or a past one."""
     current = await read(tx, shelf, name)
     if current and current.version == version:
         return current
     kind, _, identity = name.partition("/")
     rows = await tx.rows(_READ_VERSION, shelf=shelf, type=kind, id=identity, version=version)
-    return Row(*rows[0]) if rows else None
+    return Version(*rows[0]) if rows else None
 
 
 async def load(tx: Tx, wants: Iterable[Want]) -> dict[Want, Any]:
@@ -150,7 +149,7 @@ async def _look(tx: Tx, want: Want) -> Any:
     return [f"{kind}/{row[0]}" for row in rows]
 
 
-def _exchange(row: tuple[Any, ...]) -> Exchange:
+def _exchange(row: Row) -> Exchange:
     values = dict(zip((column.name for column in EXCHANGE.columns), row, strict=True))
     return Exchange(**{**values, "copies": json.loads(values["copies"])})
 

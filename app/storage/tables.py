@@ -18,9 +18,12 @@ from sqlalchemy import (
 
 METADATA: Final = MetaData()
 
+# Both databases order text by its bytes; a language's order would put ".5Z" before "Z".
+TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False)
+    return Column(name, TEXT, nullable=False)
 
 
 # The last version of a resource; method DELETE: it does not stand, and body is empty.

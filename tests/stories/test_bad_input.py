@@ -1,5 +1,6 @@
 """Whatever is sent, the answer is an OperationOutcome that says what to do, and nothing is half-written."""
 
+import copy
 import json
 import time
 
@@ -168,9 +169,9 @@ def test_a_bad_entry_is_named_and_nothing_is_stored(exchange, entry, status, exp
 def test_no_value_of_a_resource_is_in_a_refusal_or_in_the_log(exchange, capsys):
     """A child's name is in no error text and in no line of the log."""
     secret = "Zzyzx-Family"
-    made = family.report(by_device=True)
+    made = copy.deepcopy(family.report(by_device=True))  # its people are everybody's
     made["entry"][0]["resource"]["name"] = [{"family": secret}]
-    response = family.screening("prapare", [])
+    response = copy.deepcopy(family.screening("prapare", []))
     response["item"][0]["answer"][0] = {"valueString": secret}
     response["subject"]["display"] = secret
 

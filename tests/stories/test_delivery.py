@@ -173,7 +173,7 @@ def test_a_push_that_was_given_up_can_be_sent_again(exchange):
     exchange.network.answers = [401, 401]
     refer(exchange)
     settled(exchange, "failed", 2)
-    url = f"sqlite:///{exchange.folder / 'exchange.db'}"
+    url = exchange.database_url
 
     listed = CliRunner().invoke(cli, ["outbox", "list", "--database", url])
     for line in listed.output.splitlines():

@@ -1,0 +1,221 @@
+"""PostgreSQL: a pool of connections, shelves named for each transaction, few round trips."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from app.errors import Malformed, Unavailable
+from app.storage.database import Company, Overtaken, Row, Statement, Tx
+
+_T = TypeVar("_T")
+_Connection = Any  # what the pool lends: a connection behind a proxy, for which there is no type
+
+_WAIT_SECONDS: Final = 20.0  # for a free connection, when many call at once
+_CONNECT_SECONDS: Final = 5.0
+_STATEMENT_SECONDS: Final = 30.0  # what takes longer has met a lock that nobody gives back
+_WORKER: Final = 0x6B696E62  # the advisory lock of those who deliver: "kinb"
+
+_SETTINGS: Final = {
+    "application_name": "kinbridge",
+    "jit": "off",  # every statement is short; compiling it would cost more than running it
+    "idle_in_transaction_session_timeout": "60s",  # a process that hangs does not hold its locks
+}
+_OVERTAKEN: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+)
+_UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it stops, it starts
+    asyncpg.InsufficientResourcesError,  # its disk is full, it has no connection left
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # we have reached a standby
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InternalClientError,
+)
+
+
+def _values(order: tuple[str, ...], constants: dict[str, Any], values: dict[str, Any]) -> list[Any]:
+    return [values[name] if name in values else constants[name] for name in order]
+
+
+@dataclass(slots=True)
+class _Writing:
+    """Statements of a transaction that has been begun, its shelves named."""
+
+    connection: _Connection
+
+    async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        made = statement.postgres
+        found: list[Row] = await self.connection.fetch(
+            made.sql, *_values(made.order, statement.constants, values)
+        )
+        return found
+
+    async def run(self, statement: Statement, **values: Any) -> int:
+        made = statement.postgres
+        done: str = await self.connection.execute(
+            made.sql, *_values(made.order, statement.constants, values)
+        )
+        return int(done.rpartition(" ")[2])
+
+    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
+        """All of them are sent before the first answer is waited for."""
+        made = statement.postgres
+        rows = [_values(made.order, statement.constants, one) for one in values]
+        return len(await self.connection.fetchmany(made.counted, rows))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Statements that each name the shelves themselves: one round trip, and no transaction."""
+
+    connection: _Connection
+    shelves: str
+
+    async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        made = statement.postgres
+        found: list[Row] = await self.connection.fetch(
+            made.seeing, *_values(made.order, statement.constants, values), self.shelves
+        )
+        return found
+
+    async def run(self, statement: Statement, **values: Any) -> int:
+        raise NotImplementedError
+
+    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
+        raise NotImplementedError
+
+
+class Postgres:
+    """
+    A PostgreSQL database; as many processes as wanted.
+
+    Every guard is a version or a key that is checked by the count of rows, so READ COMMITTED will do.
+    """
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        self._url = url
+        self._connections = connections
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._worker: asyncpg.Connection[Any] | None = None
+
+    async def read(
+        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+    ) -> _T:
+        """Each statement sees what was committed before it."""
+        async with self._connection() as connection:
+            return await work(_Reading(connection, " ".join(shelves)))
+
+    async def write(
+        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+    ) -> _T:
+        """Returns when it is on the disk."""
+        async with self._connection() as connection:
+            await connection.execute(_begin(shelves))
+            try:
+                result = await work(_Writing(connection))
+                if await connection.execute("COMMIT") != "COMMIT":
+                    raise Overtaken  # noqa: TRY301 — the work went on after a statement that had failed
+            except BaseException:
+                await _undo(connection)
+                raise
+            return result
+
+    async def company(self) -> Company:
+        """
+        Several processes may deliver; the first of them takes over what dead ones had leased.
+
+        Each holds the shared lock for as long as it lives; who can have it alone is alone.
+        """
+        if self._worker and not self._worker.is_closed():
+            return "among"
+        with _refusals():
+            found = await self._connect()
+            alone: bool = await found.fetchval("SELECT pg_try_advisory_lock($1)", _WORKER)
+            await found.execute("SELECT pg_advisory_lock_shared($1)", _WORKER)
+            if alone:
+                await found.execute("SELECT pg_advisory_unlock($1)", _WORKER)
+        self._worker = found
+        return "alone" if alone else "among"
+
+    async def close(self) -> None:
+        """After the last write; waits for it."""
+        if self._worker:
+            self._worker.terminate()
+        if self._pool:
+            try:
+                await asyncio.wait_for(self._pool.close(), _CONNECT_SECONDS)
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                self._pool.terminate()
+
+    async def _connect(self) -> asyncpg.Connection[Any]:
+        return await asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=_STATEMENT_SECONDS,
+            server_settings=_SETTINGS,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Connection]:
+        with _refusals():
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._connections,
+                    timeout=_CONNECT_SECONDS,
+                    command_timeout=_STATEMENT_SECONDS,
+                    statement_cache_size=512,
+                    server_settings=_SETTINGS,
+                    reset=_nothing,
+                )
+            async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
+                yield connection
+
+
+async def _nothing(connection: Any) -> None:
+    """No transaction leaves a setting, a lock or a cursor behind, so there is nothing to reset."""
+
+
+def _begin(shelves: Iterable[str]) -> str:
+    """One round trip; the protocol for several statements takes no values, so it is quoted here."""
+    named = " ".join(shelves).replace("'", "''")
+    return f"BEGIN; SELECT set_config('kinbridge.shelves', '{named}', true)"
+
+
+async def _undo(connection: _Connection) -> None:
+    """Where even that fails, nobody uses the connection again, and the database undoes it."""
+    try:
+        await asyncio.shield(connection.execute("ROLLBACK", timeout=_CONNECT_SECONDS))
+    except BaseException:  # noqa: BLE001 — the first error is the one to tell
+        connection.terminate()
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except _OVERTAKEN as error:
+        raise Overtaken from error
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise Malformed("Text in FHIR has no character U+0000; take it out.") from error
+    except asyncpg.InterfaceError as error:
+        if isinstance(error, asyncpg.DataError | ValueError | TypeError):
+            raise
+        raise Unavailable(_TEXT) from error
+    except _UNAVAILABLE as error:
+        raise Unavailable(_TEXT) from error
+
+
+_TEXT: Final = "The database cannot be reached or written now. Read what stands, and try again."

