@@ -109,6 +109,18 @@ def _grants(service: str) -> list[str]:
     ]
 
 
+def _make(path: Path) -> None:
+    """A new file, whole or not at all: a start that is killed leaves nothing half-made."""
+    beside = Path(f"{path}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        migrate(f"sqlite:///{beside}")
+        beside.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be made: {error.strerror}"
+        raise NeedsMigration(message) from None
+
+
 async def check(url: str) -> None:
     """
     Refuse tables of another version; a SQLite file that is not there is made.
@@ -121,8 +133,8 @@ async def check(url: str) -> None:
         where = "PostgreSQL"
     else:
         path = path_of(url)
-        if not path.exists():
-            migrate(url)
+        if not path.exists() or path.stat().st_size == 0:
+            _make(path)
         found = version_of(path)
         where = str(path)
     if found != newest():

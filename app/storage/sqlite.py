@@ -66,6 +66,7 @@ class Sqlite:
     def __init__(self, url: str) -> None:
         self.path = path_of(url)
         self._reader = self._connect()
+        self._inode = self.path.stat().st_ino
         self._reader.execute("PRAGMA query_only=ON")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
@@ -80,6 +81,7 @@ class Sqlite:
     ) -> _T:
         """Key reads and bounded pages; inline, because a thread hop costs thirty times as much."""
         with _refusals():
+            self._there()
             return _drive(work(_Transaction(self._reader)))
 
     async def write(
@@ -91,9 +93,21 @@ class Sqlite:
         """Returns when it is on the disk."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
+        with _refusals():
+            self._there()
         self._jobs.put(_Job(work, loop, done))
         with _refusals():
             return await asyncio.shield(done)
+
+    def _there(self) -> None:
+        """A file that was removed would take every write, and keep none."""
+        try:
+            inode = self.path.stat().st_ino
+        except OSError:
+            inode = 0
+        if inode != self._inode:
+            message = "the database file is another one than was opened"
+            raise sqlite3.OperationalError(message)
 
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""

@@ -152,3 +152,51 @@ def test_a_mapping_with_an_unknown_key_stops_the_start(tmp_path):
     assert process.returncode == 2
     assert "disclosure.toml" in log
     assert "require" in log
+
+
+def test_an_empty_file_is_a_new_database(tmp_path):
+    """What a start that was killed has left does not stop the next one."""
+    (tmp_path / "kinbridge.db").touch()
+    (tmp_path / "kinbridge.db.new").write_bytes(b"half")
+    port = free_port()
+    process = start(tmp_path, "--port", str(port))
+    ready(f"http://127.0.0.1:{port}")
+
+    process.terminate()
+    process.communicate(timeout=WAIT_SECONDS)
+
+    assert not (tmp_path / "kinbridge.db.new").exists()
+
+
+def test_a_folder_that_cannot_be_written_refuses_the_start(tmp_path):
+    """A path that cannot be is named, without a traceback."""
+    (tmp_path / "file").touch()
+    process = start(tmp_path, "--database", "sqlite:///file/k.db")
+
+    log, _ = process.communicate(timeout=WAIT_SECONDS)
+
+    assert process.returncode == 2
+    assert "Traceback" not in log
+
+
+def test_a_removed_database_file_is_noticed(tmp_path):
+    """Nothing is acknowledged that goes into a file which is gone."""
+    port = free_port()
+    process = start(tmp_path, "--port", str(port))
+    base = f"http://127.0.0.1:{port}"
+    ready(base)
+    for file in tmp_path.glob("kinbridge.db*"):
+        file.unlink()
+
+    headers = {"Content-Type": "application/fhir+json"}
+    answer = httpx2.put(
+        f"{base}/clinic/chart/fhir/Patient/a",
+        content=b'{"resourceType":"Patient","id":"a"}',
+        headers=headers,
+    )
+    health = httpx2.get(f"{base}/health/ready")
+
+    process.kill()
+    process.communicate()
+    assert (answer.status_code, health.status_code) == (503, 503)
+    assert answer.json()["issue"][0]["code"] == "transient"
