@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.conformance import packages, structure
+from app.conformance import packages, questionnaires, structure
 from app.conformance.checker import Checker
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
@@ -59,7 +59,9 @@ class Definitions:
         self._checkers: dict[str, Checker] = {}
         self._shapes = Shapes(self.structure)
         self.terminology = Terminology(self._read, self._versions)
-        self._rules = Rules(self.structure, self.terminology, self._type_of)
+        forms = questionnaires.Questionnaires(self.resource, self.terminology)
+        more = {questionnaires.CONTEXT: forms.check}
+        self._rules = Rules(self.structure, self.terminology, self._type_of, more)
 
     def add(self, source: Package | Path | bytes) -> None:
         """

@@ -10,6 +10,7 @@ LIMIT: Final = 1000  # a person mends a few and checks again; memory stays bound
 
 _JSON: Final = "https://hl7.org/fhir/R4/json.html"
 _TYPES: Final = "https://hl7.org/fhir/R4/datatypes.html"
+_FORM: Final = "https://hl7.org/fhir/R4/questionnaireresponse.html"
 _RULES: Final = {
     "json-object": ("structure", _JSON + "#resources"),
     "json-type": ("structure", _JSON + "#primitive"),
@@ -30,6 +31,16 @@ _RULES: Final = {
     "reference-target": ("structure", "https://hl7.org/fhir/R4/references.html#Reference"),
     "reference-format": ("value", "https://hl7.org/fhir/R4/references.html#literal"),
     "invariant-unchecked": ("not-supported", "https://hl7.org/fhir/R4/conformance-rules.html"),
+    "questionnaire": ("not-found", _FORM + "#questionnaireResponse"),
+    "questionnaire-link": ("not-found", _FORM + "#link"),
+    "questionnaire-place": ("structure", _FORM + "#link"),
+    "questionnaire-required": ("required", _FORM + "#required"),
+    "questionnaire-enabled": ("business-rule", _FORM + "#required"),
+    "questionnaire-repeats": ("structure", _FORM + "#link"),
+    "questionnaire-text": ("value", _FORM + "#link"),
+    "questionnaire-type": ("structure", _FORM + "#answers"),
+    "questionnaire-option": ("code-invalid", _FORM + "#answers"),
+    "questionnaire-value": ("value", _FORM + "#answers"),
     "limit": ("too-costly", ""),
 }  # fmt: skip
 

@@ -31,6 +31,7 @@ class Rules:
 
     find        type name to its structure; raises KeyError
     type_of     canonical of a profile to the type that it constrains, "" if it is not loaded
+    more        type to what else is asked of it
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Rules:
         find: Callable[[str], Structure],
         terminology: Terminology,
         type_of: Callable[[str], str],
+        more: dict[str, Check] | None = None,
     ) -> None:
         self._find = find
         self.terminology = terminology
         self.type_of = type_of
+        self.more = more or {}
         self._rules: dict[tuple[str, str], Rule] = {}
 
     def type(self, code: str) -> Rule:
@@ -106,6 +109,7 @@ class Rule:
         self.advice = [one for one in made if top and one.constraint.severity != "error"]
         self._invariants = [one for one in made if one not in self.advice]
         self._added = list(native.added(content.path, top=top, names=self._names))
+        self._more = rules.more.get(content.path)
         self._required = [
             (child, frozenset(key for key, (one, _) in self._names.items() if one is child))
             for child in content.children.values()
@@ -133,11 +137,15 @@ class Rule:
                 for below, key, text in added(value, scope):
                     code, url = native.RULES[key]
                     found.add(Issue("error", code, text, path + below, key, url))
+            if self._more is not None:
+                self._more.walk(value, path, scope, found, None)
 
     def _compile(self) -> Test:
         required = [keys for _, keys in self._required]
         by_hand = [one.native for one in self._invariants if one.native is not None]
         by_hand += [_silent(one) for one in self._added]
+        if self._more is not None:
+            by_hand.append(self._more.test)
         if required:
             by_hand.insert(0, _present(required))
         runs = [one.run for one in self._invariants if one.native is None]

@@ -41,10 +41,29 @@ def ours(
 ) -> set[str]:
     try:
         resource = fhir.decode((folder / "files" / case["file"]).read_bytes())
-        found = definitions.check(resource, now=now)
+        loaded = with_supporting(definitions, folder, case["supporting"])
+        found = loaded.check(resource, now=now)
     except Refusal as refusal:
         found = list(refusal.issues)
     return {one.expression for one in found if one.severity in ("error", "fatal")}
+
+
+def with_supporting(
+    definitions: conformance.Definitions, folder: Path, names: list[str]
+) -> conformance.Definitions:
+    """The definitions, and those that a case brings along."""
+    if not names:
+        return definitions
+    more = conformance.Definitions()
+    for package in definitions.packages:
+        more.add(package)
+    for name in names:
+        if name.endswith(".json"):
+            try:
+                more.add((folder / "files" / name).read_bytes())
+            except Refusal:
+                continue  # an example that is to be looked up, and no definition
+    return more
 
 
 def differences(definitions: conformance.Definitions, folder: Path, now: datetime) -> Iterator[str]:
