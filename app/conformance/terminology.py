@@ -301,3 +301,23 @@ def _below(concepts: dict[str, Resource], code: str) -> set[str]:
 def name(canonical: str) -> str:
     """A value set's canonical without its version, for a person to look up."""
     return packages.split(canonical)[0]
+
+
+def member_of(value: Any, codes: Codes) -> bool | None:
+    """As for a binding, whatever type the value is of."""
+    if isinstance(value, dict) and "coding" in value:
+        return has_member(value, "CodeableConcept", codes)
+    return has_member(value, "Coding", codes) if isinstance(value, (str, dict)) else False
+
+
+def has_member(value: Any, kind: str, codes: Codes) -> bool | None:
+    """Whether a coded value has a code of the value set; None where that cannot be said."""
+    if isinstance(value, str):
+        return codes.has_code(value)
+    if kind == "CodeableConcept":
+        codings = [one for one in value.get("coding", []) if "code" in one]
+        answers = [codes.has(one.get("system"), one["code"]) for one in codings]
+        return True in answers or (None if None in answers else False)
+    if "code" not in value:
+        return kind == "Quantity"
+    return codes.has(value.get("system"), value["code"])
