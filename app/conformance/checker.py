@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from app.conformance import claims
 from app.conformance.scope import Scope, World
 from app.conformance.shape import REFUSED, Shapes, plain, root_path, walked
 from app.errors import Issue
@@ -12,8 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from app.conformance.findings import Findings
     from app.conformance.rules import Rules
     from app.fhir import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    What a resource is held against beside its type.
+
+    profiles            canonicals
+    claims              whether also what it claims in meta.profile
+    known_extensions    whether an extension that is not loaded is an error
+    """
+
+    profiles: tuple[str, ...] = ()
+    claims: bool = False
+    known_extensions: bool = False
+
+
+NOTHING: Final = Asked()
 
 
 class Checker:
@@ -23,7 +44,7 @@ class Checker:
     url         of the definition, with its version
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — what a check is about, each by its name
         self,
         url: str,
         type_name: str,
@@ -31,8 +52,10 @@ class Checker:
         shapes: Shapes,
         rules: Rules,
         is_resource: Callable[[str], bool],
+        profile: str = "",
     ) -> None:
         self.url = url
+        self._profile = profile
         self.type = type_name
         self._shapes = shapes
         self._rules = rules
@@ -46,12 +69,15 @@ class Checker:
         now: datetime,
         root: Resource | None = None,
         resolve: Callable[[str], Resource | None] | None = None,
+        asked: Asked = NOTHING,
     ) -> list[Issue]:
         """Both stages; one defect gives one issue."""
         shape = self.shape(resource)
         # An element that R4 does not have is asked nothing, and what is beside it is not broken.
         broken = frozenset(one.expression for one in shape if one.rule != "json-element")
-        return shape + self.rules(resource, now=now, root=root, resolve=resolve, broken=broken)
+        return shape + self.rules(
+            resource, now=now, root=root, resolve=resolve, broken=broken, asked=asked
+        )
 
     def shape(self, resource: Resource) -> list[Issue]:
         """What a door refuses: unknown elements, wrong JSON types, wrong formats."""
@@ -64,7 +90,7 @@ class Checker:
         found = walked(lambda found: self._shapes.walk_resource(resource, path, found))
         return [self._named(issue) for issue in found]
 
-    def rules(
+    def rules(  # noqa: PLR0913 — what a check is about, each by its name
         self,
         resource: Resource,
         *,
@@ -72,6 +98,7 @@ class Checker:
         root: Resource | None = None,
         resolve: Callable[[str], Resource | None] | None = None,
         broken: frozenset[str] = frozenset(),
+        asked: Asked = NOTHING,
     ) -> list[Issue]:
         """
         What is reported: missing elements, bindings, references, invariants, narrative.
@@ -83,26 +110,41 @@ class Checker:
         path = root_path(resource)
         if path in broken:
             return []
-        world = self._world(now, broken, resolve)
+        world = self._world(now, broken, resolve, asked)
         scope = Scope(world, resource, resource if root is None else root)
-        found = walked(
-            lambda found: self._rules.walk_resource(
-                resource, path, scope, found, contained=root is not None
-            )
-        )
+        wanted = (self._profile, *asked.profiles) if self._profile else asked.profiles
+
+        def walk(found: Findings) -> None:
+            self._rules.walk_resource(resource, path, scope, found, contained=root is not None)
+            for canonical in wanted:
+                claims.against(
+                    self._rules.profiles, canonical, resource, (path, path), scope, found
+                )
+
+        found = walked(walk)
         return [self._named(issue) for issue in found]
 
     def _named(self, one: Issue) -> Issue:
         """As dataclasses.replace, at a quarter of its cost."""
-        return Issue(one.severity, one.code, one.text, one.expression, one.rule, one.url, self.url)
+        return Issue(
+            one.severity,
+            one.code,
+            one.text,
+            one.expression,
+            one.rule,
+            one.url,
+            one.profile or self.url,
+        )
 
     def _world(
         self,
         now: datetime,
         broken: frozenset[str],
         resolve: Callable[[str], Resource | None] | None,
+        asked: Asked,
     ) -> World:
-        if self._last is not None and self._last.now is now and not broken and resolve is None:
+        plain_case = not broken and resolve is None and asked is NOTHING
+        if self._last is not None and self._last.now is now and plain_case:
             return self._last
         world = World(
             terminology=self._rules.terminology,
@@ -110,7 +152,9 @@ class Checker:
             now=now,
             broken=broken,
             resolve=resolve,
+            known_extensions=asked.known_extensions,
+            claims=asked.claims,
         )
-        if not broken and resolve is None:
+        if plain_case:
             self._last = world  # many resources are checked at one moment
         return world

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.conformance import narrative, native
 from app.conformance.findings import Findings, finding
-from app.conformance.terminology import Codes, Terminology, name
+from app.conformance.terminology import Terminology, has_member, name
 from app.errors import Issue
 
 if TYPE_CHECKING:
@@ -53,18 +53,6 @@ def of_primitive(code: str) -> Check | None:
     return None
 
 
-def of_extension() -> Check:
-    """An extension that is not inside another has an absolute url."""
-
-    def walk(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
-        if not native.absolute(value.get("url")):
-            text = "An extension's url is an absolute URL, unless it is inside another; mend it."
-            code, url = native.RULES["extension-url"]
-            found.add(Issue("error", code, text, path, "extension-url", url))
-
-    return Check(lambda value, _: native.absolute(value.get("url")), walk)
-
-
 def of_coding(own: Test, terminology: Terminology) -> Check:
     """
     A Coding's members, and that its system has its code.
@@ -101,7 +89,7 @@ def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
         return value in plain[0] or member(value) is True
 
     def member(value: Any) -> bool | None:
-        return _member(value, code, terminology.codes(binding.value_set))
+        return has_member(value, code, terminology.codes(binding.value_set))
 
     def walk(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
         answer = member(value)
@@ -116,19 +104,6 @@ def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
     if code in _WORDS:
         return Check(listed, walk)
     return Check(lambda value, _: member(value) is True, walk)
-
-
-def _member(value: Any, kind: str, codes: Codes) -> bool | None:
-    """Whether a coded value has a code of the value set; None where that cannot be said."""
-    if isinstance(value, str):
-        return codes.has_code(value)
-    if kind == "CodeableConcept":
-        codings = [one for one in value.get("coding", []) if "code" in one]
-        answers = [codes.has(one.get("system"), one["code"]) for one in codings]
-        return True in answers or (None if None in answers else False)
-    if "code" not in value:
-        return kind == "Quantity"
-    return codes.has(value.get("system"), value["code"])
 
 
 def _walk_narrative(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:

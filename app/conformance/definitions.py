@@ -6,8 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.conformance import packages, structure
-from app.conformance.checker import Checker
+from app.conformance import packages, questionnaires, structure
+from app.conformance.checker import Asked, Checker
+from app.conformance.conforming import Profiles
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
 from app.conformance.shape import Shapes
@@ -59,7 +60,10 @@ class Definitions:
         self._checkers: dict[str, Checker] = {}
         self._shapes = Shapes(self.structure)
         self.terminology = Terminology(self._read, self._versions)
-        self._rules = Rules(self.structure, self.terminology, self._type_of)
+        forms = questionnaires.Questionnaires(self.resource, self.terminology)
+        more = {questionnaires.CONTEXT: forms.check}
+        self.profiles = Profiles(self._profile, self.structure, self.terminology)
+        self._rules = Rules(self.structure, self.terminology, self._type_of, self.profiles, more)
 
     def add(self, source: Package | Path | bytes) -> None:
         """
@@ -161,6 +165,7 @@ class Definitions:
                 shapes=self._shapes,
                 rules=self._rules,
                 is_resource=self.is_resource,
+                profile=canonical if self.profiles.get(canonical) else "",
             )
         return found
 
@@ -177,11 +182,20 @@ class Definitions:
         *,
         now: datetime,
         resolve: Callable[[str], Resource | None] | None = None,
+        profiles: tuple[str, ...] = (),
+        known_extensions: bool = False,
     ) -> list[Issue]:
-        """Both stages for a resource of whatever type; see Checker.check."""
+        """
+        Both stages for a resource of whatever type, and the profiles that it claims.
+
+        resolve             see Checker.rules
+        profiles            canonicals of what else it is held against
+        known_extensions    whether an extension that is not loaded is an error
+        """
         name = resource.get("resourceType") if isinstance(resource, dict) else None
         if isinstance(name, str) and self.is_resource(name):
-            return self.checker(name).check(resource, now=now, resolve=resolve)
+            how = Asked(profiles, claims=True, known_extensions=known_extensions)
+            return self.checker(name).check(resource, now=now, resolve=resolve, asked=how)
         return self._shapes.check(resource)
 
     def _read(
@@ -194,6 +208,9 @@ class Definitions:
         for package, entry in self._found.get(url, ()):
             if entry.resource_type == resource_type:
                 yield package.read(entry)
+
+    def _profile(self, canonical: str) -> Resource | None:
+        return self.resource(canonical, "StructureDefinition")
 
     def _type_of(self, canonical: str) -> str:
         found = self.find(canonical, "StructureDefinition")

@@ -10,6 +10,9 @@ LIMIT: Final = 1000  # a person mends a few and checks again; memory stays bound
 
 _JSON: Final = "https://hl7.org/fhir/R4/json.html"
 _TYPES: Final = "https://hl7.org/fhir/R4/datatypes.html"
+_FORM: Final = "https://hl7.org/fhir/R4/questionnaireresponse.html"
+_ELEMENT: Final = "https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition."
+_SLICING: Final = "https://hl7.org/fhir/R4/profiling.html#slicing"
 _RULES: Final = {
     "json-object": ("structure", _JSON + "#resources"),
     "json-type": ("structure", _JSON + "#primitive"),
@@ -30,6 +33,39 @@ _RULES: Final = {
     "reference-target": ("structure", "https://hl7.org/fhir/R4/references.html#Reference"),
     "reference-format": ("value", "https://hl7.org/fhir/R4/references.html#literal"),
     "invariant-unchecked": ("not-supported", "https://hl7.org/fhir/R4/conformance-rules.html"),
+    "questionnaire": ("not-found", _FORM + "#questionnaireResponse"),
+    "questionnaire-link": ("not-found", _FORM + "#link"),
+    "questionnaire-place": ("structure", _FORM + "#link"),
+    "questionnaire-required": ("required", _FORM + "#required"),
+    "questionnaire-enabled": ("business-rule", _FORM + "#required"),
+    "questionnaire-repeats": ("structure", _FORM + "#link"),
+    "questionnaire-text": ("value", _FORM + "#link"),
+    "questionnaire-type": ("structure", _FORM + "#answers"),
+    "questionnaire-option": ("code-invalid", _FORM + "#answers"),
+    "questionnaire-value": ("value", _FORM + "#answers"),
+    "fixed": ("value", _ELEMENT + "fixed_x_"),
+    "pattern": ("value", _ELEMENT + "pattern_x_"),
+    "limit-value": ("value", _ELEMENT + "minValue_x_"),
+    "type": ("structure", _ELEMENT + "type"),
+    "profile": ("structure", _ELEMENT + "type.profile"),
+    "profile-unchecked": ("not-supported", _ELEMENT + "type.profile"),
+    "profile-unknown": ("not-found", "https://hl7.org/fhir/R4/resource.html#profile-tags"),
+    "profile-unreadable": ("not-supported", "https://hl7.org/fhir/R4/profiling.html"),
+    "reference-profile": ("structure", _ELEMENT + "type.targetProfile"),
+    "binding-extensible": (
+        "code-invalid",
+        "https://hl7.org/fhir/R4/terminologies.html#extensible",
+    ),
+    "slice-min": ("required", _SLICING),
+    "slice-max": ("structure", _SLICING),
+    "slice-closed": ("structure", _SLICING),
+    "slice-order": ("structure", _SLICING),
+    "slice-unchecked": ("not-supported", "https://hl7.org/fhir/R4/profiling.html#discriminator"),
+    "extension-unknown": ("not-found", "https://hl7.org/fhir/R4/extensibility.html#exchange"),
+    "extension-context": (
+        "structure",
+        "https://hl7.org/fhir/R4/defining-extensions.html#context",
+    ),
     "limit": ("too-costly", ""),
 }  # fmt: skip
 

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.conformance import checks, invariants, native, primitives, references, structure
+from app.conformance import (
+    checks,
+    claims,
+    extensions,
+    invariants,
+    native,
+    primitives,
+    references,
+    structure,
+)
 from app.conformance.checks import Check
 from app.conformance.findings import Findings, finding
 from app.conformance.shape import ANY, INLINE
@@ -19,6 +28,7 @@ from app.errors import Issue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from app.conformance.conforming import Profiles
     from app.conformance.scope import Scope, Test
     from app.conformance.structure import Element, Structure, TypeRef
     from app.conformance.terminology import Terminology
@@ -31,6 +41,7 @@ class Rules:
 
     find        type name to its structure; raises KeyError
     type_of     canonical of a profile to the type that it constrains, "" if it is not loaded
+    more        type to what else is asked of it
     """
 
     def __init__(
@@ -38,10 +49,14 @@ class Rules:
         find: Callable[[str], Structure],
         terminology: Terminology,
         type_of: Callable[[str], str],
+        profiles: Profiles,
+        more: dict[str, Check] | None = None,
     ) -> None:
         self._find = find
         self.terminology = terminology
         self.type_of = type_of
+        self.profiles = profiles
+        self.more = more or {}
         self._rules: dict[tuple[str, str], Rule] = {}
 
     def type(self, code: str) -> Rule:
@@ -65,12 +80,16 @@ class Rules:
         if not contained and path not in scope.world.around:
             for one in rule.advice:
                 one.walk(value, path, scope, found, None)
+        if scope.world.claims and path not in scope.world.broken:
+            claims.walk(self.profiles, value, path, scope, found)
 
     def resource(self, *, contained: bool) -> Check:
         """The check of a resource inside another."""
 
         def test(value: Any, scope: Scope) -> object:
             rule = self.type(value["resourceType"])
+            if scope.world.claims and "profile" in value.get("meta", ()):
+                return False  # what it claims is asked by the walk
             inner = scope.inside(value, contained=contained)
             return rule.test(value, inner) and (
                 contained or all(one.holds(value, inner) for one in rule.advice)
@@ -79,6 +98,7 @@ class Rules:
         def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
             if isinstance(value, dict) and f"{path}.resourceType" not in scope.world.broken:
                 inner = scope.inside(value, contained=contained)
+                inner.place = path
                 self.walk_resource(value, path, inner, found, contained=contained)
 
         return Check(test, walk)
@@ -106,6 +126,7 @@ class Rule:
         self.advice = [one for one in made if top and one.constraint.severity != "error"]
         self._invariants = [one for one in made if one not in self.advice]
         self._added = list(native.added(content.path, top=top, names=self._names))
+        self._more = rules.more.get(content.path)
         self._required = [
             (child, frozenset(key for key, (one, _) in self._names.items() if one is child))
             for child in content.children.values()
@@ -133,11 +154,15 @@ class Rule:
                 for below, key, text in added(value, scope):
                     code, url = native.RULES[key]
                     found.add(Issue("error", code, text, path + below, key, url))
+            if self._more is not None:
+                self._more.walk(value, path, scope, found, None)
 
     def _compile(self) -> Test:
         required = [keys for _, keys in self._required]
         by_hand = [one.native for one in self._invariants if one.native is not None]
         by_hand += [_silent(one) for one in self._added]
+        if self._more is not None:
+            by_hand.append(self._more.test)
         if required:
             by_hand.insert(0, _present(required))
         runs = [one.run for one in self._invariants if one.native is None]
@@ -194,7 +219,7 @@ class Rule:
         if kind.code == "Reference":
             yield references.check(references.allowed(kind.targets, self._rules.type_of))
         if kind.code == "Extension" and not child.path.startswith("Extension."):
-            yield checks.of_extension()
+            yield extensions.of(self._rules.profiles, child.path.rpartition(".")[0])
 
     def _own_constraints(self, child: Element, kind: TypeRef) -> tuple[structure.Constraint, ...]:
         """What is stated of this element beside what its type or its children state."""

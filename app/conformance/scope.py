@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
+from app.conformance.terminology import member_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,9 +27,12 @@ class World:
     now         aware
     broken      paths where the shape is wrong; nothing is said of what stands there or above
     resolve     reference to a resource elsewhere, or None
+    known_extensions    whether an extension that is not loaded is an error
+    claims      whether a resource is held against the profiles that it claims
+    active      profiles that are being asked, and of what: none is asked twice at once
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — what a check is about, each by its name
         self,
         *,
         terminology: Terminology,
@@ -36,13 +40,22 @@ class World:
         now: datetime,
         broken: frozenset[str] = frozenset(),
         resolve: Callable[[str], Resource | None] | None = None,
+        known_extensions: bool = False,
+        claims: bool = False,
     ) -> None:
         self.terminology = terminology
         self.is_resource = is_resource
         self.now = now
         self.broken = broken
         self.resolve = resolve
-        self.environment = fhirpath.Environment(now=now, resolve=resolve)
+        self.known_extensions = known_extensions
+        self.claims = claims
+        self.active: set[tuple[str, int]] = set()
+        self.environment = fhirpath.Environment(
+            now=now,
+            resolve=resolve,
+            member_of=lambda value, url: member_of(value, terminology.codes(url)),
+        )
         self.around = frozenset(above for path in broken for above in _above(path))
 
 
@@ -53,6 +66,7 @@ class Scope:
     resource    FHIRPath's %resource
     root        FHIRPath's %rootResource: what contains it, or itself
     above       the scope of the resource that has it as an entry, None at the top
+    place       where it stands, of which only a walk knows
     """
 
     def __init__(
@@ -63,6 +77,7 @@ class Scope:
         self.resource = resource
         self.root = root
         self.above = above
+        self.place = resource.get("resourceType", "")
 
     def inside(self, resource: Resource, *, contained: bool) -> Scope:
         if contained:

@@ -129,9 +129,9 @@ def _place(elements: dict[str, Element], row: dict[str, Any]) -> None:
         row.get("min", 0),
         None if row.get("max", "*") == "*" else int(row["max"]),
         row.get("base", row).get("max", "*") not in ("0", "1"),
-        tuple(_type(kind, row) for kind in row.get("type", ())),
+        tuple(type_ref(kind, row) for kind in row.get("type", ())),
         _binding(row),
-        tuple(_constraint(rule) for rule in row.get("constraint", ())),
+        tuple(constraint_of(rule) for rule in row.get("constraint", ())),
         row.get("contentReference", "").rpartition("#")[2],
     )
     elements[path] = one
@@ -139,7 +139,7 @@ def _place(elements: dict[str, Element], row: dict[str, Any]) -> None:
         elements[parent].children[last] = one
 
 
-def _type(kind: dict[str, Any], row: dict[str, Any]) -> TypeRef:
+def type_ref(kind: dict[str, Any], row: dict[str, Any]) -> TypeRef:
     code: str = kind["code"]
     if code.startswith(_SYSTEM):
         code = next(
@@ -163,7 +163,7 @@ def _binding(row: dict[str, Any]) -> Binding | None:
     return Binding(found["strength"], found["valueSet"])
 
 
-def _constraint(rule: dict[str, Any]) -> Constraint:
+def constraint_of(rule: dict[str, Any]) -> Constraint:
     return Constraint(
         rule["key"],
         rule["severity"],

@@ -30,6 +30,9 @@ _GRAMMARS: Final[dict[str, tuple[re.Pattern[str], bool | None]]] = {
     "urn:ietf:bcp:47": (_LANGUAGE, None),
     "urn:iso:std:iso:4217": (re.compile(r"[A-Z]{3}"), None),
     "http://unitsofmeasure.org": (re.compile(r"[!-~]+"), None),
+    "urn:iso:std:iso:3166": (re.compile(r"[A-Z]{2,3}|[0-9]{3}"), None),
+    "urn:iso:std:iso:3166:-2": (re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}"), None),
+    "http://unstats.un.org/unsd/methods/m49/m49.htm": (re.compile(r"[0-9]{3}"), None),
 }
 
 
@@ -87,11 +90,12 @@ class Terminology:
         """The codes of a value set by its canonical; nothing is known of one not loaded."""
         found = self._codes.get(value_set)
         if found is None:
-            listed, opened, known = self._of(value_set, None, ())
-            kept = {system: frozenset(codes) for system, codes in listed.items() if codes}
-            plain = frozenset(code for codes in kept.values() for code in codes)
-            found = self._codes[value_set] = Codes(kept, frozenset(opened), known, plain)
+            found = self._codes[value_set] = _kept(self._of(value_set, None, ()))
         return found
+
+    def codes_of(self, value_set: Resource) -> Codes:
+        """The codes of a value set that stands in a resource and has no canonical."""
+        return _kept(self._composed(value_set.get("compose"), None, ("#",)))
 
     def exists(self, system: str, code: str) -> bool | None:
         """
@@ -120,15 +124,20 @@ class Terminology:
         if value_set in above or len(above) > 16:
             return {}, set(), False  # a value set that includes itself
         found = self._find(value_set, "ValueSet", within)
-        compose = found[1].get("compose") if found else None
-        if found is None or not compose:
+        if found is None:
             return {}, set(), False
-        package, _ = found
+        return self._composed(found[1].get("compose"), found[0], (*above, value_set))
+
+    def _composed(
+        self, compose: Resource | None, package: Package | None, above: tuple[str, ...]
+    ) -> _Expansion:
+        if not compose:
+            return {}, set(), False
         listed: dict[str, set[str]] = defaultdict(set)
         opened: set[str] = set()
         known = True
         for include in compose.get("include", ()):
-            part = self._part(include, package, (*above, value_set))
+            part = self._part(include, package, above)
             for system, codes in part[0].items():
                 listed[system] |= codes
             opened |= part[1]
@@ -136,7 +145,7 @@ class Terminology:
             if sum(map(len, listed.values())) > MAX_CODES:
                 return {}, set(), False
         for exclude in compose.get("exclude", ()):
-            part = self._part(exclude, package, (*above, value_set))
+            part = self._part(exclude, package, above)
             for system, codes in part[0].items():
                 listed[system] -= codes
             # What is excluded and not known may be anything that was included.
@@ -146,7 +155,9 @@ class Terminology:
             known = known and part[2]
         return listed, opened, known
 
-    def _part(self, include: dict[str, Any], within: Package, above: tuple[str, ...]) -> _Expansion:
+    def _part(
+        self, include: dict[str, Any], within: Package | None, above: tuple[str, ...]
+    ) -> _Expansion:
         system = include.get("system")
         parts = [self._of(one, within, above) for one in include.get("valueSet", ())]
         if system is not None:
@@ -156,7 +167,9 @@ class Terminology:
             )
         return _common(parts) if parts else ({}, set(), False)
 
-    def _system(self, include: dict[str, Any], system: str, within: Package) -> set[str] | None:
+    def _system(
+        self, include: dict[str, Any], system: str, within: Package | None
+    ) -> set[str] | None:
         """The codes of one system, None where they are not known."""
         if "concept" in include:
             return {one["code"] for one in include["concept"]}
@@ -175,6 +188,13 @@ class Terminology:
 
 
 _Expansion = tuple[dict[str, set[str]], set[str], bool]
+
+
+def _kept(expansion: _Expansion) -> Codes:
+    listed, opened, known = expansion
+    kept = {system: frozenset(codes) for system, codes in listed.items() if codes}
+    plain = frozenset(code for codes in kept.values() for code in codes)
+    return Codes(kept, frozenset(opened), known, plain)
 
 
 def _by_grammar(system: str, code: str) -> bool | None:
@@ -281,3 +301,23 @@ def _below(concepts: dict[str, Resource], code: str) -> set[str]:
 def name(canonical: str) -> str:
     """A value set's canonical without its version, for a person to look up."""
     return packages.split(canonical)[0]
+
+
+def member_of(value: Any, codes: Codes) -> bool | None:
+    """As for a binding, whatever type the value is of."""
+    if isinstance(value, dict) and "coding" in value:
+        return has_member(value, "CodeableConcept", codes)
+    return has_member(value, "Coding", codes) if isinstance(value, (str, dict)) else False
+
+
+def has_member(value: Any, kind: str, codes: Codes) -> bool | None:
+    """Whether a coded value has a code of the value set; None where that cannot be said."""
+    if isinstance(value, str):
+        return codes.has_code(value)
+    if kind == "CodeableConcept":
+        codings = [one for one in value.get("coding", []) if "code" in one]
+        answers = [codes.has(one.get("system"), one["code"]) for one in codings]
+        return True in answers or (None if None in answers else False)
+    if "code" not in value:
+        return kind == "Quantity"
+    return codes.has(value.get("system"), value["code"])

@@ -1,0 +1,116 @@
+"""An extension held against its definition, and where that lets it stand."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance import native
+from app.conformance.checks import Check
+from app.conformance.findings import EnoughError, Findings, finding
+from app.errors import Issue, Malformed
+
+if TYPE_CHECKING:
+    from app.conformance.conforming import Profiles
+    from app.conformance.profile import Profile
+    from app.conformance.scope import Scope
+
+_STEPS: Final = re.compile(r"\[\d+\]|\.ofType\(\w+\)")
+_ANYWHERE: Final = frozenset({"Element"})
+_OF_RESOURCES: Final = frozenset(
+    {"Resource", "DomainResource", "CanonicalResource", "MetadataResource"}
+)
+
+
+def of(profiles: Profiles, holder: str) -> Check:
+    """
+    The check of an extension that is not inside another.
+
+    holder      the type, or the path of the backbone element, that has it
+    """
+    here = frozenset({holder}) | _ANYWHERE
+
+    def test(value: Any, scope: Scope) -> object:
+        url = value.get("url")
+        if not native.absolute(url):
+            return False
+        one = _definition(profiles, url)
+        if one is None or not (here & _places(one)):
+            return False
+        found = Findings()
+        try:
+            profiles.check(one, value, "", scope, found, "Extension")
+        except EnoughError:
+            return False
+        return not found
+
+    def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
+        url = value.get("url")
+        if not isinstance(url, str):
+            return
+        if not native.absolute(url):
+            text = "An extension's url is an absolute URL, unless it is inside another; mend it."
+            code, where = native.RULES["extension-url"]
+            found.add(Issue("error", code, text, path, "extension-url", where))
+            return
+        one = _definition(profiles, url)
+        if one is None:
+            modifies = ".modifierExtension[" in path[-24:]  # what is not understood may change all
+            severity = "warning" if modifies else "information"
+            severity = "error" if scope.world.known_extensions else severity
+            text = "The extension's definition is not loaded: not checked; add its package."
+            found.add(finding("extension-unknown", path, text, severity=severity))
+            return
+        if not (here | places(profiles, path, scope)) & _places(one):
+            text = "The extension's definition does not let it stand here; move it or take it out."
+            found.add(finding("extension-context", path, text))
+        profiles.check(one, value, path, scope, found, "Extension")
+
+    return Check(test, walk)
+
+
+def _definition(profiles: Profiles, url: Any) -> Profile | None:
+    if not isinstance(url, str):
+        return None
+    try:
+        one = profiles.get(url)
+    except Malformed:
+        return None
+    return one if one is not None and one.type == "Extension" else None
+
+
+def _places(one: Profile) -> frozenset[str]:
+    """Where it may stand; an expression is not evaluated and lets it stand anywhere."""
+    if not one.contexts or any(kind == "fhirpath" for kind, _ in one.contexts):
+        return _ANYWHERE
+    return frozenset(
+        expression.replace("[x]", "").rpartition("#")[2]
+        for kind, expression in one.contexts
+        if kind == "element"
+    )
+
+
+def places(profiles: Profiles, path: str, scope: Scope) -> frozenset[str]:
+    """Every name of the element that has the extension at a path: by path, and by type."""
+    kind = scope.resource.get("resourceType", "")
+    steps = _STEPS.sub("", path[len(scope.place) :]).split(".")[1:-1]
+    names = {kind} | _OF_RESOURCES
+    try:
+        where = profiles.structure(kind)
+        element = where.root
+        for step in steps:
+            child = element.children.get(step) or element.children[f"{step}[x]"]
+            names = {f"{name}.{step}" for name in names}
+            if child.content:
+                element = where.elements[child.content]
+                names.add(element.path)
+            elif child.children:
+                element = child
+            else:
+                names |= {one.code for one in child.types}
+                if len(child.types) == 1:
+                    where = profiles.structure(child.types[0].code)
+                    element = where.root
+    except KeyError:
+        return frozenset(names)
+    return frozenset(names)

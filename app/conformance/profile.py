@@ -1,0 +1,296 @@
+"""
+A profile as a tree of what it adds to its base type.
+
+What a profile says is asked beside what its type says, so only differentials are read: each on top
+of that of the profile below it, down to the type, of which the tree is empty. A profile that has
+a snapshot only is read from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance import limits, structure
+from app.conformance.structure import BASE, Binding, Constraint, TypeRef
+from app.errors import Malformed
+
+if TYPE_CHECKING:
+    from app.conformance.limits import Limit
+    from app.fhir import Resource
+
+MAX_CHAIN: Final = 32  # profiles on profiles; the guides have five
+MAX_ROWS: Final = 50_000
+_MAX_SET: Final = BASE + "elementdefinition-maxValueSet"
+_ADDITIONAL: Final = frozenset(
+    {
+        "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+        "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+    }
+)
+_CHOICE: Final = "[x]"
+
+
+@dataclass(frozen=True, slots=True)
+class Slicing:
+    """How slices are told apart: (type, path) of each discriminator."""
+
+    discriminators: tuple[tuple[str, str], ...]
+    rules: str
+    ordered: bool
+
+
+@dataclass(slots=True)
+class Node:
+    """
+    What a profile says of one element; everything that it leaves open is left out.
+
+    name        in JSON, without [x]
+    exact       values that it is fixed to; `part`: patterns that it has to contain
+    kind        its type where it has one, or the path of a backbone element
+    where       what R4 says of its children
+    """
+
+    name: str
+    choice: bool = False
+    minimum: int = 0
+    maximum: int | None = None
+    types: tuple[TypeRef, ...] = ()
+    exact: list[Any] = field(default_factory=list)
+    part: list[Any] = field(default_factory=list)
+    bindings: tuple[Binding, ...] = ()
+    constraints: list[Constraint] = field(default_factory=list)
+    limits: dict[str, Limit] = field(default_factory=dict)
+    slicing: Slicing | None = None
+    slices: dict[str, Node] = field(default_factory=dict)
+    children: dict[str, Node] = field(default_factory=dict)
+    must_support: bool = False
+    kind: str = ""
+    where: tuple[structure.Structure, structure.Element] | None = None
+
+    def clone(self) -> Node:
+        return replace(
+            self,
+            exact=list(self.exact),
+            part=list(self.part),
+            constraints=list(self.constraints),
+            limits=dict(self.limits),
+            slices={name: one.clone() for name, one in self.slices.items()},
+            children={name: one.clone() for name, one in self.children.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """
+    A profile, read.
+
+    url         with its version
+    contexts    of an extension: (type, expression) of each place where it may stand
+    """
+
+    url: str
+    type: str
+    root: Node
+    contexts: tuple[tuple[str, str], ...] = ()
+
+
+def read(
+    definition: Resource,
+    base: Callable[[str], Profile | None],
+    known: Callable[[str], structure.Structure],
+) -> Profile:
+    """
+    The tree of a profile.
+
+    base        canonical of the profile below it to that, None for a type
+    known       name of a type to its structure; raises KeyError
+    raises      Malformed: rows that make no tree
+    """
+    try:
+        below = definition.get("baseDefinition", "")
+        under = base(below) if below else None
+        root = under.root.clone() if under else Node("")
+        kind = definition["type"]
+        rows = (definition.get("differential") or {}).get("element")
+        if not rows:
+            rows = definition["snapshot"]["element"]
+        if len(rows) > MAX_ROWS:
+            raise Malformed("The profile has more elements than any profile has.")
+        root.kind, base_type = kind, known(kind)
+        root.where = (base_type, base_type.root)
+        _Builder(root, known).rows(rows)
+        contexts = tuple(
+            (one.get("type", ""), one["expression"]) for one in definition.get("context", ())
+        )
+        url = f"{definition['url']}|{definition.get('version', '')}".removesuffix("|")
+        return Profile(url, kind, root, contexts)
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError):
+        raise Malformed("The profile has elements that cannot be read.") from None
+
+
+class _Builder:
+    def __init__(self, root: Node, known: Callable[[str], structure.Structure]) -> None:
+        self._known = known
+        self._at: dict[str, Node] = {"": root}
+
+    def rows(self, rows: list[Resource]) -> None:
+        for row in rows:
+            path = row["path"].partition(".")[2]
+            node = self._place(path, row.get("sliceName"))
+            if node is not None:  # an element that R4 does not have: nothing can be said of it
+                self._say(node, row)
+
+    def _place(self, path: str, slice_name: str | None) -> Node | None:
+        """The node that a row is about; what is between the last row and it is made."""
+        if not path:
+            return self._at[""]
+        parent_path, _, last = path.rpartition(".")
+        parent = self._at.get(parent_path)
+        if parent is None:
+            parent = self._place(parent_path, None)
+        if parent is None:
+            return None
+        choice = last.endswith(_CHOICE)
+        name = last.removesuffix(_CHOICE)
+        short = None if choice else _choice(parent, last)
+        if short is not None:
+            name, choice = short.name, True
+        node = parent.children.get(name)
+        if node is None:
+            node = Node(name, choice)
+            if not self._describe(node, parent):
+                return None
+            parent.children[name] = node
+        if short is not None and slice_name is None:
+            slice_name = last
+        if slice_name is not None:
+            node = self._slice(node, slice_name, _type_name(short, last) if short else "")
+        for other in [one for one in self._at if one.startswith(path + ".")]:
+            del self._at[other]
+        self._at[path] = node
+        return node
+
+    def _slice(self, node: Node, slice_name: str, code: str) -> Node:
+        """
+        A slice of an element, within the slices that it is a slice of.
+
+        code        of the type that its path names, "" for none
+        """
+        steps = slice_name.split("/")
+        for count in range(1, len(steps) + 1):
+            key = "/".join(steps[:count])
+            found = node.slices.get(key)
+            if found is None:
+                found = node.slices[key] = Node(node.name, node.choice)
+                found.kind, found.where = node.kind, node.where
+                if code:
+                    found.types = (TypeRef(code),)
+                    self._become(found, code)
+            node = found
+        return node
+
+    def _describe(self, node: Node, parent: Node) -> bool:
+        """What R4 says of an element and its children; False where it has none such."""
+        if parent.where is None:
+            return True
+        within, above = parent.where
+        child = above.children.get(node.name) or above.children.get(node.name + _CHOICE)
+        if child is None:
+            return False
+        if child.content or child.children:
+            element = within.elements[child.content] if child.content else child
+            node.kind, node.where = element.path, (within, element)
+        elif len(child.types) == 1:
+            self._become(node, child.types[0].code)
+        return True
+
+    def _become(self, node: Node, code: str) -> None:
+        node.kind, node.where = code, None
+        try:
+            found = self._known(code)
+        except KeyError:
+            return
+        node.where = (found, found.root)
+
+    def _say(self, node: Node, row: Resource) -> None:  # noqa: C901, PLR0912 — one line for each word of ElementDefinition
+        if "min" in row:
+            node.minimum = max(node.minimum, row["min"])
+        if row.get("max", "*") != "*":
+            limit = int(row["max"])
+            node.maximum = limit if node.maximum is None else min(limit, node.maximum)
+        if row.get("type"):
+            node.types = tuple(structure.type_ref(kind, row) for kind in row["type"])
+            if node.choice and len(node.types) == 1:
+                self._become(node, node.types[0].code)
+        for key, value in row.items():
+            if key.startswith("fixed") and value not in node.exact:
+                node.exact.append(value)
+            elif key.startswith("pattern") and value not in node.part:
+                node.part.append(value)
+            elif key.startswith("minValue"):
+                node.limits["least"] = limits.least(value)
+            elif key.startswith("maxValue"):
+                node.limits["most"] = limits.most(value)
+        if "maxLength" in row:
+            node.limits["longest"] = limits.longest(row["maxLength"])
+        if "binding" in row:
+            node.bindings = tuple(_bindings(row["binding"])) or node.bindings
+        known = {one.key for one in node.constraints}
+        if node.where is not None:
+            known |= {one.key for one in node.where[1].constraints}
+        node.constraints += [
+            structure.constraint_of(rule)
+            for rule in row.get("constraint", ())
+            if rule.get("key") not in known
+        ]
+        if "slicing" in row:
+            how = row["slicing"]
+            told = tuple((one["type"], one["path"]) for one in how.get("discriminator", ()))
+            if not told and node.slicing:
+                told = node.slicing.discriminators
+            node.slicing = Slicing(told, how.get("rules", "open"), how.get("ordered") is True)
+        node.must_support = node.must_support or row.get("mustSupport") is True
+
+
+def _choice(parent: Node, name: str) -> structure.Element | None:
+    """The choice that a path such as Observation.valueQuantity is short for."""
+    if parent.where is None or name in parent.where[1].children:
+        return None
+    for child in parent.where[1].children.values():
+        if child.choice and name.startswith(child.name) and name != child.name:
+            return child
+    return None
+
+
+def _type_name(choice: structure.Element, name: str) -> str:
+    for one in choice.types:
+        if choice.name + one.code[:1].upper() + one.code[1:] == name:
+            return one.code
+    return name.removeprefix(choice.name)
+
+
+def _bindings(said: Resource) -> Iterator[Binding]:
+    if said.get("valueSet"):
+        yield Binding(said.get("strength", "example"), said["valueSet"])
+    for extension in said.get("extension", ()):
+        if extension.get("url") == _MAX_SET:
+            value_set = extension.get("valueCanonical") or extension.get("valueUri")
+            if value_set:
+                yield Binding("required", value_set)
+        elif extension.get("url") in _ADDITIONAL:
+            words = limits.extensions(extension)
+            strength = (words.get("purpose") or [""])[0]
+            if words.get("valueSet") and not words.get("usage"):
+                yield from _additional(strength, words["valueSet"][0])
+    for one in said.get("additional", ()):
+        if one.get("valueSet") and not one.get("usage"):
+            yield from _additional(one.get("purpose", ""), one["valueSet"])
+
+
+def _additional(purpose: str, value_set: str) -> Iterator[Binding]:
+    if purpose in ("required", "maximum"):
+        yield Binding("required", value_set)
+    elif purpose == "extensible":
+        yield Binding("extensible", value_set)

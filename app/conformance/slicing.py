@@ -1,0 +1,283 @@
+"""Which slice an element is in, https://hl7.org/fhir/R4/profiling.html#discriminator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance.profile import Node, Slicing
+from app.conformance.references import target_type
+from app.conformance.terminology import member_of
+
+if TYPE_CHECKING:
+    from app.conformance.conforming import Profiles
+    from app.conformance.scope import Scope
+
+Matches = Callable[[Any, str, "Scope"], bool]  # value, type: whether it is in the slice
+
+_STEP: Final = re.compile(
+    r"resolve\(\)|ofType\((\w+)\)|extension\(['\"]([^'\"]+)['\"]\)|\$this|\w+"
+)
+_URL: Final = Slicing((("value", "url"),), "open", ordered=False)
+_TYPE: Final = Slicing((("type", "$this"),), "open", ordered=False)
+EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
+MAX_DEPTH: Final = 12  # steps of a discriminator's path, profiles in between counted
+
+
+def of(node: Node) -> Slicing:
+    """How the slices of an element are told apart, where it does not say as R4 says."""
+    if node.slicing is not None and node.slicing.discriminators:
+        return node.slicing
+    said = node.slicing
+    rules, ordered = (said.rules, said.ordered) if said else ("open", False)
+    if node.name in EXTENSIONS:
+        return Slicing(_URL.discriminators, rules, ordered)
+    if node.choice:
+        return Slicing(_TYPE.discriminators, rules, ordered)
+    return Slicing((), rules, ordered)
+
+
+def matcher(profiles: Profiles, how: Slicing, one: Node) -> Matches | None:
+    """Whether a value is in a slice; None where the slice says nothing that tells it apart."""
+    tests = [
+        made
+        for kind, path in how.discriminators
+        if (made := _discriminator(profiles, kind, _steps(path), one)) is not None
+    ]
+    if not tests:
+        return None
+    return lambda value, kind, scope: all(test(value, kind, scope) for test in tests)
+
+
+def _steps(path: str) -> list[tuple[str, str]]:
+    found = []
+    for step in _STEP.finditer(path):
+        word = step[0]
+        if word == "$this":
+            continue
+        if word.startswith("resolve("):
+            found.append(("resolve", ""))
+        elif word.startswith("ofType("):
+            found.append(("type", step[1]))
+        elif word.startswith("extension("):
+            found.append(("extension", step[2]))
+        else:
+            found.append(("name", word))
+    return found
+
+
+def _discriminator(
+    profiles: Profiles, kind: str, steps: list[tuple[str, str]], one: Node
+) -> Matches | None:
+    asked = list(_asked(profiles, kind, steps, [one], 0))
+    if not asked:
+        return None
+    return lambda value, of_type, scope: all(test(value, of_type, scope) for test in asked)
+
+
+def _asked(  # noqa: C901, PLR0912 — the five kinds along four sorts of steps
+    profiles: Profiles, kind: str, steps: list[tuple[str, str]], nodes: list[Node], depth: int
+) -> Iterator[Matches]:
+    """What the slice asks along the path, each as a test of the value where the path begins."""
+    nodes = [*nodes, *(one for node in nodes for one in profiles.of_types(node))]
+    for node in nodes:
+        if kind in ("value", "pattern"):
+            yield from _values(profiles, node, last=not steps)
+    if not steps:
+        if kind in ("type", "profile"):
+            yield from _types(profiles, kind, nodes)
+        elif kind == "exists":
+            yield from _existence(nodes)
+        return
+    if depth >= MAX_DEPTH:
+        return
+    (what, word), rest = steps[0], steps[1:]
+    if what == "resolve":
+        yield from _resolved(profiles, kind, rest, nodes)
+        return
+    if what == "type":
+        below = [one for node in nodes for one in (node, *node.slices.values())]
+    elif what == "extension":
+        below = _extension_nodes(nodes, word)
+    else:
+        below = [node.children[word] for node in nodes if word in node.children]
+    if kind == "exists" and not rest:
+        for test in _existence(below):
+            yield _below(what, word, test, absent=True)
+        return
+    for test in _asked(profiles, kind, rest, below, depth + 1):
+        yield _below(what, word, test)
+    for node in below if what == "name" else ():
+        for part in node.slices.values():
+            if part.minimum:
+                tests = list(_asked(profiles, kind, rest, [part], depth + 1))
+                if tests:
+                    yield _below(what, word, _every(tests))
+
+
+def _every(tests: list[Matches]) -> Matches:
+    return lambda value, kind, scope: all(test(value, kind, scope) for test in tests)
+
+
+def _extension_nodes(nodes: list[Node], url: str) -> list[Node]:
+    found = []
+    for node in nodes:
+        for name in EXTENSIONS:
+            for one in (node.children[name].slices if name in node.children else {}).values():
+                if any(
+                    profile.partition("|")[0] == url for t in one.types for profile in t.profiles
+                ):
+                    found.append(one)  # noqa: PERF401 — two loops deep, a comprehension reads worse
+    return found
+
+
+def _below(what: str, word: str, test: Matches, *, absent: bool = False) -> Matches:
+    """A test of what a step leads to, as a test of where it starts."""
+
+    def below(value: Any, _: str, scope: Scope) -> bool:
+        found = list(values(value, what, word))
+        if absent:
+            return test(found or None, "", scope)
+        return any(test(one, kind, scope) for one, kind in found)
+
+    if what == "type":
+        return lambda value, kind, scope: kind == word and test(value, kind, scope)
+    return below
+
+
+def values(value: Any, what: str, word: str) -> Iterator[tuple[Any, str]]:
+    if not isinstance(value, dict):
+        return
+    if what == "extension":
+        for one in value.get("extension", ()):
+            if one.get("url") == word:
+                yield one, "Extension"
+        return
+    found = value.get(word)
+    if found is None:
+        for key in value:
+            if key.startswith(word) and key[len(word) : len(word) + 1].isupper():
+                yield value[key], key[len(word) :]
+        return
+    for one in found if isinstance(found, list) else (found,):
+        yield one, one.get("resourceType", "") if isinstance(one, dict) else ""
+
+
+def _values(profiles: Profiles, node: Node, *, last: bool) -> Iterator[Matches]:
+    for exact in node.exact:
+        yield _equal(exact)
+    for part in node.part:
+        yield _contains(part)
+    if last and not node.exact and not node.part:
+        for binding in node.bindings:
+            if binding.strength == "required":
+                codes = profiles.terminology.codes
+                yield _within(codes, binding.value_set)
+
+
+def _equal(exact: Any) -> Matches:
+    return lambda value, _, __: same(value, exact)
+
+
+def _contains(part: Any) -> Matches:
+    return lambda value, _, __: contains(value, part)
+
+
+def _within(codes: Any, value_set: str) -> Matches:
+    return lambda value, _, __: member_of(value, codes(value_set)) is True
+
+
+def _types(profiles: Profiles, kind: str, nodes: list[Node]) -> Iterator[Matches]:
+    for node in nodes:
+        if kind == "type" and node.types:
+            yield _of_type(frozenset(one.code.lower() for one in node.types))
+        wanted = [profile for one in node.types for profile in one.profiles]
+        if kind == "profile" and wanted:
+            yield _conforms(profiles, wanted)
+
+
+def _of_type(names: frozenset[str]) -> Matches:
+    return lambda _, kind, __: kind.lower() in names
+
+
+def _conforms(profiles: Profiles, wanted: list[str]) -> Matches:
+    return lambda value, kind, scope: profiles.conforms(value, kind, wanted, scope)
+
+
+def _existence(nodes: list[Node]) -> Iterator[Matches]:
+    for node in nodes:
+        if node.maximum == 0:
+            yield lambda value, _, __: value is None
+        elif node.minimum:
+            yield lambda value, _, __: value is not None
+
+
+def _resolved(
+    profiles: Profiles, kind: str, rest: list[tuple[str, str]], nodes: list[Node]
+) -> Iterator[Matches]:
+    targets = [target for node in nodes for one in node.types for target in one.targets]
+    if not targets:
+        return
+
+    def resolved(value: Any, _: str, scope: Scope) -> bool:
+        reference = value.get("reference") if isinstance(value, dict) else None
+        if not isinstance(reference, str):
+            return False
+        if kind == "type":
+            types = {profiles.type_of(one) for one in targets}
+            return target_type(reference, scope) in types
+        target = scope.find(reference)
+        if target is None:
+            return False
+        return profiles.conforms(target, target.get("resourceType", ""), targets, scope)
+
+    if not rest:
+        yield resolved
+        return
+    found = [one.root for target in targets if (one := profiles.get(target)) is not None]
+    tests = list(_asked(profiles, kind, rest, found, 1))
+    if tests:
+
+        def inside(value: Any, _: str, scope: Scope) -> bool:
+            reference = value.get("reference") if isinstance(value, dict) else None
+            target = scope.find(reference) if isinstance(reference, str) else None
+            name = target.get("resourceType", "") if target else ""
+            return target is not None and all(test(target, name, scope) for test in tests)
+
+        yield inside
+
+
+def same(value: Any, exact: Any) -> bool:
+    """Whether a value is what it is fixed to; numbers by their amount."""
+    if isinstance(exact, dict):
+        return (
+            isinstance(value, dict)
+            and value.keys() == exact.keys()
+            and all(same(value[key], exact[key]) for key in exact)
+        )
+    if isinstance(exact, list):
+        return isinstance(value, list) and len(value) == len(exact) and all(map(same, value, exact))
+    return _scalar(value, exact)
+
+
+def contains(value: Any, part: Any) -> bool:
+    """Whether a value has all that a pattern has."""
+    if isinstance(part, dict):
+        return isinstance(value, dict) and all(
+            key in value and contains(value[key], part[key]) for key in part
+        )
+    if isinstance(part, list):
+        return isinstance(value, list) and all(
+            any(contains(one, wanted) for one in value) for wanted in part
+        )
+    return _scalar(value, part)
+
+
+def _scalar(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, (float, Decimal)) and isinstance(value, (int, float, Decimal)):
+        return Decimal(str(value)) == Decimal(str(wanted))
+    return (type(value) is type(wanted) and bool(value == wanted)) or (
+        isinstance(value, Decimal) and isinstance(wanted, int) and value == wanted
+    )

@@ -1,0 +1,181 @@
+"""A resource is held against a profile: every kind of rule finds its defect at its place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app import conformance
+
+BASE = "http://hl7.org/fhir/StructureDefinition/"
+URL = "http://example.org/StructureDefinition/one"
+SYSTEM = "http://example.org/ids"
+
+
+def profile(*rows, url=URL, of="Patient", base=None, **more):
+    return {
+        "resourceType": "StructureDefinition",
+        "url": url,
+        "name": "One",
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": of,
+        "baseDefinition": base or BASE + of,
+        "derivation": "constraint",
+        "differential": {"element": [{"path": of}, *rows]},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def check(definitions, now):
+    def check(resource, *profiles):
+        loaded = conformance.Definitions()
+        for package in definitions.packages:
+            loaded.add(package)
+        for one in profiles:
+            loaded.add(json.dumps(one).encode())
+        found = loaded.check({"resourceType": "Patient", **resource}, now=now, profiles=(URL,))
+        return [(one.severity, one.rule, one.expression) for one in found if one.rule != "dom-6"]
+
+    return check
+
+
+SLICED = (
+    {
+        "path": "Patient.identifier",
+        "slicing": {"discriminator": [{"type": "value", "path": "system"}], "rules": "closed"},
+    },
+    {"path": "Patient.identifier", "sliceName": "own", "min": 1, "max": "1"},
+    {"path": "Patient.identifier.system", "fixedUri": SYSTEM},
+    {"path": "Patient.identifier.value", "min": 1},
+)
+OWN = {"system": SYSTEM, "value": "1"}
+RULES = [
+    ([{"path": "Patient.name", "min": 1}], {}, "cardinality", "Patient"),
+    (
+        [{"path": "Patient.name", "max": "0"}],
+        {"name": [{"text": "A"}]},
+        "cardinality-max",
+        "Patient",
+    ),
+    (
+        [{"path": "Patient.gender", "fixedCode": "male"}],
+        {"gender": "female"},
+        "fixed",
+        "Patient.gender",
+    ),
+    (
+        [{"path": "Patient.maritalStatus", "patternCodeableConcept": {"text": "one"}}],
+        {"maritalStatus": {"text": "two"}},
+        "pattern",
+        "Patient.maritalStatus",
+    ),
+    (
+        [{"path": "Patient.deceased[x]", "type": [{"code": "boolean"}]}],
+        {"deceasedDateTime": "2020"},
+        "type",
+        "Patient.deceased.ofType(dateTime)",
+    ),
+    (
+        [{"path": "Patient.birthDate", "minValueDate": "2020-01-01"}],
+        {"birthDate": "2019-12-31"},
+        "limit-value",
+        "Patient.birthDate",
+    ),
+    (
+        [
+            {
+                "path": "Patient.name",
+                "constraint": [
+                    {
+                        "key": "one-1",
+                        "severity": "error",
+                        "human": "A name has a text",
+                        "expression": "text.exists()",
+                    }
+                ],
+            }
+        ],
+        {"name": [{"family": "A"}]},
+        "one-1",
+        "Patient.name[0]",
+    ),
+    (SLICED, {}, "slice-min", "Patient"),
+    (SLICED, {"identifier": [OWN, OWN]}, "slice-max", "Patient"),
+    (SLICED, {"identifier": [OWN, {"system": "urn:a:b"}]}, "slice-closed", "Patient.identifier[1]"),
+    (SLICED, {"identifier": [{"system": SYSTEM}]}, "cardinality", "Patient.identifier[0]"),
+    (
+        [
+            {
+                "path": "Patient.generalPractitioner",
+                "type": [{"code": "Reference", "targetProfile": [BASE + "Organization"]}],
+            }
+        ],
+        {"generalPractitioner": [{"reference": "Practitioner/1"}]},
+        "reference-target",
+        "Patient.generalPractitioner[0]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "wrong", "rule", "path"), RULES)
+def test_a_defect_is_one_error_at_its_place(check, rows, wrong, rule, path):
+    """What the profile asks and the resource lacks is one error, there."""
+    assert check(wrong, profile(*rows)) == [("error", rule, path)]
+
+
+def test_a_resource_that_conforms_has_no_finding(check):
+    """A slice that is there once and whole is right."""
+    assert check({"identifier": [OWN]}, profile(*SLICED)) == []
+
+
+def test_a_profile_asks_what_the_profile_below_it_asks(check):
+    """What a base profile requires is required of every profile on it."""
+    below = profile({"path": "Patient.name", "min": 1}, url=URL + "-below")
+
+    found = check({}, below, profile({"path": "Patient.gender", "min": 1}, base=URL + "-below"))
+
+    assert [one[1] for one in found] == ["cardinality", "cardinality"]
+
+
+def test_a_profile_that_stands_on_itself_is_said(check):
+    """A circle of profiles ends at once with an error that names it."""
+    assert check({}, profile(base=URL)) == [("error", "profile-unreadable", "Patient")]
+
+
+def test_a_slicing_that_tells_nothing_apart_is_said(check):
+    """Where the profile does not say what is in a slice, that is not checked, and said."""
+    rows = (
+        {**SLICED[0], "slicing": {**SLICED[0]["slicing"], "rules": "open"}},
+        {"path": "Patient.identifier", "sliceName": "own", "min": 1},
+    )
+
+    assert check({}, profile(*rows)) == [("information", "slice-unchecked", "Patient")]
+
+
+def test_a_claimed_profile_that_is_not_loaded_is_a_warning(definitions, now):
+    """A profile that is not here is not checked, and that is said where it is claimed."""
+    resource = {"resourceType": "Patient", "meta": {"profile": ["http://example.org/none"]}}
+
+    found = definitions.check(resource, now=now)
+
+    assert ("warning", "profile-unknown", "Patient.meta.profile[0]") in [
+        (one.severity, one.rule, one.expression) for one in found
+    ]
+
+
+def test_an_extension_stands_where_its_definition_lets_it(definitions, now):
+    """A mother's family name belongs to a family name, and nowhere else."""
+    extension = {"url": BASE + "humanname-mothers-family", "valueString": "A"}
+    right = {"resourceType": "Patient", "name": [{"_family": {"extension": [extension]}}]}
+    wrong = {"resourceType": "Patient", "extension": [extension]}
+
+    assert not [one for one in definitions.check(right, now=now) if one.severity == "error"]
+    assert [
+        (one.rule, one.expression)
+        for one in definitions.check(wrong, now=now)
+        if one.severity == "error"
+    ] == [("extension-context", "Patient.extension[0]")]
