@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import client, demo, fhirpath, migrate, policy, serve
+from app.cli import backup, client, demo, fhirpath, migrate, policy, serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(fhirpath.fhirpath)
 app.command()(migrate.migrate)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(client.app, name="client")
 app.add_typer(policy.app, name="policy")
