@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import client, demo, fhirpath, migrate, outbox, policy, serve, validate
+from app.cli import backup, client, demo, fhirpath, migrate, outbox, policy, serve, validate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
@@ -12,6 +12,8 @@ app.command()(demo.demo)
 app.command()(fhirpath.fhirpath)
 app.command()(validate.validate)
 app.command()(migrate.migrate)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(client.app, name="client")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(policy.app, name="policy")

@@ -7,13 +7,23 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Want
 from app.fhir import Resource, listed
 from app.storage import ledger, outbox
-from app.storage.database import Overtaken, Row, Tx, insert_once, statement
+from app.storage.database import Overtaken, Row, Statement, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
 
@@ -35,6 +45,16 @@ _READ_VERSION: Final = statement(
 )
 _NAMED: Final = statement(
     select(IDENTIFIER.c.id).where(*_key(IDENTIFIER, "shelf", "type", "system", "value")).limit(2)
+)
+# Of those who look whether nothing carries an identifier, one goes on at a time: SQLite has one
+# writer anyway, PostgreSQL a lock that ends with the transaction.
+_ALONE: Final = Statement(
+    select(literal(1)),
+    select(
+        func.pg_advisory_xact_lock(
+            func.hashtextextended(bindparam("key", type_=Text), literal_column("0"))
+        )
+    ),
 )
 _RECEIPT: Final = statement(
     select(RECEIPT.c.digest, RECEIPT.c.result).where(*_key(RECEIPT, "shelf", "key"))
@@ -161,7 +181,8 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
     at, now     the same moment, as FHIR instant and as UNIX seconds
     raises      Overtaken: something that the plan was made from has changed since
     """
-    for shelf, kind, system, value in plan.absent:
+    for shelf, kind, system, value in sorted(plan.absent):
+        await tx.rows(_ALONE, key=f"{shelf}|{kind}|{system}|{value}")
         if await tx.rows(_NAMED, shelf=shelf, type=kind, system=system, value=value):
             raise Overtaken
     for put in plan.puts:

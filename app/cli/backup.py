@@ -1,0 +1,55 @@
+"""`kinbridge backup` and `kinbridge restore`: everything, as it stood at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
+_Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    database: _Database = None,
+    config: _Config = None,
+) -> None:
+    """Copy everything into FILE, while the service runs; it holds health data and the keys."""
+    from app.storage import backup as copies
+
+    _run(config, database, lambda read: copies.backup(
+        read.database_url, file, owner_url=read.owner_url
+    ))  # fmt: skip
+    typer.echo(f"Everything is in {file}; keep it as safe as the database.")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `kinbridge backup` made.")],
+    database: _Database = None,
+    config: _Config = None,
+    *,
+    force: Annotated[bool, typer.Option(help="Throw away what stands there.")] = False,
+) -> None:
+    """Put what is in FILE into an empty database, of either kind; the service must not run."""
+    from app.storage import backup as copies
+
+    _run(config, database, lambda read: copies.restore(
+        read.database_url, file, owner_url=read.owner_url, force=force
+    ))  # fmt: skip
+    typer.echo(f"Everything that was in {file} is there.")
+
+
+def _run(config: Path | None, database: str | None, work: Callable[[Any], None]) -> None:
+    from app import settings
+    from app.errors import Unavailable
+    from app.storage.backup import NotEmpty
+    from app.storage.migration import NeedsMigration
+
+    try:
+        work(settings.read(config, database_url=database))
+    except (settings.SettingsError, NeedsMigration, NotEmpty, Unavailable, OSError) as refused:
+        typer.echo(f"kinbridge: {refused}", err=True)
+        raise typer.Exit(2) from None

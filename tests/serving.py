@@ -1,0 +1,41 @@
+"""A service as a process of its own: start it, wait until it answers."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import httpx2
+import pytest
+
+WAIT_SECONDS = 30
+
+
+def free_port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        return taken.getsockname()[1]
+
+
+def start(folder, *arguments, **environment):
+    command = [sys.executable, "-m", "app.cli", "serve", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ready(base):
+    until = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < until:
+        try:
+            if httpx2.get(f"{base}/health/ready").status_code == 200:
+                return
+        except httpx2.HTTPError:
+            time.sleep(0.02)
+    pytest.fail("the service does not get ready")

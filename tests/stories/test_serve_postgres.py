@@ -1,0 +1,164 @@
+"""The service on PostgreSQL as its operator meets it: killed, its database gone, several of it at once."""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+
+import httpx2
+import pytest
+from serving import free_port, ready, start
+
+from app.storage import database, outbox
+from app.storage.database import QUEUE
+
+FHIR = {"Content-Type": "application/fhir+json"}
+WAIT_SECONDS = 30
+
+
+@pytest.fixture
+def serve(postgres, tmp_path):
+    """Start a service on the test's database; whatever still runs at the end is killed."""
+    postgres.empty()
+    started = []
+
+    def begin(*arguments, port=None):
+        port = port or free_port()
+        started.append(
+            start(tmp_path, "--port", str(port), "--database", postgres.url(), *arguments)
+        )
+        base = f"http://127.0.0.1:{port}"
+        ready(base)
+        return started[-1], base
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def put(base, identity, version, http=httpx2):
+    body = {"resourceType": "Patient", "id": identity, "name": [{"family": f"v{version}"}]}
+    url = f"{base}/clinic/chart/fhir/Patient/{identity}"
+    return http.put(url, content=json.dumps(body), headers=FHIR, timeout=10)
+
+
+def test_what_was_answered_outlives_a_kill(postgres, serve):
+    """Killed in the middle of writes, again and again: every 2xx is there, nothing is there in part."""
+    acknowledged = []
+    ended = threading.Event()
+    port = free_port()
+    process, base = serve(port=port)
+
+    def write(worker):
+        number = 0
+        http = httpx2.Client()
+        while not ended.is_set():
+            number += 1
+            try:
+                if put(base, f"w{worker}-{number % 5}", number, http).is_success:
+                    acknowledged.append((f"w{worker}-{number % 5}", number))
+            except httpx2.HTTPError:
+                time.sleep(0.02)
+
+    writers = [threading.Thread(target=write, args=(worker,)) for worker in range(3)]
+    for writer in writers:
+        writer.start()
+    for _ in range(2):
+        time.sleep(0.4)
+        process.send_signal(signal.SIGKILL)
+        process, _ = serve(port=port)
+    ended.set()
+    for writer in writers:
+        writer.join()
+
+    newest = dict(acknowledged)
+    assert len(acknowledged) > 20
+    for identity, number in newest.items():
+        stands = httpx2.get(f"{base}/clinic/chart/fhir/Patient/{identity}").json()
+        assert int(stands["name"][0]["family"][1:]) >= number
+    holes = """SELECT id FROM resource r WHERE version <> 1 +
+        (SELECT count(*) FROM version v WHERE (v.shelf, v.type, v.id) = (r.shelf, r.type, r.id))"""
+    assert postgres.rows(holes) == []
+
+
+def test_a_lost_database_is_503_and_nothing_is_lost(postgres, serve):
+    """While PostgreSQL is down callers are told to try again; when it is back all goes on."""
+    _, base = serve()
+    assert put(base, "rosa", 1).status_code == 201
+
+    postgres.stop()
+    try:
+        refused = [put(base, "rosa", 2), put(base, "other", 1)]
+        asked = httpx2.get(f"{base}/clinic/chart/fhir/Patient/rosa")
+        health = httpx2.get(f"{base}/health/ready")
+    finally:
+        postgres.start()
+
+    for answer in (*refused, asked, health):
+        assert answer.status_code == 503
+        assert answer.json()["issue"][0]["code"] == "transient"
+    assert httpx2.get(f"{base}/clinic/chart/fhir/Patient/rosa").json()["meta"]["versionId"] == "1"
+    assert httpx2.get(f"{base}/clinic/chart/fhir/Patient/other").status_code == 404
+    assert put(base, "rosa", 3).status_code == 200
+
+
+def test_eight_writers_on_one_resource_lose_nothing_unseen(postgres, serve):
+    """Two processes, eight writers, one resource: each update is a version, none is a 5xx."""
+    bases = [serve()[1] for _ in range(2)]
+    put(bases[0], "rosa", 0)
+    answers = []
+
+    def write(worker):
+        with httpx2.Client() as http:
+            answers.extend(
+                put(bases[worker % 2], "rosa", worker * 100 + number + 1, http).status_code
+                for number in range(10)
+            )
+
+    writers = [threading.Thread(target=write, args=(worker,)) for worker in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    stands = postgres.rows("SELECT version FROM resource WHERE id = 'rosa'")[0][0]
+    assert set(answers) <= {200, 409}
+    assert stands == 1 + answers.count(200)
+    assert len(postgres.rows("SELECT * FROM version WHERE id = 'rosa'")) == stands - 1
+
+
+def test_two_workers_do_not_push_the_same_at_once(postgres):
+    """What one worker has claimed, no other claims, and of one referral only the oldest push is due."""
+    postgres.empty()
+    postgres.do(
+        "kinbridge",
+        """INSERT INTO outbox (shelf, order_key, versions, state, owed_at, due, leased_until, attempts)
+        SELECT 'agency/support', 'order-' || n % 20, '{}', 'owed', n, n, 0, 0
+        FROM generate_series(1, 40) n""",
+    )
+
+    async def claims():
+        workers = [database.connect(postgres.url()) for _ in range(4)]
+
+        async def claim(worker):
+            return await worker.write(
+                lambda tx: outbox.claim(tx, now=1000.0, lease_seconds=30.0, most=4), shelves=QUEUE
+            )
+
+        found = [
+            due
+            for _ in range(3)
+            for one in await asyncio.gather(*map(claim, workers))
+            for due in one
+        ]
+        company = [await worker.company() for worker in workers]
+        for worker in workers:
+            await worker.close()
+        return found, company
+
+    found, company = asyncio.run(claims())
+
+    assert sorted(due.id for due in found) == list(range(1, 21))
+    assert company == ["alone", "among", "among", "among"]

@@ -1,0 +1,122 @@
+"""A backup that is taken under load and restored is whole, on either database and from one to the other."""
+
+import json
+import sqlite3
+import threading
+from contextlib import closing
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app as cli
+from app.sandbox import family
+from app.storage import migration
+
+REFERRALS = 12
+
+
+def kinbridge(exchange, *arguments):
+    """A command of the administrator, with both roles."""
+    env = {"KINBRIDGE_DATABASE_URL": exchange.database_url, "KINBRIDGE_OWNER_URL": ""}
+    if exchange.database_url.startswith("postgresql"):
+        env["KINBRIDGE_OWNER_URL"] = exchange.database_url.replace("service@", "owner@")
+    return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
+
+
+def rows(file, query):
+    with closing(sqlite3.connect(file)) as database:
+        return database.execute(query).fetchall()
+
+
+def refer_again_and_again(exchange, ended):
+    for number in range(REFERRALS):
+        made = family.referral("ServiceRequest/none", consented=True)
+        made["identifier"] = {"system": "urn:test", "value": f"message-{number}"}
+        exchange.call("POST", "clinic/chart/fhir/$refer", made)
+        exchange.call("PUT", "clinic/chart/fhir/Patient/other", {
+            "resourceType": "Patient", "id": "other", "name": [{"family": f"v{number}"}]})  # fmt: skip
+    ended.set()
+
+
+def test_a_backup_under_load_is_whole(exchange, patient, tmp_path):
+    """Whenever it is taken: each referral has both Tasks and its accounting, no history has a hole."""
+    ended = threading.Event()
+    load = threading.Thread(target=refer_again_and_again, args=(exchange, ended))
+    load.start()
+    files = []
+    while not ended.is_set() or not files:
+        files.append(tmp_path / f"{len(files)}.backup")
+        done = kinbridge(exchange, "backup", files[-1])
+        assert done.exit_code == 0, done.output
+    load.join()
+
+    assert len(exchange.rows("SELECT id FROM exchange")) == REFERRALS
+    assert len(files) > 1
+    for file in files:
+        tasks = """SELECT count(*) FROM exchange e WHERE NOT EXISTS (SELECT 1 FROM resource r
+              WHERE r.shelf = e.source AND 'Task/' || r.id = e.source_task)
+           OR NOT EXISTS (SELECT 1 FROM resource r
+              WHERE r.shelf = e.recipient AND 'Task/' || r.id = e.recipient_task)
+           OR NOT EXISTS (SELECT 1 FROM ledger l WHERE l.exchange = e.id)"""
+        holes = """SELECT count(*) FROM resource r WHERE r.version <> 1 + (SELECT count(*)
+              FROM version v WHERE v.shelf = r.shelf AND v.type = r.type AND v.id = r.id)"""
+        assert rows(file, tasks) == rows(file, holes) == [(0,)]
+        assert migration.version_of(file) == migration.newest()
+
+
+@pytest.mark.parametrize("other", ["sqlite", "postgres"])
+def test_what_is_restored_is_what_was_backed_up(
+    request, exchange, patient, referred, tmp_path, other
+):
+    """Into the same kind of database or the other: every row is there, and the next number is free."""
+    file, again = tmp_path / "one.backup", tmp_path / "two.backup"
+    assert kinbridge(exchange, "backup", file).exit_code == 0
+    exchange.http.__exit__()
+    if other == "sqlite":
+        exchange.database_url = f"sqlite:///{tmp_path / 'restored.db'}"
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty()
+        exchange.database_url = server.url()
+
+    done = kinbridge(exchange, "restore", file)
+    refused = kinbridge(exchange, "restore", file)
+    forced = kinbridge(exchange, "restore", file, "--force")
+    back = kinbridge(exchange, "backup", again)
+
+    assert (done.exit_code, forced.exit_code, back.exit_code) == (0, 0, 0), done.output
+    assert refused.exit_code == 2
+    assert "--force" in refused.output
+    for table in migration.METADATA.tables:
+        assert sorted(rows(again, f"SELECT * FROM {table}")) == sorted(
+            rows(file, f"SELECT * FROM {table}")
+        )
+    if other == "postgres":
+        next_one = "SELECT nextval('ledger_id_seq') > (SELECT max(id) FROM ledger)"
+        assert server.rows(next_one) == [(True,)]
+        forced_wall = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
+        assert server.rows(forced_wall) == [(8,)]
+
+
+def test_a_database_in_use_is_not_overwritten(exchange, patient, tmp_path):
+    """While a service runs on it, even --force is refused, and nothing is changed."""
+    file = tmp_path / "one.backup"
+    assert kinbridge(exchange, "backup", file).exit_code == 0
+    before = exchange.rows("SELECT id, version FROM resource")
+
+    refused = kinbridge(exchange, "restore", file, "--force")
+
+    assert refused.exit_code == 2
+    assert "stop it first" in refused.output
+    assert exchange.rows("SELECT id, version FROM resource") == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", json.dumps({}).encode()])
+def test_what_is_no_backup_is_refused(exchange, tmp_path, content):
+    """An empty or foreign file restores nothing, and a file that is there is not overwritten."""
+    file = tmp_path / "foreign"
+    file.write_bytes(content)
+
+    assert kinbridge(exchange, "restore", file, "--force").exit_code == 2
+    assert kinbridge(exchange, "backup", file).exit_code == 2
+    assert file.read_bytes() == content
