@@ -150,22 +150,24 @@ class Definitions:
         What checks a resource against a definition, by its canonical or its type name.
 
         raises      NotSupported: not loaded, or no definition of a resource type
+                    Malformed: a profile that cannot be read, or that stands on itself
         """
         found = self._checkers.get(canonical)
         if found is None:
+            profile = self.profiles.get(canonical) if ":" in canonical else None
             try:
-                where = self.structure(canonical)
+                where = self.structure(profile.type if profile else canonical)
             except KeyError:
                 raise not_loaded(canonical) from None
             if where.kind != "resource" or where.abstract:
                 raise NotSupported("The definition is not of a type that a resource can have.")
             found = self._checkers[canonical] = Checker(
-                f"{where.url}|{where.version}",
+                profile.url if profile else f"{where.url}|{where.version}",
                 where.type,
                 shapes=self._shapes,
                 rules=self._rules,
                 is_resource=self.is_resource,
-                profile=canonical if self.profiles.get(canonical) else "",
+                profile=canonical if profile else "",
             )
         return found
 
