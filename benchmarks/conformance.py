@@ -94,7 +94,13 @@ def lines(folder: Path) -> None:
         with path.open("w") as stream:
             for index in range(LINES):
                 stream.write(rows[index % len(rows)] + "\n")
-        command = [str(Path(sys.executable).parent / "kinbridge"), "validate", "--format", "json"]
+        command = [
+            str(Path(sys.executable).parent / "kinbridge"),
+            "validate",
+            "--base",
+            "--format",
+            "json",
+        ]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         start = time.perf_counter()
         subprocess.run([*command, str(path)], check=False, stdout=subprocess.DEVNULL)

@@ -20,7 +20,7 @@ READS = 4000
 TURNS = 9
 TICK = os.sysconf("SC_CLK_TCK")
 FILL = """
-    INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', '',
+    INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '',
         decode(repeat('ab', 800), 'hex') FROM generate_series(1, 50000) i
 """
 

@@ -37,7 +37,7 @@ def url(postgres):
     for shelf in (CHART, SUPPORT):
         postgres.do(
             "kinbridge",
-            f"INSERT INTO resource VALUES ('{shelf}', 'Patient', 'rosa', 1, '', '', '\\x7b7d')",
+            f"INSERT INTO resource VALUES ('{shelf}', 'Patient', 'rosa', 1, '', 'PUT', '', '\\x7b7d')",
             f"INSERT INTO outbox VALUES (DEFAULT, '{shelf}', 'o', '{{}}', 'owed', 0, 0, 0, 0)",
             role="owner",
         )
@@ -80,7 +80,7 @@ def test_another_shelfs_row_is_not_there(url):
         row = {"shelf": SUPPORT, "type": "Patient", "id": "new", "version": 1}
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await opened.write(
-                lambda tx: tx.run(create, **row, updated="", exchange="", body=b"{}"),
+                lambda tx: tx.run(create, **row, updated="", method="PUT", exchange="", body=b"{}"),
                 shelves=(CHART,),
             )
         gone = statement(METADATA.tables["resource"].delete())

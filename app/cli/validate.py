@@ -53,6 +53,21 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for beside FHIR R4: canonicals of profiles, and what to load."""
+
+    profiles: tuple[str, ...]
+    packages: tuple[Path, ...]
+    claims: bool
+
+    def definitions(self) -> Definitions:
+        found = conformance.load(conformance.folder())
+        for one in self.packages:
+            found.add(one)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     text: bytes
     checked: int
@@ -65,20 +80,34 @@ def validate(
         list[Path], typer.Argument(help="Resources as JSON or NDJSON, or folders of them")
     ],
     *,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Canonical of a profile to check against, too")
+    ] = None,
+    package: Annotated[
+        list[Path] | None,
+        typer.Option(help="A FHIR package (.tgz), a folder or a definition to load", exists=True),
+    ] = None,
+    base: Annotated[
+        bool, typer.Option("--base", help="Leave out the profiles that a resource claims")
+    ] = False,
     format: Annotated[Format, typer.Option(help="How issues are written")] = Format.TEXT,  # noqa: A002 — the option's name
 ) -> None:
     """
-    Check resources against FHIR R4; exit 0 valid, 1 invalid, 2 could not check.
+    Check resources against FHIR R4 and profiles; exit 0 valid, 1 invalid, 2 could not check.
+
+    What a resource claims in meta.profile is checked too, where it is loaded; not with --base.
 
     JSON: for each resource a line {"file", "resource", "profiles", "outcome"}.
     """
+    asked = Asked(tuple(profile or ()), tuple(package or ()), claims=not base)
+    _refuse_unknown(asked)
     files, unread = _files(paths)
     for path in unread:
         typer.echo(f"{path}: there is nothing to check here.", err=True)
     size = sum(path.stat().st_size for path in files)
     checked = invalid = 0
     with _progress(size) as advance:
-        for answer in _answers(_batches(files, unread), format, size):
+        for answer in _answers(_batches(files, unread), format, size, asked):
             sys.stdout.buffer.write(answer.text)
             checked += answer.checked
             invalid += answer.invalid
@@ -89,6 +118,19 @@ def validate(
     if unread or not checked:
         raise typer.Exit(2)
     raise typer.Exit(1 if invalid else 0)
+
+
+def _refuse_unknown(asked: Asked) -> None:
+    """Ends where a profile or a package that was asked for cannot be read."""
+    if not asked.profiles and not asked.packages:
+        return
+    try:
+        definitions = asked.definitions()
+        for one in asked.profiles:
+            definitions.checker(one)
+    except Refusal as refusal:
+        typer.echo(refusal.issues[0].text, err=True)
+        raise typer.Exit(2) from None
 
 
 def _files(paths: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -128,15 +170,20 @@ def _lines(path: Path) -> Iterator[Batch]:
             line += len(lines)
 
 
-def _answers(batches: Iterator[Batch], format: Format, size: int) -> Iterator[Answer]:  # noqa: A002 — the option's name
+def _answers(
+    batches: Iterator[Batch],
+    format: Format,  # noqa: A002 — the option's name
+    size: int,
+    asked: Asked,
+) -> Iterator[Answer]:
     processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     now = datetime.now(UTC)
     if size < MANY or processes < 2:
-        definitions = conformance.load(conformance.folder())
+        definitions = asked.definitions()
         for batch in batches:
-            yield _check(definitions, batch, format, now)
+            yield _check(definitions, batch, format, now, asked)
         return
-    with ProcessPoolExecutor(processes, initializer=_begin) as pool:
+    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(asked,)) as pool:
         waiting: deque[Future[Answer]] = deque()
         for batch in batches:
             waiting.append(pool.submit(_check_there, batch, format, now))
@@ -146,23 +193,32 @@ def _answers(batches: Iterator[Batch], format: Format, size: int) -> Iterator[An
             yield waiting.popleft().result()
 
 
-_loaded: list[Definitions] = []  # of a worker process, which has nobody to hand it anything
+_loaded: list[
+    tuple[Definitions, Asked]
+] = []  # of a worker process, which has nobody to hand it anything
 
 
-def _begin() -> None:
-    _loaded.append(conformance.load(conformance.folder()))
+def _begin(asked: Asked) -> None:
+    _loaded.append((asked.definitions(), asked))
 
 
 def _check_there(batch: Batch, format: Format, now: datetime) -> Answer:  # noqa: A002 — the option's name
-    return _check(_loaded[0], batch, format, now)
+    definitions, asked = _loaded[0]
+    return _check(definitions, batch, format, now, asked)
 
 
-def _check(definitions: Definitions, batch: Batch, format: Format, now: datetime) -> Answer:  # noqa: A002 — the option's name
+def _check(
+    definitions: Definitions,
+    batch: Batch,
+    format: Format,  # noqa: A002 — the option's name
+    now: datetime,
+    asked: Asked,
+) -> Answer:
     written: list[bytes] = []
     checked = invalid = 0
     for line, raw in _resources(batch):
         checked += 1
-        resource, profiles, issues = _outcome(definitions, raw, now)
+        resource, profiles, issues = _outcome(definitions, raw, now, asked)
         invalid += any(issue.severity in ("error", "fatal") for issue in issues)
         if format is Format.JSON:
             written.append(_as_json(batch.file, resource, profiles, issues))
@@ -181,18 +237,18 @@ def _resources(batch: Batch) -> Iterator[tuple[int, bytes]]:
 
 
 def _outcome(
-    definitions: Definitions, raw: bytes, now: datetime
+    definitions: Definitions, raw: bytes, now: datetime, asked: Asked
 ) -> tuple[str, list[str], list[Issue]]:
     """The resource's name, the definitions that it was held against, and its issues."""
     try:
         resource = fhir.decode(raw.removeprefix(b"\xef\xbb\xbf"))
     except Refusal as refusal:
         return "", [], [Issue("fatal", one.code, one.text, rule="json") for one in refusal.issues]
-    issues = definitions.check(resource, now=now)
+    issues = definitions.check(resource, now=now, profiles=asked.profiles, claims=asked.claims)
     name = _name(resource)
     kind = name.partition("/")[0]
     known = definitions.is_resource(kind)
-    profiles = [definitions.checker(kind).url] if known else []
+    profiles = [definitions.checker(kind).url, *asked.profiles] if known else []
     return name, profiles, issues
 
 

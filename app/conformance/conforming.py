@@ -263,6 +263,14 @@ class Profiles:
         self, node: Node, parent: Resource, path: str, scope: Scope, found: Findings
     ) -> bool:
         """Whether no required element is missing."""
+        if (
+            not node.choice
+            and node.name not in parent
+            and node.minimum == 0
+            and not node.slices
+            and f"_{node.name}" not in parent
+        ):
+            return True
         items = list(values.items(node, parent, path))
         complete = True
         if len(items) < node.minimum:

@@ -150,22 +150,24 @@ class Definitions:
         What checks a resource against a definition, by its canonical or its type name.
 
         raises      NotSupported: not loaded, or no definition of a resource type
+                    Malformed: a profile that cannot be read, or that stands on itself
         """
         found = self._checkers.get(canonical)
         if found is None:
+            profile = self.profiles.get(canonical) if ":" in canonical else None
             try:
-                where = self.structure(canonical)
+                where = self.structure(profile.type if profile else canonical)
             except KeyError:
                 raise not_loaded(canonical) from None
             if where.kind != "resource" or where.abstract:
                 raise NotSupported("The definition is not of a type that a resource can have.")
             found = self._checkers[canonical] = Checker(
-                f"{where.url}|{where.version}",
+                profile.url if profile else f"{where.url}|{where.version}",
                 where.type,
                 shapes=self._shapes,
                 rules=self._rules,
                 is_resource=self.is_resource,
-                profile=canonical if self.profiles.get(canonical) else "",
+                profile=canonical if profile else "",
             )
         return found
 
@@ -176,13 +178,14 @@ class Definitions:
             return self.checker(name).shape(resource)
         return self._shapes.check(resource)
 
-    def check(
+    def check(  # noqa: PLR0913 — what a caller may ask
         self,
         resource: Resource,
         *,
         now: datetime,
         resolve: Callable[[str], Resource | None] | None = None,
         profiles: tuple[str, ...] = (),
+        claims: bool = True,
         known_extensions: bool = False,
     ) -> list[Issue]:
         """
@@ -190,11 +193,12 @@ class Definitions:
 
         resolve             see Checker.rules
         profiles            canonicals of what else it is held against
+        claims              whether also the profiles in its meta.profile
         known_extensions    whether an extension that is not loaded is an error
         """
         name = resource.get("resourceType") if isinstance(resource, dict) else None
         if isinstance(name, str) and self.is_resource(name):
-            how = Asked(profiles, claims=True, known_extensions=known_extensions)
+            how = Asked(profiles, claims=claims, known_extensions=known_extensions)
             return self.checker(name).check(resource, now=now, resolve=resolve, asked=how)
         return self._shapes.check(resource)
 

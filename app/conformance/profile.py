@@ -121,6 +121,7 @@ def read(
         root.kind, base_type = kind, known(kind)
         root.where = (base_type, base_type.root)
         _Builder(root, known).rows(rows)
+        _prune(root)
         contexts = tuple(
             (one.get("type", ""), one["expression"]) for one in definition.get("context", ())
         )
@@ -128,6 +129,23 @@ def read(
         return Profile(url, kind, root, contexts)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError):
         raise Malformed("The profile has elements that cannot be read.") from None
+
+
+_INSIDE: Final = frozenset({"contained", "resource", "outcome"})
+
+
+def _prune(node: Node) -> bool:
+    """Takes out what adds nothing, such as what must only be supported; whether the node stays."""
+    for name in [name for name, child in node.children.items() if not _prune(child)]:
+        del node.children[name]
+    for one in node.slices.values():
+        _prune(one)
+    told = node.choice or node.name in _INSIDE
+    typed = any(told or one.profiles or one.targets for one in node.types)
+    counted = node.minimum > 0 or node.maximum is not None
+    bound = any(one.strength in ("required", "extensible") for one in node.bindings)
+    said = node.exact or node.part or node.constraints or node.limits
+    return bool(said or typed or counted or bound or node.slices or node.slicing or node.children)
 
 
 class _Builder:

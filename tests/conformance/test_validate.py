@@ -104,3 +104,30 @@ def test_many_are_checked_in_more_than_one_process(tmp_path):
     assert len(lines) == 4001
     assert result.exit_code == 1
     assert json.loads(lines[-1])["outcome"]["issue"][0]["severity"] == "error"
+
+
+def test_a_profile_of_ones_own_is_loaded_and_checked(tmp_path, files):
+    """A profile that comes as one file is held against what is checked."""
+    url = "http://example.org/StructureDefinition/named"
+    named = {
+        "resourceType": "StructureDefinition",
+        "url": url,
+        "type": "Patient",
+        "kind": "resource",
+        "derivation": "constraint",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+        "differential": {"element": [{"path": "Patient.name", "min": 9}]},
+    }
+    (tmp_path / "named.json").write_text(json.dumps(named))
+    (tmp_path / "patient.json").write_text('{"resourceType": "Patient"}')
+
+    options = ("--package", tmp_path / "named.json", "--profile", url)
+    result = run(tmp_path / "patient.json", *options)
+
+    assert result.exit_code == 1
+    assert "error: Patient [cardinality]" in result.stdout
+
+
+def test_a_profile_that_is_not_loaded_cannot_be_checked(files):
+    """What was asked for and is not here ends with exit 2 and is named."""
+    assert run(files / "right.json", "--profile", "http://example.org/none").exit_code == 2

@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import time
+from collections import Counter
 
 import httpx2
 import pytest
@@ -143,8 +144,9 @@ def test_two_workers_do_not_push_the_same_at_once(postgres):
         workers = [database.connect(postgres.url()) for _ in range(4)]
 
         async def claim(worker):
+            room = {"most": 4, "each": 4, "busy": Counter()}
             return await worker.write(
-                lambda tx: outbox.claim(tx, now=1000.0, lease_seconds=30.0, most=4), shelves=QUEUE
+                lambda tx: outbox.claim(tx, now=1000.0, lease_seconds=30.0, **room), shelves=QUEUE
             )
 
         found = [
