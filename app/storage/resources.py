@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from app.fhir import Resource, listed
 from app.storage import ledger, outbox
 from app.storage.database import Overtaken, Row, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
+
+_INDEXED: Final = 200  # characters, of four bytes at most
 
 
 def _key(table: Any, *columns: str) -> list[Any]:
@@ -111,7 +114,8 @@ async def _look(tx: Tx, want: Want) -> Any:
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
         return _exchange(rows[0]) if rows else None
     kind, system, value = want.key.split("|", 2)
-    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, system=system, value=value)
+    named = {"system": _indexed(system), "value": _indexed(value)}
+    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, **named)
     return [f"{kind}/{row[0]}" for row in rows]
 
 
@@ -163,10 +167,17 @@ async def _put(tx: Tx, put: Put) -> None:
 
 def _identifiers(resource: Resource) -> list[tuple[str, str]]:
     return [
-        (str(one.get("system", "")), str(one["value"]))
+        (_indexed(str(one.get("system", ""))), _indexed(str(one["value"])))
         for one in listed(resource.get("identifier"))
         if isinstance(one, dict) and one.get("value")
     ]
+
+
+def _indexed(text: str) -> str:
+    """Text as an index keeps it: PostgreSQL's takes a third of a page, so what is long is hashed."""
+    if len(text) <= _INDEXED:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 async def _step(tx: Tx, step: Exchange) -> None:
