@@ -74,10 +74,11 @@ async def open_service(
     )
 
 
-async def build(settings: Settings, **stand_ins: Any) -> FastAPI:
+async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -> FastAPI:
     """
     The application, with its worker; both end together.
 
+    deliver     whether what is owed is delivered here, or by `kinbridge work` alone
     stand_ins   clock, chance, partners: as open_service takes them
     """
     worker = Worker()
@@ -89,10 +90,11 @@ async def build(settings: Settings, **stand_ins: Any) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        delivering = asyncio.create_task(worker.run(service))
+        delivering = asyncio.create_task(worker.run(service)) if deliver else None
         yield
         worker.stop()
-        await delivering
+        if delivering:
+            await delivering
         await service.partners.close()
         await service.database.close()
 

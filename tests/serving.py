@@ -10,7 +10,7 @@ from contextlib import closing
 import httpx2
 import pytest
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90  # a start reads much, and other work may run on the machine
 
 
 def free_port():
@@ -18,10 +18,10 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def start(folder, *arguments, **environment):
-    command = [sys.executable, "-m", "app.cli", "serve", *arguments]
+def start(folder, *arguments, command="serve", **environment):
+    line = [sys.executable, "-m", "app.cli", command, *arguments]
     return subprocess.Popen(
-        command,
+        line,
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import backup, client, demo, fhirpath, migrate, outbox, policy, serve, validate
+from app.cli import backup, client, demo, fhirpath, migrate, outbox, policy, serve, validate, work
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
+app.command()(work.work)
 app.command()(demo.demo)
 app.command()(fhirpath.fhirpath)
 app.command()(validate.validate)

@@ -14,6 +14,8 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    *,
+    worker: Annotated[bool, typer.Option(help="Deliver what is owed, too.")] = True,
 ) -> None:
     """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
     import uvicorn
@@ -28,7 +30,7 @@ def serve(
 
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
-        app = await build(read)
+        app = await build(read, deliver=worker)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

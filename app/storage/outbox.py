@@ -38,7 +38,6 @@ _DUE: Final = statement(
     )
     .order_by(OUTBOX.c.due)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)  # of several workers, each claims what no other one does
 )
 _NEXT: Final = statement(
     select(
@@ -125,10 +124,14 @@ async def claim(  # noqa: PLR0913 — what bounds a claim
     taken, claimed = Counter(busy), list[Due]()
     for row in await tx.rows(_DUE, now=now, most=_LOOKED_AT):
         due = Due(row[0], row[1], json.loads(row[2]), row[3], row[4])
-        if len(claimed) < most and taken[due.shelf] < each:
+        # of several workers the first has it; the others find it leased, and go on to the next
+        if (
+            len(claimed) < most
+            and taken[due.shelf] < each
+            and await tx.run(_LEASE, row=due.id, now=now, until=now + lease_seconds)
+        ):
             taken[due.shelf] += 1
-            if await tx.run(_LEASE, row=due.id, now=now, until=now + lease_seconds):
-                claimed.append(due)
+            claimed.append(due)
     return claimed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from app.fhir import Resource, listed
 from app.storage import ledger, outbox
 from app.storage.database import Overtaken, Row, Statement, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
+
+_INDEXED: Final = 200  # characters, of four bytes at most
 
 
 def _key(table: Any, *columns: str) -> list[Any]:
@@ -165,7 +168,8 @@ async def _look(tx: Tx, want: Want) -> Any:
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
     kind, system, value = want.key.split("|", 2)
-    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, system=system, value=value)
+    named = {"system": _indexed(system), "value": _indexed(value)}
+    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, **named)
     return [f"{kind}/{row[0]}" for row in rows]
 
 
@@ -222,10 +226,17 @@ async def _put(tx: Tx, put: Put) -> None:
 
 def _identifiers(resource: Resource) -> list[tuple[str, str]]:
     return [
-        (str(one.get("system", "")), str(one["value"]))
+        (_indexed(str(one.get("system", ""))), _indexed(str(one["value"])))
         for one in listed(resource.get("identifier"))
         if isinstance(one, dict) and one.get("value")
     ]
+
+
+def _indexed(text: str) -> str:
+    """Text as an index keeps it: PostgreSQL's takes a third of a page, so what is long is hashed."""
+    if len(text) <= _INDEXED:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 async def _step(tx: Tx, step: Exchange) -> None:

@@ -205,3 +205,30 @@ def test_what_is_read_is_what_was_written(exchange):
     head, _, rest = read.partition(b'"status"')
     assert b'"meta":{"versionId":"1"' in head
     assert b'"status"' + rest == body[body.index(b'"status"') :]
+
+
+def test_an_identifier_of_any_length_is_found_again(exchange):
+    """Longer than an index can hold, it is still one identifier: the same child is not made twice."""
+    value = "".join(f"{number:x}" for number in range(2000))
+    child = {"resourceType": "Patient", "identifier": [{"system": "urn:x", "value": value}]}
+    condition = {"If_None_Exist": f"identifier=urn:x|{value}"}
+
+    made = exchange.call("POST", PATIENT, child, **condition)
+    again = exchange.call("POST", PATIENT, child, **condition)
+    other = {"If_None_Exist": f"identifier=urn:x|{value}0"}
+    another = exchange.call("POST", PATIENT, child, **other)
+
+    assert [made.status_code, again.status_code, another.status_code] == [201, 200, 201]
+    assert again.json()["id"] == made.json()["id"]
+
+
+def test_a_character_that_no_text_may_hold_is_no_fault_of_ours(exchange):
+    """U+0000 in a body or in a condition is stored or refused, and never a 5xx."""
+    child = {"resourceType": "Patient", "identifier": [{"system": "urn:x", "value": "a\u0000b"}]}
+
+    stored = exchange.call("POST", PATIENT, child)
+    asked = exchange.call(
+        "POST", PATIENT, {"resourceType": "Patient"}, If_None_Exist="identifier=urn:x|a%00b"
+    )
+
+    assert {stored.status_code, asked.status_code} <= {200, 201, 400, 422}

@@ -164,3 +164,23 @@ def test_two_workers_do_not_push_the_same_at_once(postgres):
 
     assert sorted(due.id for due in found) == list(range(1, 21))
     assert company == ["alone", "among", "among", "among"]
+
+
+def test_web_and_worker_run_apart(postgres, serve, tmp_path):
+    """What a service without a worker owes, a worker without a service takes up, until it is told to stop."""
+    postgres.empty()
+    serve("--no-worker")
+    row = "VALUES ('agency/support', 'o', '{}', 'owed', 0, 0, 0, 0)"
+    columns = "shelf, order_key, versions, state, owed_at, due, leased_until, attempts"
+    postgres.do("kinbridge", f"INSERT INTO outbox ({columns}) {row}")
+
+    worker = start(tmp_path, "--database", postgres.url(), command="work")
+    tried = "SELECT status, codes FROM attempt"
+    until = time.monotonic() + WAIT_SECONDS
+    while not postgres.rows(tried) and time.monotonic() < until:
+        time.sleep(0.05)
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=WAIT_SECONDS)
+
+    assert postgres.rows(tried) == [(0, "no-endpoint")]
+    assert worker.returncode == 0

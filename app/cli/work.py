@@ -1,0 +1,46 @@
+"""`kinbridge work`: a worker without web; as many as wanted on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def work(
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+) -> None:
+    """Deliver what is owed, until SIGTERM; beside `kinbridge serve --no-worker`."""
+    from app import settings
+    from app.cli import logging
+    from app.errors import MappingError, Unavailable
+    from app.flows.deliver import Worker
+    from app.main import NotRegistered, open_service
+    from app.storage.migration import NeedsMigration
+
+    logging.set_up()
+
+    async def run() -> None:
+        worker = Worker()
+        service = await open_service(settings.read(config, database_url=database))
+        for end in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(end, worker.stop)
+        await worker.run(service)
+        await service.partners.close()
+        await service.database.close()
+
+    try:
+        asyncio.run(run())
+    except (
+        settings.SettingsError,
+        MappingError,
+        NotRegistered,
+        NeedsMigration,
+        Unavailable,
+    ) as refused:
+        typer.echo(f"kinbridge: {refused}", err=True)
+        raise typer.Exit(2) from None
