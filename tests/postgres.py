@@ -37,13 +37,17 @@ class Postgres:
             "initdb", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"
         )
         server.start()
-        server.do(
-            "postgres",
-            "CREATE ROLE owner LOGIN",
-            "CREATE ROLE service LOGIN",
-            "CREATE DATABASE kinbridge OWNER owner",
-        )
-        migration.migrate(server.url(), owner_url=server.url("owner"))
+        try:
+            server.do(
+                "postgres",
+                "CREATE ROLE owner LOGIN",
+                "CREATE ROLE service LOGIN",
+                "CREATE DATABASE kinbridge OWNER owner",
+            )
+            migration.migrate(server.url(), owner_url=server.url("owner"))
+        except BaseException:
+            server.end()
+            raise
         return server
 
     def run(self, program, *arguments):
