@@ -46,4 +46,4 @@ oracle: install
 	  $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz
 
 bench: install
-	@for each in benchmarks/fhirpath.py benchmarks/conformance.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in benchmarks/fhirpath.py benchmarks/conformance.py benchmarks/second_wall.py benchmarks/server.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done

@@ -16,8 +16,8 @@ from app.storage import database, resources
 from app.storage.postgres import _Writing
 
 SHELF = "clinic/chart"
-READS = 4000
-TURNS = 9
+READS = 1000
+TURNS = 5
 TICK = os.sysconf("SC_CLK_TCK")
 FILL = """
     INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '',

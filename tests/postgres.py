@@ -26,11 +26,12 @@ class Postgres:
     """A server on a socket in a folder of its own; one database, empty at each test."""
 
     folder: Path
+    options: str = FAST
 
     @classmethod
-    def made(cls):
+    def made(cls, options=FAST):
         """A new server, its roles as an administrator makes them, its tables as the owner does."""
-        server = cls(Path(tempfile.mkdtemp(prefix="kinbridge-")))
+        server = cls(Path(tempfile.mkdtemp(prefix="kinbridge-")), options)
         if os.getuid() == 0:
             os.chown(server.folder, 65534, 65534)
         server.run(
@@ -58,7 +59,7 @@ class Postgres:
         )  # fmt: skip
 
     def start(self):
-        options = f"-k {self.folder} -c listen_addresses='' {FAST}"
+        options = f"-k {self.folder} -c listen_addresses='' {self.options}"
         self.run("pg_ctl", "-w", "-l", self.folder / "log", "-o", options, "start")
 
     def stop(self, mode="fast"):
@@ -68,6 +69,11 @@ class Postgres:
         """Stopped, and nothing of it left."""
         self.stop("immediate")
         shutil.rmtree(self.folder)
+
+    @property
+    def pid(self):
+        """Of its first process, whose children the others are."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def url(self, role="service", database="kinbridge"):
         return f"postgresql://{role}@/{database}?host={self.folder}"

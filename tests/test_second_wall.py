@@ -66,6 +66,28 @@ def test_a_statement_that_forgets_the_shelf_gets_only_what_it_may_see(url, table
     run(url, look)
 
 
+def test_the_wall_does_not_choose_how_a_resource_is_found(url, postgres):
+    """However many resources a shelf has, one of them is found by its key."""
+    many = (
+        "INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '', ''"
+        " FROM generate_series(1, 5000) i"
+    )
+    postgres.do("kinbridge", many, "ANALYZE resource", role="owner")
+    explained = "EXPLAIN EXECUTE one('clinic/chart', 'Patient', 'p7', 'clinic/chart')"
+
+    async def look(opened):
+        async def plan(tx):
+            sql = resources._READ.postgres.seeing  # noqa: SLF001 — the statement of a read itself
+            await tx.connection.execute(f"PREPARE one(text, text, text, text) AS {sql}")
+            return [row[0] for row in await tx.connection.fetch(explained)]
+
+        plan = "\n".join(await opened.read(plan, shelves=(CHART,)))
+        assert "resource_pkey" in plan
+        assert "resource_by_time" not in plan
+
+    run(url, look)
+
+
 def test_another_shelfs_row_is_not_there(url):
     """Whoever names one shelf and asks for a row of another gets nothing, and writes nothing."""
 
