@@ -88,6 +88,10 @@ class NotAllowed(Refusal):
     status, code = 405, "not-supported"
 
 
+class NotAcceptable(Refusal):
+    status, code = 406, "not-supported"
+
+
 class Conflict(Refusal):
     status, code = 409, "conflict"
 

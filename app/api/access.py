@@ -6,6 +6,7 @@ import base64
 
 from starlette.requests import Request
 
+from app.api import view
 from app.domain.plan import Caller
 from app.errors import NotFound, Unauthenticated
 from app.flows.service import Service
@@ -20,9 +21,11 @@ async def enter(service: Service, request: Request) -> tuple[Shelf, Caller]:
     """
     The shelf in the path, and the caller if it may enter.
 
-    raises      Unauthenticated: as client
+    raises      NotAcceptable: a format that we do not write, said before anything is done
+                Unauthenticated: as client
                 NotFound: there is no such shelf, or it is not this client's; nobody learns which
     """
+    view.acceptable(request)
     key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
     shelf = service.settings.shelves.get(key)
     own, caller = await client(service, request) or (key, ANYONE)

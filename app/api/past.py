@@ -1,4 +1,4 @@
-"""History over HTTP: since when, how many, and the page that follows."""
+"""History over HTTP: since when or at what time, how many, and the pages beside."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ import binascii
 import hashlib
 import hmac
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import body, responses
+from app.api import body, responses, view
 from app.domain.plan import Caller
 from app.errors import Malformed
 from app.flows import read
 from app.flows.service import Service
 from app.settings import Shelf
+from app.storage.history import FIRST, Asked, Turn
 
 _OF: Final[tuple[str, ...]] = ("type", "id")
 _PAGE: Final = 100
 _MOST: Final = 1000
-_KNOWN: Final = frozenset({"_since", "_count", "_page", "_format", "_pretty"})
-_DATE: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+_KNOWN: Final = frozenset({"_since", "_at", "_count", "_page"}) | view.NAMES
+_KEPT: Final = ("_since", "_at", "_count", "_summary", "_elements", "_format", "_pretty")
+_DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _SEAL_BYTES: Final = 16
+_SECONDS: Final = 2  # colons before the zone in a time that has seconds
 
 
 async def history(
@@ -49,31 +53,63 @@ async def history(
         body.type_of(of["type"])
     if "id" in of:
         body.id_of(of["id"])
-    since, most = _since(params.get("_since", "")), _most(params.get("_count", str(_PAGE)))
-    after = _opened(params["_page"], service.key) if "_page" in params else None
-    found = await read.past(service, shelf, caller, of=of, since=since, after=after, most=most)
+    shown = view.asked(params)
+    asked = Asked(of, _since(params.get("_since", "")), _at(params.get("_at", "")))
+    most = 0 if shown.summary == "count" else _most(params.get("_count", str(_PAGE)))
+    turn = _opened(params["_page"], service.key) if "_page" in params else FIRST
+    found = await read.past(service, shelf, caller, asked=asked, turn=turn, most=most)
     here = "/".join([base, *of.values(), "_history"])
-    links = [{"relation": "self", "url": _url(here, params, None)}]
-    if found.more and found.page:
-        sealed = _sealed(found.page[-1].place, service.key)
-        links.append({"relation": "next", "url": _url(here, params, sealed)})
-    return responses.past(request, found.page, base, total=found.total, link=links)
+
+    def link(relation: str, page: str) -> dict[str, str]:
+        return {"relation": relation, "url": _url(here, params, page)}
+
+    links = [link("self", params.get("_page", "")), link("first", "")]
+    if found.newer and found.page:
+        links.append(
+            link("previous", _sealed(Turn(back=True, place=found.page[0].place), service.key))
+        )
+    if found.older and found.page:
+        links.append(
+            link("next", _sealed(Turn(back=False, place=found.page[-1].place), service.key))
+        )
+    entries = [
+        responses.past(one, base, shown.of(service.definitions, one.body) if one.body else b"")
+        for one in found.page
+    ]
+    return responses.bundle(request, "history", entries, total=found.total, link=links)
 
 
 def _since(text: str) -> str:
     """A FHIR instant, or a date, as the instant in UTC that storage compares with."""
-    if not text:
-        return ""
+    return _period(text, "_since")[0] if text else ""
+
+
+def _at(text: str) -> tuple[str, str] | None:
+    """A date or dateTime as the time that it means: its first instant, and the first after it."""
+    return _period(text, "_at") if text else None
+
+
+def _period(text: str, name: str) -> tuple[str, str]:
     try:
-        if _DATE.fullmatch(text):
-            year, month, day = [*text.split("-"), "1", "1"][:3]
-            return fhir.instant(datetime(int(year), int(month), int(day), tzinfo=UTC))
-        moment = fhir.moment(text.replace(" ", "+"))
-    except ValueError:
-        raise Malformed("_since is an instant, as in 2026-11-23T09:15:00Z.") from None
-    if moment.tzinfo is None:
-        raise Malformed("_since has a time zone.")
-    return fhir.instant(moment)
+        if found := _DATE.fullmatch(text):
+            year, month, day = (int(part) if part else 0 for part in found.groups())
+            begin = datetime(year, month or 1, day or 1, tzinfo=UTC)
+            if day:
+                end = begin + timedelta(days=1)
+            elif month:
+                end = (begin + timedelta(days=31)).replace(day=1)
+            else:
+                end = begin.replace(year=year + 1)
+        else:
+            begin = fhir.moment(text.replace(" ", "+"))  # a + that was not written as %2B
+            parts = text.partition("T")[2]
+            exact = timedelta(milliseconds=1) if "." in parts else timedelta(seconds=1)
+            end = begin + (exact if parts.count(":") >= _SECONDS else timedelta(minutes=1))
+    except (ValueError, OverflowError):
+        raise Malformed(f"{name} is a date or an instant, as in 2026-11-23T09:15:00Z.") from None
+    if begin.tzinfo is None:
+        raise Malformed(f"{name} has a time zone.")
+    return fhir.instant(begin), fhir.instant(end)
 
 
 def _most(text: str) -> int:
@@ -82,22 +118,20 @@ def _most(text: str) -> int:
     return min(int(text[:9]), _MOST)
 
 
-def _url(here: str, params: Any, page: str | None) -> str:
-    kept = {name: params[name] for name in ("_since", "_count") if name in params}
-    if page:
-        kept["_page"] = page
-    query = "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in kept.items())
+def _url(here: str, params: Any, page: str) -> str:
+    kept = {name: params[name] for name in _KEPT if name in params}
+    query = urlencode({**kept, "_page": page} if page else kept)
     return f"{here}?{query}" if query else here
 
 
-def _sealed(place: tuple[str, str, str, int], key: bytes) -> str:
-    """A place that a caller can hand back and cannot make up."""
-    said = msgspec.json.encode(place)
+def _sealed(turn: Turn, key: bytes) -> str:
+    """A page that a caller can ask for and cannot make up."""
+    said = msgspec.json.encode(turn)
     seal = hmac.digest(key, b"history" + said, hashlib.sha256)[:_SEAL_BYTES]
     return base64.urlsafe_b64encode(seal + said).decode().rstrip("=")
 
 
-def _opened(page: str, key: bytes) -> tuple[str, str, str, int]:
+def _opened(page: str, key: bytes) -> Turn:
     try:
         raw = base64.urlsafe_b64decode(page + "=" * (-len(page) % 4))
     except (binascii.Error, ValueError):
@@ -107,4 +141,4 @@ def _opened(page: str, key: bytes) -> tuple[str, str, str, int]:
         seal, hmac.digest(key, b"history" + said, hashlib.sha256)[:_SEAL_BYTES]
     ):
         raise Malformed("_page is not one that this service has handed out.")
-    return msgspec.json.decode(said, type=tuple[str, str, str, int])
+    return msgspec.json.decode(said, type=Turn)

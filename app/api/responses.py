@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
+from app.api import view
+from app.conformance import Definitions
 from app.errors import Issue, Refusal, outcome
 from app.fhir import Resource
 from app.flows.write import Written
@@ -24,13 +26,9 @@ def fhir_json(
     request: Request, body: bytes, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """JSON, whatever Accept says: clients that ask for XML first take it, and never get a 406."""
-    if request.query_params.get("_pretty", "false") in _TRUE:
+    if request.scope["query_string"] and request.query_params.get("_pretty", "false") in _TRUE:
         body = fhir.pretty(body)
     return Response(body, status, {"Content-Type": _FHIR_JSON, **(headers or {})})
-
-
-def resource(request: Request, value: Resource, *, status: int = 200) -> Response:
-    return fhir_json(request, fhir.encode(value), status=status)
 
 
 def refusal(request: Request, refused: Refusal) -> Response:
@@ -43,7 +41,7 @@ def refusal(request: Request, refused: Refusal) -> Response:
     )
 
 
-def read(request: Request, row: Version) -> Response:
+def read(request: Request, row: Version, definitions: Definitions) -> Response:
     """
     One version as it stands, or 304 where the caller has it.
 
@@ -59,7 +57,7 @@ def read(request: Request, row: Version) -> Response:
             return Response(status_code=304, headers=headers)
     elif since and modified.replace(microsecond=0) <= since:
         return Response(status_code=304, headers=headers)
-    return fhir_json(request, row.body, headers=headers)
+    return fhir_json(request, view.of(request, definitions, row.body), headers=headers)
 
 
 def _date(text: str) -> datetime | None:
@@ -144,21 +142,22 @@ def all_of(request: Request, written: Written, base: str) -> Response:
     return bundle(request, "collection", entries)
 
 
-def past(request: Request, page: list[Past], base: str, **more: Any) -> Response:
-    """https://hl7.org/fhir/R4/http.html#history: what each version was and how it came."""
-    entries = []
-    for one in page:
-        name = f"{one.type}/{one.id}"
-        url = one.type if one.method == "POST" else name
-        status = {"DELETE": "204", "POST": "201"}.get(
-            one.method, "201" if one.version == 1 else "200"
-        )
-        response = {"status": status, "etag": f'W/"{one.version}"', "lastModified": one.updated}
-        said = {"request": {"method": one.method, "url": url}, "response": response}
-        resource = b',"resource":' + one.body if one.body else b""
-        full_url = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
-        entries.append(full_url + resource + b"," + fhir.encode(said)[1:])
-    return bundle(request, "history", entries, **more)
+def past(one: Past, base: str, body: bytes) -> bytes:
+    """
+    The entry of a history: what a version was and how it came.
+
+    body        as much of it as is shown, b"" for a deletion
+    source      https://hl7.org/fhir/R4/http.html#history
+    """
+    name = f"{one.type}/{one.id}"
+    url = one.type if one.method == "POST" else name
+    first = "201 Created" if one.version == 1 else "200 OK"
+    status = {"DELETE": "204 No Content", "POST": "201 Created"}.get(one.method, first)
+    response = {"status": status, "etag": f'W/"{one.version}"', "lastModified": one.updated}
+    said = {"request": {"method": one.method, "url": url}, "response": response}
+    resource = b',"resource":' + body if body else b""
+    full_url = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
+    return full_url + resource + b"," + fhir.encode(said)[1:]
 
 
 def _findings(issues: tuple[Issue, ...]) -> Resource:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
-from app.api import access, batch, body, capability, past, responses
+from app import fhir
+from app.api import access, batch, body, capability, past, responses, view
 from app.domain.plan import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotFound, NotSupported
 from app.flows import read, write
@@ -63,12 +64,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     @routes.get(_BASE + "/metadata")
     async def metadata(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#capabilities; open to everyone, as clients expect."""
+        view.acceptable(request)
         key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
         shelf = service.settings.shelves.get(key)
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
         said = capability.statement(shelf, base=_base(shelf), version=release, started=started)
-        return responses.resource(request, said)
+        shown = view.of(request, service.definitions, fhir.encode(said))
+        return responses.fhir_json(request, shown)
 
     @routes.post(_BASE)
     @routes.post(_BASE + "/")
@@ -121,7 +124,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#read and #cread."""
         shelf, caller = await access.enter(service, request)
         found = await read.read(service, shelf, caller, _named(request))
-        return responses.read(request, found)
+        return responses.read(request, found, service.definitions)
 
     @routes.api_route(_BASE + "/{type}/{id}/_history/{version}", methods=["GET", "HEAD"])
     async def vread(request: Request) -> Response:
@@ -131,7 +134,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if not number.isascii() or not number.isdigit() or len(number) > 9:
             raise NotFound("There is no such version.")
         found = await read.vread(service, shelf, caller, name, int(number))
-        return responses.read(request, found)
+        return responses.read(request, found, service.definitions)
 
     @routes.post(_BASE + "/{type}")
     async def create(request: Request) -> Response:

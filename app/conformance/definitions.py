@@ -12,6 +12,7 @@ from app.conformance.conforming import Profiles
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
 from app.conformance.shape import Shapes
+from app.conformance.subset import Subsets
 from app.conformance.terminology import Terminology
 from app.errors import NotSupported
 
@@ -59,6 +60,7 @@ class Definitions:
         """Forgets what was compiled; nothing is compiled until it is asked for."""
         self._checkers: dict[str, Checker] = {}
         self._shapes = Shapes(self.structure)
+        self.subsets = Subsets(self.structure)
         self.terminology = Terminology(self._read, self._versions)
         forms = questionnaires.Questionnaires(self.resource, self.terminology)
         more = {questionnaires.CONTEXT: forms.check}

@@ -54,6 +54,7 @@ class Element:
     name        in FHIRPath: without [x]
     maximum     None for `*`
     many        whether JSON has an array for it, which a profile cannot change
+    summary     whether it is part of a summary
     content     path of the element whose children these are, "" for its own
     """
 
@@ -67,6 +68,7 @@ class Element:
     binding: Binding | None
     constraints: tuple[Constraint, ...]
     content: str
+    summary: bool = False
     children: dict[str, Element] = field(default_factory=dict)
 
 
@@ -133,6 +135,7 @@ def _place(elements: dict[str, Element], row: dict[str, Any]) -> None:
         _binding(row),
         tuple(constraint_of(rule) for rule in row.get("constraint", ())),
         row.get("contentReference", "").rpartition("#")[2],
+        row.get("isSummary") is True,
     )
     elements[path] = one
     if parent:

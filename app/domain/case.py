@@ -9,6 +9,7 @@ from datetime import datetime
 
 from app import fhir
 from app.conformance import Definitions
+from app.conformance.subset import is_subset
 from app.domain.mappings import Mappings
 from app.domain.plan import Change, Entry, Loaded, Receipt, derive
 from app.errors import Conflict, Invalid, Malformed, NotFound, Stale
@@ -91,6 +92,7 @@ def shaped(definitions: Definitions, entry: Entry) -> None:
     The resource has the shape of its type.
 
     raises      Malformed: what no door takes, each place named; DESIGN.md, "What is refused"
+                Invalid: it says of itself that it is a part
     """
     found = definitions.shape(entry.resource)
     if found and entry.at:
@@ -98,6 +100,11 @@ def shaped(definitions: Definitions, entry: Entry) -> None:
         found = [replace(one, expression=entry.at + one.expression[cut:]) for one in found]
     if found:
         raise Malformed(issues=tuple(found))
+    if is_subset(entry.resource):
+        text = (
+            "This is tagged SUBSETTED: stored, it would delete what it leaves out. Send it whole."
+        )
+        raise Invalid(text, expression=f"{entry.at or entry.type}.meta.tag")
 
 
 def _said(resource: Resource) -> Resource:

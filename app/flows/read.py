@@ -10,7 +10,7 @@ from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import history, resources
 from app.storage.database import Tx
-from app.storage.history import Past
+from app.storage.history import Asked, Past, Turn
 from app.storage.resources import Version
 
 
@@ -59,40 +59,39 @@ class History:
     One page of versions, newest first.
 
     total       of all pages
-    more        whether another page follows
+    newer, older    whether another page stands before it, or follows
     """
 
     page: list[Past]
     total: int
-    more: bool
+    newer: bool
+    older: bool
 
 
 async def past(  # noqa: PLR0913 — what the standard lets a caller ask
-    service: Service,
-    shelf: Shelf,
-    caller: Caller,
-    *,
-    of: dict[str, str],
-    since: str,
-    after: tuple[str, str, str, int] | None,
-    most: int,
+    service: Service, shelf: Shelf, caller: Caller, *, asked: Asked, turn: Turn, most: int
 ) -> History:
     """
     Versions of one resource, of a type, or of the shelf.
 
-    of          {}, {"type"} or {"type", "id"}
+    most        versions on the page; 0 asks for the total alone
     raises      NotFound: there never was such a resource
     source      https://hl7.org/fhir/R4/http.html#history
     """
-    caller.must("r", of.get("type", "*"))
+    caller.must("r", asked.of.get("type", "*"))
+    name = "/".join(asked.of.values())
 
-    async def look(tx: Tx) -> History:
-        place = {"after": after} if after else {}
-        found = await history.page(tx, shelf.key, of=of, since=since, most=most + 1, **place)
-        total = await history.count(tx, shelf.key, of=of, since=since)
-        return History(found[:most], total, len(found) > most)
+    async def look(tx: Tx) -> History | None:
+        if "id" in asked.of and await resources.read(tx, shelf.key, name) is None:
+            return None
+        found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
+        total = await history.count(tx, shelf.key, asked)
+        more = len(found) > most
+        if turn.back:
+            return History(found[-most:], total, newer=more, older=True)
+        return History(found[:most], total, newer=turn is not history.FIRST, older=more)
 
     looked = await service.database.read(look, shelves=(shelf.key,))
-    if "id" in of and not looked.page and not since and after is None:
+    if looked is None:
         raise NotFound("Nothing of this type and id was ever on this shelf.")
     return looked

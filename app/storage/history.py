@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 
 from app.storage.database import Statement, Tx, statement
 from app.storage.tables import RESOURCE, VERSION
 
 _COLUMNS: Final = ("type", "id", "version", "updated", "method", "body")
-_FIRST: Final = ("9999", "", "", 0)  # before the newest
+_ORDER: Final = ("updated", "type", "id", "version")  # so that no two have the same place
+
+Place = tuple[str, str, str, int]
 
 
 class Past(NamedTuple):
@@ -24,84 +41,106 @@ class Past(NamedTuple):
     body: bytes
 
     @property
-    def place(self) -> tuple[str, str, str, int]:
-        """Where it stands in the order: a page goes on after it."""
+    def place(self) -> Place:
+        """Where it stands in the order: a page goes on after it, or ends before it."""
         return self.updated, self.type, self.id, self.version
 
 
-def _page(*keys: str) -> Statement:
-    """Newest first; of one moment by type, id, version, so that no two have the same place."""
+class Turn(NamedTuple):
+    """Which page: the one that follows a place, or with back the one that ends before it."""
 
-    def of(table: Any) -> Any:
-        later = or_(
-            table.c.updated < bindparam("updated"),
-            and_(table.c.updated == bindparam("updated"), _after(table)),
-        )
-        known = [table.c[key] == bindparam(key) for key in ("shelf", *keys)]
-        since = table.c.updated >= bindparam("since")
-        return select(*(table.c[name] for name in _COLUMNS)).where(*known, since, later)
-
-    both = union_all(of(RESOURCE), of(VERSION)).subquery()
-    order = (both.c.updated.desc(), both.c.type.desc(), both.c.id.desc(), both.c.version.desc())
-    return statement(select(both).order_by(*order).limit(bindparam("most")))
+    back: bool
+    place: Place
 
 
-def _after(table: Any) -> ColumnElement[bool]:
-    return or_(
-        table.c.type < bindparam("after_type"),
-        and_(
-            table.c.type == bindparam("after_type"),
-            or_(
-                table.c.id < bindparam("after_id"),
-                and_(
-                    table.c.id == bindparam("after_id"),
-                    table.c.version < bindparam("after_version"),
-                ),
-            ),
-        ),
-    )
+FIRST: Final = Turn(back=False, place=("9999", "", "", 0))
 
 
-def _count(*keys: str) -> Statement:
-    def of(table: Any) -> Any:
-        known = [table.c[key] == bindparam(key) for key in ("shelf", *keys)]
-        return select(func.count()).where(*known, table.c.updated >= bindparam("since"))
-
-    return statement(select(of(RESOURCE).scalar_subquery() + of(VERSION).scalar_subquery()))
-
-
-_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("type",), ("type", "id"))
-_PAGES: Final = {keys: _page(*keys) for keys in _KEYS}
-_COUNTS: Final = {keys: _count(*keys) for keys in _KEYS}
-
-
-async def page(  # noqa: PLR0913 — what a page is
-    tx: Tx,
-    shelf: str,
-    *,
-    of: dict[str, str],
-    since: str,
-    after: tuple[str, str, str, int] = _FIRST,
-    most: int,
-) -> list[Past]:
+@dataclass(frozen=True, slots=True)
+class Asked:
     """
-    So many versions, newest first.
+    Which versions.
 
     of          {} for all of the shelf, {"type"} for a type, {"type", "id"} for one resource
-    since       FHIR instant, "" for ever
-    after       place of the last one of the page before
+    since       FHIR instant from which on they came, "" for ever
+    at          FHIR instants, the second excluded: those that stood at some time between them
     """
-    updated, kind, identity, version = after
-    place = {"after_type": kind, "after_id": identity, "after_version": version}
-    statement = _PAGES[tuple(of)]
-    rows = await tx.rows(
-        statement, shelf=shelf, since=since, updated=updated, most=most, **of, **place
-    )
-    return [Past(*row) for row in rows]
+
+    of: dict[str, str]
+    since: str = ""
+    at: tuple[str, str] | None = None
+
+    @property
+    def values(self) -> dict[str, str]:
+        begin, end = self.at or ("", "")
+        return {**self.of, "since": self.since, **({"begin": begin, "end": end} if end else {})}
 
 
-async def count(tx: Tx, shelf: str, *, of: dict[str, str], since: str) -> int:
+def _conditions(table: Any, keys: tuple[str, ...], *, at: bool) -> Iterator[ColumnElement[bool]]:
+    yield from (table.c[key] == bindparam(key) for key in ("shelf", *keys))
+    yield table.c.updated >= bindparam("since")
+    if at:
+        begin = bindparam("begin", type_=Text)
+        yield table.c.updated < bindparam("end", type_=Text)
+        stood = [] if table is RESOURCE else [or_(*(_ended(one) for one in (RESOURCE, VERSION)))]
+        yield or_(table.c.updated >= begin, and_(table.c.method != "DELETE", *stood))
+
+
+def _ended(table: Any) -> ColumnElement[bool]:
+    """Whether the version that came next, in that table, came after the time had begun."""
+    after = table.alias("after")
+    same = (after.c[name] == VERSION.c[name] for name in ("shelf", "type", "id"))
+    following = after.c.version == VERSION.c.version + 1
+    return exists().where(*same, following, after.c.updated > bindparam("begin", type_=Text))
+
+
+@cache
+def _page(keys: tuple[str, ...], *, at: bool, back: bool) -> Statement:
+    """Newest first; back: the ones before a place, oldest first."""
+    values = ("updated", "after_type", "after_id", "after_version")
+
+    def of(table: Any) -> Select[Any]:
+        place = tuple_(*(table.c[name] for name in _ORDER))
+        given = [
+            bindparam(name, type_=table.c[column].type)
+            for column, name in zip(_ORDER, values, strict=True)
+        ]
+        beyond = place > tuple_(*given) if back else place < tuple_(*given)
+        columns = (table.c[name] for name in _COLUMNS)
+        found = select(*columns).where(*_conditions(table, keys, at=at), beyond)
+        # as many of each, so that neither is read to its end
+        return select(first(found, table.c).subquery())
+
+    def first(found: Select[Any], columns: Any) -> Select[Any]:
+        order = [columns[name] if back else columns[name].desc() for name in _ORDER]
+        return found.order_by(*order).limit(bindparam("most"))
+
+    both = union_all(of(RESOURCE), of(VERSION)).subquery()
+    return statement(first(select(both), both.c))
+
+
+@cache
+def _count(keys: tuple[str, ...], *, at: bool) -> Statement:
+    def of(table: Any) -> Any:
+        found = select(func.count()).select_from(table)
+        return found.where(*_conditions(table, keys, at=at)).scalar_subquery()
+
+    return statement(select(of(RESOURCE) + of(VERSION)))
+
+
+async def page(tx: Tx, shelf: str, asked: Asked, turn: Turn, most: int) -> list[Past]:
+    """So many versions of that page, newest first."""
+    made = _page(tuple(asked.of), at=bool(asked.at), back=turn.back)
+    updated, kind, identity, version = turn.place
+    after = {"after_type": kind, "after_id": identity, "after_version": version}
+    values = {"shelf": shelf, "updated": updated, "most": most, **asked.values, **after}
+    found = [Past(*row) for row in await tx.rows(made, **values)]
+    return found[::-1] if turn.back else found
+
+
+async def count(tx: Tx, shelf: str, asked: Asked) -> int:
     """How many versions there are."""
-    rows = await tx.rows(_COUNTS[tuple(of)], shelf=shelf, since=since, **of)
+    made = _count(tuple(asked.of), at=bool(asked.at))
+    rows = await tx.rows(made, shelf=shelf, **asked.values)
     found: int = rows[0][0]
     return found

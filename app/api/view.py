@@ -1,0 +1,90 @@
+"""How much of a resource is shown, and in which format: _summary, _elements, _format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+
+from app import fhir
+from app.conformance import Definitions
+from app.errors import Malformed, NotAcceptable
+
+NAMES: Final = frozenset({"_elements", "_format", "_pretty", "_summary"})
+_SUMMARIES: Final = frozenset({"count", "data", "false", "text", "true"})
+_FORMATS: Final = frozenset({"application/fhir+json", "application/json", "json", "text/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """
+    Which part of each resource is shown.
+
+    summary     true | text | data | false; of a Bundle also count, which shows none
+    elements    names of those to show, none for all
+    source      https://hl7.org/fhir/R4/search.html#summary, #elements
+    """
+
+    summary: str = "false"
+    elements: frozenset[str] = frozenset()
+
+    def of(self, definitions: Definitions, body: bytes) -> bytes:
+        """The part of a resource that was asked for; bytes as they are where that is all."""
+        if self == WHOLE:
+            return body
+        subsets, resource = definitions.subsets, fhir.decode(body)
+        if self.elements:
+            return fhir.encode(subsets.elements(resource, self.elements))
+        part = {"true": subsets.summary, "text": subsets.text, "data": subsets.data}[self.summary]
+        return fhir.encode(part(resource))
+
+
+WHOLE: Final = View()
+
+
+def asked(params: QueryParams) -> View:
+    """
+    The view that a query asks for.
+
+    raises      Malformed: a _summary that the standard does not have, or both kinds at once
+    """
+    summary = params.get("_summary") or "false"
+    if summary not in _SUMMARIES:
+        raise Malformed("_summary is one of true, text, data, count, false.")
+    names = ",".join(params.getlist("_elements")).split(",")
+    # HAPI's clients write Patient.name where the standard has name
+    elements = frozenset(name.strip().rpartition(".")[2] for name in names) - {""}
+    if elements and summary != "false":
+        raise Malformed("Ask for _summary or for _elements, not for both.")
+    return View(summary, elements)
+
+
+def of(request: Request, definitions: Definitions, body: bytes) -> bytes:
+    """
+    One resource as the request's query wants to see it.
+
+    raises      Malformed: as asked; _summary=count, which is of searches and histories
+    """
+    if not request.scope["query_string"]:
+        return body
+    view = asked(request.query_params)
+    if view.summary == "count":
+        raise Malformed("_summary=count is for searches and histories.")
+    return view.of(definitions, body)
+
+
+def acceptable(request: Request) -> None:
+    """
+    Refuse a format that is asked for by name and that we do not write.
+
+    Accept is not looked at: clients that ask for XML first take JSON.
+    raises      NotAcceptable: _format is another than JSON
+    """
+    if not request.scope["query_string"]:
+        return
+    asked_for = request.query_params.get("_format", "json").split(";", 1)[0].strip().lower()
+    # a + that was not written as %2B has become a space
+    if asked_for.replace(" ", "+") not in _FORMATS:
+        raise NotAcceptable("This server writes JSON: _format=json.")

@@ -1,0 +1,86 @@
+"""By record number in place of an id: create, update, patch, delete."""
+
+from asking import CHART, FOUND, MRN, PATIENT, operation, parameters
+from exchange import refused
+
+from app.sandbox import family
+
+
+def test_conditional_create_makes_one(exchange, patient):
+    """The same record number twice is one patient."""
+    same = {"resourceType": "Patient", "identifier": [MRN]}
+
+    answer = exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist=FOUND)
+
+    assert (answer.status_code, answer.json()["id"]) == (200, "rosa")
+    refused(
+        exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist="name=Rosa"),
+        422,
+        "not-supported",
+    )
+
+
+def test_conditional_update_patch_and_delete(exchange, patient):
+    """By record number instead of by id: update, patch, delete; and nothing where nothing meets it."""
+    changed = {"resourceType": "Patient", "identifier": [MRN], "gender": "male"}
+    assert exchange.call("PUT", f"{CHART}/Patient?{FOUND}", changed).json()["id"] == "rosa"
+    patch = parameters(operation("replace", path="Patient.gender", value={"valueCode": "other"}))
+    assert exchange.call("PATCH", f"{CHART}/Patient?{FOUND}", patch).json()["gender"] == "other"
+
+    assert exchange.call("DELETE", f"{CHART}/Patient?{FOUND}").status_code == 204
+
+    refused(exchange.get(PATIENT), 410)
+    refused(exchange.call("PATCH", f"{CHART}/Patient?{FOUND}", patch), 404)
+    refused(exchange.call("DELETE", f"{CHART}/Patient?{FOUND}"), 404)
+    assert exchange.call("PUT", f"{CHART}/Patient?{FOUND}", changed).status_code == 201
+
+
+def test_a_condition_that_several_meet_is_refused(exchange, patient):
+    """Two records with one number: nothing is guessed."""
+    exchange.call("PUT", f"{CHART}/Patient/twin", {**family.PATIENT, "id": "twin"})
+
+    refused(exchange.call("DELETE", f"{CHART}/Patient?{FOUND}"), 412)
+    refused(exchange.call("POST", f"{CHART}/Patient", family.PATIENT, If_None_Exist=FOUND), 412)
+
+
+def test_what_is_deleted_is_not_found_by_its_identifier(exchange, patient):
+    """A conditional create after a delete makes a new one."""
+    exchange.call("DELETE", PATIENT)
+
+    answer = exchange.call(
+        "POST",
+        f"{CHART}/Patient",
+        {"resourceType": "Patient", "identifier": [MRN]},
+        If_None_Exist=FOUND,
+    )
+
+    assert answer.status_code == 201
+
+
+def test_a_push_to_the_same_record_at_once_makes_one(exchange):
+    """Twenty conditional creates of one record number at the same time make one patient."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    same = {"resourceType": "Patient", "identifier": [MRN]}
+
+    def create(_):
+        return exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist=FOUND).json()["id"]
+
+    with ThreadPoolExecutor(20) as pool:
+        made = set(pool.map(create, range(20)))
+
+    assert len(made) == 1
+
+
+def test_update_only_where_nothing_stands(exchange, patient):
+    """If-None-Match: * never overwrites."""
+    refused(exchange.call("PUT", PATIENT, family.PATIENT, If_None_Match="*"), 412)
+    assert (
+        exchange.call(
+            "PUT",
+            f"{CHART}/Patient/new",
+            {"resourceType": "Patient", "id": "new"},
+            If_None_Match="*",
+        ).status_code
+        == 201
+    )

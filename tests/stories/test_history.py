@@ -1,0 +1,184 @@
+"""The history of a resource, of a type, of a shelf."""
+
+import pytest
+from asking import CHART, PATIENT
+from exchange import refused
+from fhir.resources.R4B import get_fhir_model_class
+
+from app.sandbox import family
+
+
+def test_history_tells_how_each_version_came(exchange, patient):
+    """Created, changed, deleted: newest first, with methods, and a total."""
+    exchange.call("PUT", PATIENT, {**family.PATIENT, "gender": "other"})
+    exchange.call("DELETE", PATIENT)
+
+    said = exchange.get(f"{PATIENT}/_history").json()
+
+    assert (said["type"], said["total"]) == ("history", 3)
+    assert [one["request"]["method"] for one in said["entry"]] == ["DELETE", "PUT", "PUT"]
+    assert [one["response"]["etag"] for one in said["entry"]] == ['W/"3"', 'W/"2"', 'W/"1"']
+    assert "resource" not in said["entry"][0]
+    assert said["entry"][2]["resource"] == patient
+
+
+@pytest.mark.parametrize("path", [f"{CHART}/_history", f"{CHART}/Patient/_history"])
+def test_history_pages_neither_skip_nor_double(exchange, path):
+    """A walk through all pages sees each version once, whatever the page size."""
+    for number in range(7):
+        exchange.call(
+            "PUT", f"{CHART}/Patient/p{number}", {"resourceType": "Patient", "id": f"p{number}"}
+        )
+        exchange.call(
+            "PUT",
+            f"{CHART}/Patient/p{number}",
+            {"resourceType": "Patient", "id": f"p{number}", "active": True},
+        )
+
+    seen, url = [], f"{path}?_count=3"
+    while url:
+        page = exchange.get(url).json()
+        assert page["total"] == 14
+        seen += [(one["fullUrl"], one["response"]["etag"]) for one in page["entry"]]
+        following = [link["url"] for link in page["link"] if link["relation"] == "next"]
+        url = following[0].removeprefix("https://exchange.example.org/") if following else ""
+
+    assert len(seen) == len(set(seen)) == 14
+
+
+def test_history_since_a_moment(exchange, patient):
+    """Only what came at or after the moment."""
+    middle = exchange.call("PUT", PATIENT, {**family.PATIENT, "gender": "other"}).json()["meta"][
+        "lastUpdated"
+    ]
+    exchange.call("PUT", PATIENT, {**family.PATIENT, "gender": "male"})
+
+    said = exchange.get(f"{PATIENT}/_history?_since={middle}").json()
+
+    assert [one["resource"]["gender"] for one in said["entry"]] == ["male", "other"]
+    assert exchange.get(f"{PATIENT}/_history?_since=2030").json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_since=soon",
+        "_since=2026-11-23T09:00:00",
+        "_count=many",
+        "_page=x",
+        "name=Rosa",
+        "_at=soon",
+        "_at=2026-11-23T09:00:00",
+        "_at=2026-13",
+        "_summary=some",
+        "_summary=true&_elements=name",
+    ],
+)
+def test_a_history_parameter_that_is_not_understood_is_refused(exchange, patient, query):
+    """Nothing is left out of a filter silently."""
+    refused(exchange.get(f"{PATIENT}/_history?{query}"), 400)
+
+
+def test_history_is_of_one_shelf(exchange, referred):
+    """The clinic's history has no version of the agency's, nor the reverse."""
+    ours = exchange.get(f"{CHART}/_history").text
+    theirs = exchange.get("agency/support/fhir/_history").text
+
+    assert "agency/support" not in ours
+    assert "clinic/chart" not in theirs
+    assert "rosa" not in theirs
+
+
+def changed(exchange):
+    """A child that was made, changed, deleted and made again: when each of it came."""
+    child = {"resourceType": "Patient", "id": "c"}
+    path = f"{CHART}/Patient/c"
+    for method, more in (("PUT", {}), ("PUT", {"active": True}), ("DELETE", None), ("PUT", {})):
+        exchange.call(method, path, None if more is None else {**child, **more})
+    came = exchange.get(f"{path}/_history").json()["entry"]
+    return [one["response"]["lastModified"] for one in reversed(came)]
+
+
+@pytest.mark.parametrize(
+    "path", [f"{CHART}/_history", f"{CHART}/Patient/_history", f"{CHART}/Patient/c/_history"]
+)
+def test_history_at_a_time(exchange, path):
+    """What stood at a moment: the version that was current then, and nothing after a deletion."""
+    made, active, deleted, again = changed(exchange)
+
+    def at(time):
+        said = exchange.get(f"{path}?_at={time}").json()
+        return [one["response"]["etag"][3:-1] for one in said.get("entry", [])], said["total"]
+
+    assert at("2020") == ([], 0)
+    assert at(made) == (["1"], 1)
+    assert at(active) == (["2"], 1)
+    assert at(deleted) == (["3"], 1)
+    assert at(again) == (["4"], 1)
+    assert at("2026-11-23") == at("2026") == at("2026-11") == at("2026-11-23T15:00:00Z")
+    assert at("2026-11-23T16:00%2B01:00") == (["4", "3", "2", "1"], 4)
+    assert at("2027") == (["4"], 1)
+
+
+def test_what_was_deleted_did_not_stand_later(exchange, patient):
+    """A year after its deletion a child is not in the history of that year."""
+    exchange.call("DELETE", PATIENT)
+
+    assert exchange.get(f"{CHART}/_history?_at=2027").json()["total"] == 0
+    assert exchange.get(f"{CHART}/_history?_at=2026").json()["total"] == 2
+
+
+def test_history_leads_forth_and_back(exchange):
+    """From each page the ones beside it and the first are reached, whatever was asked for."""
+    for number in range(7):
+        child = {"resourceType": "Patient", "id": f"p{number}"}
+        exchange.call("PUT", f"{CHART}/Patient/p{number}", child)
+
+    def page(url):
+        said = exchange.get(url.removeprefix("https://exchange.example.org/")).json()
+        links = {link["relation"]: link["url"] for link in said["link"]}
+        return [one["resource"]["id"] for one in said["entry"]], links
+
+    first, links = page(
+        f"{CHART}/_history?_count=3&_elements=name&_since=2026-01-01T00:00:00%2B01:00"
+    )
+    second, between = page(links["next"])
+    third, last = page(between["next"])
+    back, _ = page(last["previous"])
+    start, beginning = page(between["previous"])
+
+    assert first + second + third == [f"p{number}" for number in range(6, -1, -1)]
+    assert (back, start) == (second, first)
+    assert "next" not in last
+    assert "previous" not in links
+    assert "previous" not in beginning
+    assert between["self"] == links["next"]
+    assert between["first"] == links["first"] == links["self"]
+    assert "_elements=name" in between["next"]
+
+
+def test_the_history_of_what_never_was_is_not_found(exchange, patient):
+    """A resource without any version is not found; one without any in that time has none."""
+    refused(exchange.get(f"{CHART}/Patient/never/_history"), 404)
+    refused(exchange.get(f"{CHART}/Patient/never/_history?_since=2020"), 404)
+
+    assert exchange.get(f"{PATIENT}/_history?_since=2030").json()["total"] == 0
+    assert exchange.get(f"{PATIENT}/_history?_count=0").json()["total"] == 1
+
+
+def test_history_is_what_the_standard_says_it_is(exchange, patient):
+    """Each entry has a request and an answer; a stranger's library reads it."""
+    made = exchange.call("POST", f"{CHART}/Patient", {"resourceType": "Patient"}).json()
+    exchange.call("DELETE", PATIENT)
+
+    said = exchange.get(f"{CHART}/_history").json()
+
+    assert get_fhir_model_class("Bundle").model_validate(said)
+    gone, posted, put = said["entry"]
+    assert posted["request"] == {"method": "POST", "url": "Patient"}
+    assert posted["fullUrl"].endswith(f"{CHART}/Patient/{made['id']}")
+    assert (posted["resource"], posted["response"]["status"]) == (made, "201 Created")
+    assert (put["request"], put["response"]["status"]) == (
+        {"method": "PUT", "url": "Patient/rosa"}, "201 Created")  # fmt: skip
+    assert gone["request"] == {"method": "DELETE", "url": "Patient/rosa"}
+    assert (gone["response"]["status"], "resource" in gone) == ("204 No Content", False)

@@ -1,0 +1,118 @@
+"""JSON Patch and FHIRPath Patch."""
+
+import pytest
+from asking import CHART, PATIENT, operation, parameters
+from exchange import refused
+
+
+def test_json_patch(exchange, patient):
+    """RFC 6902, with its test operation and its refusals."""
+    operations = [
+        {"op": "test", "path": "/gender", "value": "female"},
+        {"op": "replace", "path": "/gender", "value": "male"},
+    ]
+    media = "application/json-patch+json"
+
+    answer = exchange.call("PATCH", PATIENT, operations, Content_Type=media)
+
+    assert (answer.status_code, answer.json()["gender"], answer.headers["etag"]) == (
+        200,
+        "male",
+        'W/"2"',
+    )
+    refused(exchange.call("PATCH", PATIENT, operations, Content_Type=media), 422)
+    refused(exchange.call("PATCH", PATIENT, {"op": "x"}, Content_Type=media), 400)
+    refused(exchange.call("PATCH", PATIENT, [{"op": "x", "path": "/a"}], Content_Type=media), 400)
+    refused(
+        exchange.call(
+            "PATCH", PATIENT, [{"op": "replace", "path": "/id", "value": "b"}], Content_Type=media
+        ),
+        422,
+    )
+    refused(
+        exchange.call(
+            "PATCH", PATIENT, [{"op": "remove", "path": "/resourceType"}], Content_Type=media
+        ),
+        422,
+    )
+    refused(exchange.call("PATCH", f"{CHART}/Patient/none", operations, Content_Type=media), 404)
+    refused(exchange.call("PATCH", PATIENT, operations, Content_Type=media, If_Match='W/"1"'), 412)
+    refused(exchange.call("PATCH", PATIENT, operations, Content_Type="text/plain"), 415)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (operation("add", path="Patient", name="birthDate", value={"valueDate": "2020-01-01"}), {"birthDate": "2020-01-01"}),
+        (operation("add", path="Patient", name="name", value={"valueHumanName": {"family": "B"}}),
+         {"name": [{"family": "A", "given": ["x", "y", "z"]}, {"family": "B"}]}),
+        (operation("add", path="Patient", name="deceasedBoolean", value={"valueBoolean": False}), {"deceasedBoolean": False}),
+        (operation("add", path="Patient", name="contact", value={"part": [{"name": "name", "valueHumanName": {"family": "C"}}]}),
+         {"contact": [{"name": {"family": "C"}}]}),
+        (operation("replace", path="Patient.name.family", value={"valueString": "C"}), {"name": [{"family": "C", "given": ["x", "y", "z"]}]}),
+        (operation("replace", path="Patient.multipleBirth", value={"valueInteger": 3}), {"multipleBirthInteger": 3}),
+        (operation("delete", path="Patient.name.given[1]"), {"name": [{"family": "A", "given": ["x", "z"]}]}),
+        (operation("delete", path="Patient.name"), {"name": None}),
+        (operation("delete", path="Patient.photo"), {}),
+        (operation("insert", path="Patient.name.given", index=1, value={"valueString": "w"}), {"name": [{"family": "A", "given": ["x", "w", "y", "z"]}]}),
+        (operation("move", path="Patient.name.given", source=2, destination=0), {"name": [{"family": "A", "given": ["z", "x", "y"]}]}),
+    ],
+)  # fmt: skip
+def test_fhirpath_patch(exchange, made, expected):
+    """Add, insert, delete, replace and move, each at the place that its path finds."""
+    child = {
+        "resourceType": "Patient",
+        "id": "c",
+        "multipleBirthInteger": 2,
+        "name": [{"family": "A", "given": ["x", "y", "z"]}],
+    }
+    exchange.call("PUT", f"{CHART}/Patient/c", child)
+
+    answer = exchange.call("PATCH", f"{CHART}/Patient/c", parameters(made))
+
+    assert answer.status_code == 200, answer.text
+    stands = answer.json()
+    for name, value in {**child, **expected}.items():
+        assert stands.get(name) == value
+
+
+@pytest.mark.parametrize(
+    ("made", "status"),
+    [
+        (operation("replace", path="Patient.name.given", value={"valueString": "w"}), 422),
+        (operation("replace", path="Patient.nothing", value={"valueString": "w"}), 422),
+        (operation("add", path="Patient", name="nonsense", value={"valueString": "w"}), 422),
+        (operation("delete", path="Patient"), 422),
+        (operation("insert", path="Patient.name.given", index=9, value={"valueString": "w"}), 422),
+        (operation("insert", path="Patient.name.given", index=-1, value={"valueString": "w"}), 400),
+        (operation("move", path="Patient.name.given", source=7, destination=0), 422),
+        (operation("explode", path="Patient"), 400),
+        (operation("replace", path="Patient.name.where(", value={"valueString": "w"}), 400),
+        (operation("replace", path="Patient.gender"), 400),
+        ({"name": "operation"}, 400),
+        ("text", 400),
+    ],
+)
+def test_a_patch_that_does_not_fit_changes_nothing(exchange, patient, made, status):
+    """It is refused, and the resource stays as it was."""
+    exchange.call(
+        "PUT",
+        f"{CHART}/Patient/c",
+        {"resourceType": "Patient", "id": "c", "name": [{"given": ["x", "y"]}]},
+    )
+    before = exchange.get(f"{CHART}/Patient/c").content
+
+    refused(exchange.call("PATCH", f"{CHART}/Patient/c", parameters(made)), status)
+
+    assert exchange.get(f"{CHART}/Patient/c").content == before
+
+
+def test_an_agency_answers_by_patch(exchange, referred):
+    """PATCH of Task.status means the same as a PUT of the whole copy."""
+    task, theirs = referred
+    patch = parameters(operation("replace", path="Task.status", value={"valueCode": "accepted"}))
+
+    answer = exchange.call("PATCH", f"agency/support/fhir/Task/{theirs['id']}", patch)
+
+    assert answer.json()["status"] == "accepted"
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "accepted"
