@@ -53,11 +53,11 @@ def of_primitive(code: str) -> Check | None:
     return None
 
 
-def of_coding(own: Test, terminology: Terminology) -> Check:
+def of_coding(own: Check, terminology: Terminology) -> Check:
     """
     A Coding's members, and that its system has its code.
 
-    own     the test of the type's own rules, which the plain case does not need
+    own     the type's own rules, whose test the plain case does not need
     """
 
     def known(value: Any) -> bool:
@@ -67,12 +67,17 @@ def of_coding(own: Test, terminology: Terminology) -> Check:
     def test(value: Any, scope: Scope) -> object:
         system = value.get("system")
         if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
-            return own(value, scope) and known(value)
+            return own.test(value, scope) and known(value)
         code = value.get("code")
         return code is None or terminology.exists(system, code) is not False
 
-    def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
-        if f"{path}.code" not in scope.world.broken and not known(value):
+    def walk(value: Any, path: str, scope: Scope, found: Findings, beside: Any) -> None:
+        own.walk(value, path, scope, found, beside)
+        if (
+            path not in scope.world.around
+            and f"{path}.code" not in scope.world.broken
+            and not known(value)
+        ):
             text = "The code system that is named here has no such code; mend one of the two."
             found.add(finding("code", f"{path}.code", text))
 

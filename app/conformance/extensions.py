@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.conformance import native
 from app.conformance.checks import Check
-from app.conformance.findings import EnoughError, Findings, finding
+from app.conformance.findings import Findings, finding
 from app.errors import Issue, Malformed
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ def of(profiles: Profiles, holder: str) -> Check:
         one = _definition(profiles, url)
         if one is None or not (here & _places(one)):
             return False
-        found = Findings()
-        try:
-            profiles.check(one, value, "", scope, found, "Extension")
-        except EnoughError:
-            return False
-        return not found
+        return profiles.test(one, value, "Extension", scope)
 
     def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
         url = value.get("url")

@@ -50,6 +50,7 @@ class Node:
     exact       values that it is fixed to; `part`: patterns that it has to contain
     kind        its type where it has one, or the path of a backbone element
     where       what R4 says of its children
+    names       of a choice: JSON name to type
     """
 
     name: str
@@ -68,6 +69,7 @@ class Node:
     must_support: bool = False
     kind: str = ""
     where: tuple[structure.Structure, structure.Element] | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
     def clone(self) -> Node:
         return replace(
@@ -202,7 +204,7 @@ class _Builder:
             found = node.slices.get(key)
             if found is None:
                 found = node.slices[key] = Node(node.name, node.choice)
-                found.kind, found.where = node.kind, node.where
+                found.kind, found.where, found.names = node.kind, node.where, node.names
                 if code:
                     found.types = (TypeRef(code),)
                     self._become(found, code)
@@ -217,6 +219,8 @@ class _Builder:
         child = above.children.get(node.name) or above.children.get(node.name + _CHOICE)
         if child is None:
             return False
+        if node.choice:
+            node.names = {_json(node.name, one.code): one.code for one in child.types}
         if child.content or child.children:
             element = within.elements[child.content] if child.content else child
             node.kind, node.where = element.path, (within, element)
@@ -284,9 +288,14 @@ def _choice(parent: Node, name: str) -> structure.Element | None:
 
 def _type_name(choice: structure.Element, name: str) -> str:
     for one in choice.types:
-        if choice.name + one.code[:1].upper() + one.code[1:] == name:
+        if _json(choice.name, one.code) == name:
             return one.code
     return name.removeprefix(choice.name)
+
+
+def _json(name: str, code: str) -> str:
+    """The JSON name of a choice with a value of a type."""
+    return name + code[:1].upper() + code[1:]
 
 
 def _bindings(said: Resource) -> Iterator[Binding]:

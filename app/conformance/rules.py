@@ -75,8 +75,7 @@ class Rules:
     ) -> None:
         """The scope is that of this resource."""
         rule = self.type(value["resourceType"])
-        if scope.world.broken or not _holds(rule.test, value, scope):
-            rule.walk(value, path, scope, found)
+        rule.walk(value, path, scope, found)
         if not contained and path not in scope.world.around:
             for one in rule.advice:
                 one.walk(value, path, scope, found, None)
@@ -133,29 +132,40 @@ class Rule:
             if child.minimum > 0 and child.path not in native.SAID_BY_ADDED
         ]
         self._checks: dict[str, list[Check]] = {}
+        self._tests = _Members(self._member)
         self.test = self._compile()
 
     def walk(self, value: Any, path: str, scope: Scope, found: Findings) -> None:
         world = scope.world
         if path in world.broken or not isinstance(value, dict):
             return
-        for key in value:
-            self._walk_member(key, value, path, scope, found)
+        tests = self._tests
+        for key, child in value.items():
+            test = _unsure if world.broken else tests[key]
+            if test is not None and not _holds(test, child, scope):
+                self._walk_member(key, value, path, scope, found)
+        if self._walk_required(value, path, found) and path not in world.around:
+            self._walk_whole(value, path, scope, found)
+
+    def _walk_required(self, value: Any, path: str, found: Findings) -> bool:
+        """Whether nothing is missing."""
         missing = False
         for child, keys in self._required:
             if not any(key in value or f"_{key}" in value for key in keys):
                 missing = True
                 text = f"{child.name} is missing here, and it has to be there; add it."
                 found.add(finding("cardinality", path, text))
-        if not missing and path not in world.around:
-            for one in self._invariants:
-                one.walk(value, path, scope, found, None)
-            for added in self._added:
-                for below, key, text in added(value, scope):
-                    code, url = native.RULES[key]
-                    found.add(Issue("error", code, text, path + below, key, url))
-            if self._more is not None:
-                self._more.walk(value, path, scope, found, None)
+        return not missing
+
+    def _walk_whole(self, value: Any, path: str, scope: Scope, found: Findings) -> None:
+        for one in self._invariants:
+            one.walk(value, path, scope, found, None)
+        for added in self._added:
+            for below, key, text in added(value, scope):
+                code, url = native.RULES[key]
+                found.add(Issue("error", code, text, path + below, key, url))
+        if self._more is not None:
+            self._more.walk(value, path, scope, found, None)
 
     def _compile(self) -> Test:
         required = [keys for _, keys in self._required]
@@ -166,15 +176,16 @@ class Rule:
         if required:
             by_hand.insert(0, _present(required))
         runs = [one.run for one in self._invariants if one.native is None]
-        return _test(_Members(self._member), by_hand, runs)
+        return _test(self._tests, by_hand, runs)
 
     def _member(self, key: str) -> Test | None:
         if key == "resourceType":
             return None
         if key.startswith("_"):
-            return self._rules.type("Element").test
+            stated = self._own_constraints(*self._names[key[1:]])
+            return _unsure if stated else self._rules.type("Element").test
         child, _ = self._names[key]
-        tests = [one.test for one in self._checks_of(key) if one.test is not _granted]
+        tests = [one.test for one in self._checks_of(key)]
         if not child.many:
             return _all(tests) if tests else None
         if child.maximum is None:
@@ -210,10 +221,7 @@ class Rule:
         inline = child.children or child.content or kind.code in INLINE
         rule = self._rules.at(self._where, child) if inline else self._rules.type(kind.code)
         if kind.code == "Coding":
-            # Its test asks what the type asks as well: Codings are most of what there is.
-            coding = checks.of_coding(rule.test, self._rules.terminology)
-            yield Check(_granted, _walks(rule))
-            yield coding
+            yield checks.of_coding(Check(rule.test, _walks(rule)), self._rules.terminology)
         else:
             yield Check(rule.test, _walks(rule))
         if kind.code == "Reference":
@@ -270,7 +278,10 @@ class Rule:
             if beside is None and path not in world.around:
                 self._walk_without_value(key[1:], value, path, scope, found)
             return
+        sure = not world.broken and beside is None
         for at, check in enumerate(self._checks_of(key)):
+            if sure and _holds(check.test, value, scope):
+                continue
             if at == 0 or path not in world.around:
                 check.walk(value, path, scope, found, beside)
 
@@ -289,7 +300,10 @@ class _Members(dict[str, "Test | None"]):
         self._make = make
 
     def __missing__(self, key: str) -> Test | None:
-        test = self[key] = self._make(key)
+        try:
+            test = self[key] = self._make(key)
+        except KeyError:
+            return None  # what R4 does not have is asked nothing, and not kept
         return test
 
 
@@ -360,8 +374,8 @@ def _present(required: list[frozenset[str]]) -> Test:
     return present if choices else lambda value, _: simple <= value.keys()
 
 
-def _granted(_: Any, __: Scope) -> object:
-    return True
+def _unsure(_: Any, __: Scope) -> object:
+    return False
 
 
 def _walks(rule: Rule) -> checks.Walk:

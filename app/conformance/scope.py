@@ -30,6 +30,7 @@ class World:
     known_extensions    whether an extension that is not loaded is an error
     claims      whether a resource is held against the profiles that it claims
     active      profiles that are being asked, and of what: none is asked twice at once
+    conforming  what has been asked: (profile, id of the value)
     """
 
     def __init__(  # noqa: PLR0913 — what a check is about, each by its name
@@ -51,6 +52,7 @@ class World:
         self.known_extensions = known_extensions
         self.claims = claims
         self.active: set[tuple[str, int]] = set()
+        self.conforming: dict[tuple[str, int], bool] = {}
         self.environment = fhirpath.Environment(
             now=now,
             resolve=resolve,

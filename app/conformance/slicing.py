@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from app.conformance import likeness
 from app.conformance.profile import Node, Slicing
 from app.conformance.references import target_type
 from app.conformance.terminology import member_of
 
 if TYPE_CHECKING:
-    from app.conformance.conforming import Profiles
+    from app.conformance.facets import Known
     from app.conformance.scope import Scope
 
 Matches = Callable[[Any, str, "Scope"], bool]  # value, type: whether it is in the slice
@@ -39,16 +39,14 @@ def of(node: Node) -> Slicing:
     return Slicing((), rules, ordered)
 
 
-def matcher(profiles: Profiles, how: Slicing, one: Node) -> Matches | None:
+def matcher(known: Known, how: Slicing, one: Node) -> Matches | None:
     """Whether a value is in a slice; None where the slice says nothing that tells it apart."""
     tests = [
-        made
+        test
         for kind, path in how.discriminators
-        if (made := _discriminator(profiles, kind, _steps(path), one)) is not None
+        for test in _asked(known, kind, _steps(path), [one], 0)
     ]
-    if not tests:
-        return None
-    return lambda value, kind, scope: all(test(value, kind, scope) for test in tests)
+    return _every(tests) if tests else None
 
 
 def _steps(path: str) -> list[tuple[str, str]]:
@@ -68,26 +66,17 @@ def _steps(path: str) -> list[tuple[str, str]]:
     return found
 
 
-def _discriminator(
-    profiles: Profiles, kind: str, steps: list[tuple[str, str]], one: Node
-) -> Matches | None:
-    asked = list(_asked(profiles, kind, steps, [one], 0))
-    if not asked:
-        return None
-    return lambda value, of_type, scope: all(test(value, of_type, scope) for test in asked)
-
-
 def _asked(  # noqa: C901, PLR0912 — the five kinds along four sorts of steps
-    profiles: Profiles, kind: str, steps: list[tuple[str, str]], nodes: list[Node], depth: int
+    known: Known, kind: str, steps: list[tuple[str, str]], nodes: list[Node], depth: int
 ) -> Iterator[Matches]:
     """What the slice asks along the path, each as a test of the value where the path begins."""
-    nodes = [*nodes, *(one for node in nodes for one in profiles.of_types(node))]
+    nodes = [*nodes, *(one for node in nodes for one in _of_types(known, node))]
     for node in nodes:
         if kind in ("value", "pattern"):
-            yield from _values(profiles, node, last=not steps)
+            yield from _values(known, node, last=not steps)
     if not steps:
         if kind in ("type", "profile"):
-            yield from _types(profiles, kind, nodes)
+            yield from _types(known, kind, nodes)
         elif kind == "exists":
             yield from _existence(nodes)
         return
@@ -95,7 +84,7 @@ def _asked(  # noqa: C901, PLR0912 — the five kinds along four sorts of steps
         return
     (what, word), rest = steps[0], steps[1:]
     if what == "resolve":
-        yield from _resolved(profiles, kind, rest, nodes)
+        yield from _resolved(known, kind, rest, nodes)
         return
     if what == "type":
         below = [one for node in nodes for one in (node, *node.slices.values())]
@@ -107,17 +96,26 @@ def _asked(  # noqa: C901, PLR0912 — the five kinds along four sorts of steps
         for test in _existence(below):
             yield _below(what, word, test, absent=True)
         return
-    for test in _asked(profiles, kind, rest, below, depth + 1):
+    for test in _asked(known, kind, rest, below, depth + 1):
         yield _below(what, word, test)
     for node in below if what == "name" else ():
         for part in node.slices.values():
             if part.minimum:
-                tests = list(_asked(profiles, kind, rest, [part], depth + 1))
+                tests = list(_asked(known, kind, rest, [part], depth + 1))
                 if tests:
                     yield _below(what, word, _every(tests))
 
 
+def _of_types(known: Known, node: Node) -> list[Node]:
+    """What the profile that an element's value has to conform to says, if there is one."""
+    wanted = [one for kind in node.types for one in kind.profiles]
+    found = known.readable(wanted[0]) if len(wanted) == 1 else None
+    return [found.root] if found else []
+
+
 def _every(tests: list[Matches]) -> Matches:
+    if len(tests) == 1:
+        return tests[0]
     return lambda value, kind, scope: all(test(value, kind, scope) for test in tests)
 
 
@@ -137,6 +135,9 @@ def _below(what: str, word: str, test: Matches, *, absent: bool = False) -> Matc
     """A test of what a step leads to, as a test of where it starts."""
 
     def below(value: Any, _: str, scope: Scope) -> bool:
+        direct = value.get(word) if value.__class__ is dict and what == "name" else None
+        if direct.__class__ is str:
+            return test(direct, "", scope)
         found = list(values(value, what, word))
         if absent:
             return test(found or None, "", scope)
@@ -165,45 +166,41 @@ def values(value: Any, what: str, word: str) -> Iterator[tuple[Any, str]]:
         yield one, one.get("resourceType", "") if isinstance(one, dict) else ""
 
 
-def _values(profiles: Profiles, node: Node, *, last: bool) -> Iterator[Matches]:
+def _values(known: Known, node: Node, *, last: bool) -> Iterator[Matches]:
     for exact in node.exact:
-        yield _equal(exact)
+        yield _like(likeness.exactly(exact))
     for part in node.part:
-        yield _contains(part)
+        yield _like(likeness.containing(part))
     if last and not node.exact and not node.part:
         for binding in node.bindings:
             if binding.strength == "required":
-                codes = profiles.terminology.codes
+                codes = known.terminology.codes
                 yield _within(codes, binding.value_set)
 
 
-def _equal(exact: Any) -> Matches:
-    return lambda value, _, __: same(value, exact)
-
-
-def _contains(part: Any) -> Matches:
-    return lambda value, _, __: contains(value, part)
+def _like(like: likeness.Like) -> Matches:
+    return lambda value, _, __: like(value)
 
 
 def _within(codes: Any, value_set: str) -> Matches:
     return lambda value, _, __: member_of(value, codes(value_set)) is True
 
 
-def _types(profiles: Profiles, kind: str, nodes: list[Node]) -> Iterator[Matches]:
+def _types(known: Known, kind: str, nodes: list[Node]) -> Iterator[Matches]:
     for node in nodes:
         if kind == "type" and node.types:
             yield _of_type(frozenset(one.code.lower() for one in node.types))
         wanted = [profile for one in node.types for profile in one.profiles]
         if kind == "profile" and wanted:
-            yield _conforms(profiles, wanted)
+            yield _conforms(known, wanted)
 
 
 def _of_type(names: frozenset[str]) -> Matches:
     return lambda _, kind, __: kind.lower() in names
 
 
-def _conforms(profiles: Profiles, wanted: list[str]) -> Matches:
-    return lambda value, kind, scope: profiles.conforms(value, kind, wanted, scope)
+def _conforms(known: Known, wanted: list[str]) -> Matches:
+    return lambda value, kind, scope: known.conforms(value, kind, wanted, scope)
 
 
 def _existence(nodes: list[Node]) -> Iterator[Matches]:
@@ -215,7 +212,7 @@ def _existence(nodes: list[Node]) -> Iterator[Matches]:
 
 
 def _resolved(
-    profiles: Profiles, kind: str, rest: list[tuple[str, str]], nodes: list[Node]
+    known: Known, kind: str, rest: list[tuple[str, str]], nodes: list[Node]
 ) -> Iterator[Matches]:
     targets = [target for node in nodes for one in node.types for target in one.targets]
     if not targets:
@@ -226,18 +223,18 @@ def _resolved(
         if not isinstance(reference, str):
             return False
         if kind == "type":
-            types = {profiles.type_of(one) for one in targets}
+            types = {known.type_of(one) for one in targets}
             return target_type(reference, scope) in types
         target = scope.find(reference)
         if target is None:
             return False
-        return profiles.conforms(target, target.get("resourceType", ""), targets, scope)
+        return known.conforms(target, target.get("resourceType", ""), targets, scope)
 
     if not rest:
         yield resolved
         return
-    found = [one.root for target in targets if (one := profiles.get(target)) is not None]
-    tests = list(_asked(profiles, kind, rest, found, 1))
+    found = [one.root for target in targets if (one := known.readable(target)) is not None]
+    tests = list(_asked(known, kind, rest, found, 1))
     if tests:
 
         def inside(value: Any, _: str, scope: Scope) -> bool:
@@ -247,37 +244,3 @@ def _resolved(
             return target is not None and all(test(target, name, scope) for test in tests)
 
         yield inside
-
-
-def same(value: Any, exact: Any) -> bool:
-    """Whether a value is what it is fixed to; numbers by their amount."""
-    if isinstance(exact, dict):
-        return (
-            isinstance(value, dict)
-            and value.keys() == exact.keys()
-            and all(same(value[key], exact[key]) for key in exact)
-        )
-    if isinstance(exact, list):
-        return isinstance(value, list) and len(value) == len(exact) and all(map(same, value, exact))
-    return _scalar(value, exact)
-
-
-def contains(value: Any, part: Any) -> bool:
-    """Whether a value has all that a pattern has."""
-    if isinstance(part, dict):
-        return isinstance(value, dict) and all(
-            key in value and contains(value[key], part[key]) for key in part
-        )
-    if isinstance(part, list):
-        return isinstance(value, list) and all(
-            any(contains(one, wanted) for one in value) for wanted in part
-        )
-    return _scalar(value, part)
-
-
-def _scalar(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, (float, Decimal)) and isinstance(value, (int, float, Decimal)):
-        return Decimal(str(value)) == Decimal(str(wanted))
-    return (type(value) is type(wanted) and bool(value == wanted)) or (
-        isinstance(value, Decimal) and isinstance(wanted, int) and value == wanted
-    )

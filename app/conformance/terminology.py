@@ -306,6 +306,10 @@ def name(canonical: str) -> str:
 def member_of(value: Any, codes: Codes) -> bool | None:
     """As for a binding, whatever type the value is of."""
     if isinstance(value, dict) and "coding" in value:
+        listed = codes.listed
+        for one in value["coding"]:
+            if one.get("code") in listed.get(one.get("system"), ()):
+                return True
         return has_member(value, "CodeableConcept", codes)
     return has_member(value, "Coding", codes) if isinstance(value, (str, dict)) else False
 

@@ -36,6 +36,7 @@ _TEXT_TESTS: Final[dict[str, Callable[[str, str], bool]]] = {
     "contains": str.__contains__,
 }
 _MOMENTS: Final = frozenset(("Date", "DateTime"))
+_TEXTS: Final = frozenset(("String", "Date", "DateTime"))
 _KEEPS_EMPTY: Final = frozenset(
     "where select trace first last tail skip take single distinct ofType extension resolve "
     "repeat children descendants".split()
@@ -85,6 +86,9 @@ class Direct:
                 return self.call(call, tree.left, kind)
             case syntax.Call():
                 return self.call(tree, syntax.Special("$this", tree.position), kind)
+            case syntax.TypeTest(operator="is" | "is()") if self.is_start(tree.left, kind):
+                answer = self.is_of(tree, kind, exact=False)
+                return lambda *_: answer
             case syntax.Literal(items=(bool() as value,)):
                 return lambda *_: value
             case _:
@@ -213,12 +217,29 @@ class Direct:
         if counted is not None:
             one, other = counted
             return lambda value, frame: bool(compare(one(value, frame), other(value, frame)))
+        match tree.left, tree.right:
+            case (
+                syntax.Invoke(left=text, step=syntax.Call("length", ())),
+                syntax.Literal(items=(int() as number,)),
+            ) if number.__class__ is int:
+                return truths.length(compare, self.text(text, kind), number)
         left, right = self.path(tree.left, kind), self.path(tree.right, kind)
         if left.lone is None or right.lone is None:
             raise NotDirectError
         if not {left.type.system, right.type.system} <= _MOMENTS:
             raise NotDirectError
         return truths.moments(compare, left.lone, right.lone, self.fallback(tree, kind))
+
+    def text(self, tree: Tree, kind: Type) -> Callable[[Any], Any]:
+        """A text, or what toString() makes of a primitive that is one in JSON."""
+        match tree:
+            case syntax.Invoke(left=left, step=syntax.Call("toString", ())):
+                path, systems = self.path(left, kind), _TEXTS
+            case _:
+                path, systems = self.path(tree, kind), frozenset({"String"})
+        if path.lone is None or path.type.system not in systems:
+            raise NotDirectError
+        return path.lone
 
     def counts(
         self, tree: syntax.Binary, kind: Type
@@ -296,8 +317,20 @@ class Direct:
             case _:
                 return False
 
+    def is_of(self, tree: syntax.TypeTest, kind: Type, *, exact: bool) -> bool:
+        """Whether what the context is of this type, where its type alone tells."""
+        if tree.namespace == "System" or kind.resource or tree.name not in self.model.types:
+            raise NotDirectError
+        if exact and kind.primitive:
+            return bool(kind.name == tree.name)
+        return tree.name in kind.ancestors
+
     def of_type(self, tree: syntax.TypeTest, left: Tree, kind: Type) -> Path:
         match left:
+            case syntax.Special(name="$this"):
+                if self.is_of(tree, kind, exact=True):
+                    return paths.start(kind)
+                return paths.nothing(self.model.types[tree.name])
             case syntax.Member(name=name):
                 return self.step(paths.start(kind), name, tree.name, first=True)
             case syntax.Invoke(left=above, step=syntax.Member(name=name)):

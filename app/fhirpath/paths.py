@@ -58,6 +58,11 @@ def start(kind: Type) -> Path:
     return Path(lambda value, _: [value], lambda *_: True, kind, lambda value: value)
 
 
+def nothing(kind: Type) -> Path:
+    """What no item of the context is."""
+    return Path(lambda *_: [], lambda *_: False, kind, lambda _: None)
+
+
 def step(before: Path, element: Element, kind: Type, *, first: bool) -> Path:
     """
     The path one element further.

@@ -167,6 +167,14 @@ def only_is(values: paths.Values, literal: Any, *, wanted: bool) -> Truth:
     return run
 
 
+def length(compare: Callable[[Any, Any], Any], lone: Callable[[Any], Any], number: int) -> Truth:
+    def run(value: Any, _: Frame) -> bool | None:
+        found = lone(value)
+        return bool(compare(len(found), number)) if found.__class__ is str else None
+
+    return run
+
+
 def moments(
     compare: Callable[[Any, Any], Any],
     left: Callable[[Any], Any],

@@ -1,0 +1,317 @@
+"""
+What a profile asks of a value, compiled from its tree.
+
+As with types, a test says yes where there is nothing to say, and a walk says what is wrong and
+where. A walk goes into what its test did not say yes to, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from app.conformance import facets, invariants, slicing, values
+from app.conformance.facets import RESOURCES
+from app.conformance.findings import Findings, finding
+from app.conformance.values import At
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.conformance.checks import Check
+    from app.conformance.facets import Known
+    from app.conformance.invariants import Invariant
+    from app.conformance.profile import Node, Slicing
+    from app.conformance.scope import Scope, Test
+    from app.fhir import Resource
+
+MAX_KINDS: Final = 256  # names of types come from resources
+_MANY: Final = 2**63
+
+
+class Demand:
+    """
+    What a node asks of values of one type.
+
+    test        (value, scope); value is None where there are only extensions
+    """
+
+    def __init__(self, known: Known, node: Node, kind: str) -> None:
+        self._always: list[Check] = list(facets.whatever(node, kind))
+        self._given: list[Check] = list(facets.of_value(known, node, kind))
+        self._members = [Member(known, child) for child in node.children.values()]
+        self._rules = [invariants.compiled(rule, kind) for rule in node.constraints]
+        self.test = _test(
+            [one.test for one in self._always],
+            [one.test for one in self._given],
+            [one.test for one in self._members],
+            self._rules,
+        )
+
+    def walk(self, value: Any, beside: Any, path: str, scope: Scope, found: Findings) -> None:
+        broken = scope.world.broken
+        if path in broken:
+            return
+        for check in (*self._always, *self._given) if value is not None else self._always:
+            if not holds(check.test, value, scope):
+                check.walk(value, path, scope, found, beside)
+        inside = value if isinstance(value, dict) else beside
+        if not isinstance(inside, dict):
+            inside = {}
+        complete = True
+        for member in self._members:
+            if broken or not holds(member.test, inside, scope):
+                complete = member.walk(inside, path, scope, found) and complete
+        if complete:
+            for rule in self._rules:
+                rule.walk(value, path, scope, found, beside)
+
+
+class Member:
+    """
+    One element of those below a node: how often it is there, its slices, and each value.
+
+    test        (what has it, scope)
+    optional    whether all is well where it is not there
+    """
+
+    def __init__(self, known: Known, node: Node) -> None:
+        self.node = node
+        self._known = known
+        self._demands: dict[str, Demand] = {}
+        closed = node.slicing is not None and node.slicing.rules == "closed"
+        self._slices = Slices(known, node) if node.slices or closed else None
+        within_slices = self._slices is None or self._slices.optional
+        self.optional: bool = node.minimum == 0 and within_slices
+        self.test: Test = self._choice() if node.choice else self._named()
+
+    def demand(self, kind: str) -> Demand:
+        found = self._demands.get(kind)
+        if found is None:
+            if len(self._demands) > MAX_KINDS:
+                self._demands.clear()
+            found = self._demands[kind] = Demand(self._known, self.node, kind)
+        return found
+
+    def walk(self, parent: Resource, path: str, scope: Scope, found: Findings) -> bool:
+        """Whether no required element is missing."""
+        node = self.node
+        items = list(values.items(node, parent, path))
+        complete = True
+        if len(items) < node.minimum:
+            complete = False
+            text = f"The profile asks for {node.name} {node.minimum} times at least; add it."
+            found.add(finding("cardinality", path, text))
+        if node.maximum is not None and len(items) > node.maximum:
+            text = f"The profile allows {node.name} {node.maximum} times at most; take some out."
+            found.add(finding("cardinality-max", path, text))
+        return self.walk_values(items, path, scope, found) and complete
+
+    def walk_values(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
+        broken = scope.world.broken
+        for at in items:
+            inner = within(self.node, at.value, scope)
+            demand = self.demand(at.kind)
+            if broken or at.beside is not None or not holds(demand.test, at.value, inner):
+                demand.walk(at.value, at.beside, at.path, inner, found)
+        return self._slices is None or self._slices.walk(items, path, scope, found)
+
+    def test_values(self, given: Sequence[Any], kind: str, scope: Scope) -> object:
+        """As test, of its values, when it is known that they are there."""
+        least, most = self.node.minimum, self.node.maximum
+        if len(given) < least or (most is not None and len(given) > most):
+            return False
+        if self.node.name in RESOURCES:
+            for value in given:
+                inner = within(self.node, value, scope)
+                if not self.demand(value["resourceType"]).test(value, inner):
+                    return False
+        else:
+            test = self.demand(kind).test
+            for value in given:
+                if not test(value, scope):
+                    return False
+        return self._slices is None or self._slices.test(given, kind, scope)
+
+    def _named(self) -> Test:
+        name, below, kind = self.node.name, f"_{self.node.name}", self.node.kind
+        optional, test_values = self.optional, self.test_values
+
+        def test(parent: Any, scope: Scope) -> object:
+            found = parent.get(name)
+            if found is None:
+                return optional and below not in parent
+            if below in parent:
+                return False
+            return test_values(found if found.__class__ is list else (found,), kind, scope)
+
+        return test
+
+    def _choice(self) -> Test:
+        names = self.node.names
+        keys = frozenset(names) | {f"_{key}" for key in names}
+        optional, test_values = self.optional and bool(names), self.test_values
+
+        def test(parent: Any, scope: Scope) -> object:
+            given = keys.intersection(parent)
+            if not given:
+                return optional
+            if len(given) > 1:
+                return False
+            (key,) = given
+            kind = names.get(key)
+            return kind is not None and test_values((parent[key],), kind, scope)
+
+        return test
+
+
+class Slice(Member):
+    """
+    One slice: a member that is found by what it says.
+
+    matches     None where nothing tells it apart
+    below       the slices inside it
+    """
+
+    def __init__(self, known: Known, key: str, node: Node, how: Slicing) -> None:
+        super().__init__(known, node)
+        self.key = key
+        self.matches = slicing.matcher(known, how, node)
+
+    def fits(self, at: At, scope: Scope) -> bool:
+        """Whether a value has no error by what the slice says, where nothing else tells it apart."""
+        inner = within(self.node, at.value, scope)
+        demand = self.demand(at.kind)
+        if at.beside is None and holds(demand.test, at.value, inner):
+            return True
+        found = Findings()
+        demand.walk(at.value, at.beside, at.path, inner, found)
+        return not any(one.severity == "error" for one in found)
+
+
+class Slices:
+    """
+    The slices of an element, and what is in which.
+
+    optional        whether all is well where nothing is in any of them
+    """
+
+    def __init__(self, known: Known, node: Node) -> None:
+        self._node = node
+        self._how = how = slicing.of(node)
+        self._slices = [Slice(known, key, one, how) for key, one in node.slices.items()]
+        self._told = bool(how.discriminators)
+        self._untold = self._told and any(one.matches is None for one in self._slices)
+        self.optional: bool = not self._untold and all(one.optional for one in self._slices)
+
+    def test(self, given: Sequence[Any], kind: str, scope: Scope) -> object:
+        if self._untold:
+            return False
+        chosen: list[list[Any]] = [[] for _ in self._slices]
+        last, outside = -1, False
+        how, resource = self._how, self._node.name in RESOURCES
+        for value in given:
+            which = self._which(
+                At(value, None, value["resourceType"] if resource else kind, ""), scope
+            )
+            if which < 0:
+                outside = True
+                if how.rules == "closed":
+                    return False
+                continue
+            if (how.ordered and which < last) or (outside and how.rules == "openAtEnd"):
+                return False
+            last = max(last, which)
+            chosen[which].append(value)
+        return all(
+            one.test_values(inside, kind, scope) if inside else one.optional
+            for one, inside in zip(self._slices, chosen, strict=True)
+        )
+
+    def walk(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
+        """Whether no required slice is missing."""
+        chosen = self._chosen(items, scope, found)
+        complete = True
+        for one, inside in zip(self._slices, chosen, strict=True):
+            if one.matches is None and self._told:
+                text = f"Nothing in the profile tells the slice {one.key} apart: not checked."
+                found.add(finding("slice-unchecked", path, text, severity="information"))
+                continue
+            what = f"{self._node.name}, slice {one.key},"
+            if len(inside) < one.node.minimum:
+                complete = False
+                text = f"The profile asks for {what} {one.node.minimum} times at least; add it."
+                found.add(finding("slice-min", path, text))
+            if one.node.maximum is not None and len(inside) > one.node.maximum:
+                text = f"The profile allows {what} {one.node.maximum} times at most; take some out."
+                found.add(finding("slice-max", path, text))
+            complete = one.walk_values(inside, path, scope, found) and complete
+        return complete
+
+    def _chosen(self, items: list[At], scope: Scope, found: Findings) -> list[list[At]]:
+        """What is in each slice; what is in none, or out of order, is said."""
+        chosen: list[list[At]] = [[] for _ in self._slices]
+        last, outside, how = -1, False, self._how
+        for at in items:
+            which = self._which(at, scope)
+            if which < 0:
+                outside = True
+                if how.rules == "closed":
+                    text = "This is in none of the slices that the profile allows; take it out."
+                    found.add(finding("slice-closed", at.path, text))
+                continue
+            chosen[which].append(at)
+            if (how.ordered and which < last) or (outside and how.rules == "openAtEnd"):
+                text = "The slices stand in another order than the profile has; sort them as there."
+                found.add(finding("slice-order", at.path, text))
+            last = max(last, which)
+        return chosen
+
+    def _which(self, at: At, scope: Scope) -> int:
+        """The index of the slice that a value is in, -1 for none."""
+        for index, one in enumerate(self._slices):
+            if one.matches is None:
+                if not self._told and one.fits(at, scope):
+                    return index
+            elif one.matches(at.value, at.kind, scope):
+                return index
+        return -1
+
+
+def holds(test: Test, value: Any, scope: Scope) -> bool:
+    try:
+        return bool(test(value, scope))
+    except invariants.FAILED:
+        return False
+
+
+def within(node: Node, value: Any, scope: Scope) -> Scope:
+    """The scope of a value: its own, if it is a resource in a resource."""
+    if node.name in RESOURCES and isinstance(value, dict) and "resourceType" in value:
+        return scope.inside(value, contained=node.name == "contained")
+    return scope
+
+
+def _test(
+    always: list[Test], given: list[Test], members: list[Test], rules: list[Invariant]
+) -> Test:
+    both = [*always, *given]
+    by_hand = [one.native for one in rules if one.native is not None]
+    runs = [one.run for one in rules if one.native is None]
+
+    def test(value: Any, scope: Scope) -> object:
+        for one in always if value is None else both:
+            if not one(value, scope):
+                return False
+        inside = value if value.__class__ is dict else {}
+        for one in members:
+            if not one(inside, scope):
+                return False
+        for one in by_hand:
+            if not one(value, scope):
+                return False
+        for run in runs:  # noqa: SIM110 — hot: a generator costs a frame for each
+            if not run(value, scope.resource, scope.root, scope.environment):
+                return False
+        return True
+
+    return test
