@@ -12,6 +12,7 @@ from app.conformance.conforming import Profiles
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
 from app.conformance.shape import Shapes
+from app.conformance.snapshots import Snapshot, Snapshots
 from app.conformance.subset import Subsets
 from app.conformance.terminology import Terminology
 from app.errors import NotSupported
@@ -134,8 +135,19 @@ class Definitions:
             definition = self.resource(canonical, "StructureDefinition")
             if definition is None:
                 raise KeyError(name)
+            if "snapshot" not in definition and "differential" in definition:
+                rows = self.snapshot(definition).rows
+                definition = {**definition, "snapshot": {"element": rows}}
             found = self._structures[name] = structure.read(definition)
         return found
+
+    def snapshot(self, definition: Resource) -> Snapshot:
+        """
+        What a StructureDefinition comes to, by its differential.
+
+        raises      Malformed: as Snapshots.make
+        """
+        return Snapshots(self._profile).make(definition)
 
     def is_resource(self, name: str) -> bool:
         """Whether it is the name of a resource type."""
