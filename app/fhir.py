@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import accumulate
@@ -157,6 +157,29 @@ def references(node: Any) -> Iterator[Resource]:
     elif isinstance(node, list):
         for child in node:
             yield from references(child)
+
+
+def renamed(node: Any, rename: Callable[[str], str]) -> Any:
+    """The value with each literal reference as rename says; what holds none of those is shared."""
+    if isinstance(node, dict):
+        items: Any = node.items()
+    elif isinstance(node, list):
+        items = enumerate(node)
+    else:
+        return node
+    made: Any = None
+    for key, child in items:
+        if isinstance(child, (dict, list)):
+            other = renamed(child, rename)
+        elif key == "reference" and isinstance(child, str):
+            other = rename(child)
+        else:
+            continue
+        if other is not child:
+            if made is None:
+                made = node.copy()
+            made[key] = other
+    return node if made is None else made
 
 
 def bundle(kind: str, entries: list[Resource]) -> Resource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +10,7 @@ from app import fhir
 from app.conformance import Definitions
 from app.conformance.subset import is_subset
 from app.domain.mappings import Mappings
-from app.domain.plan import Change, Entry, Loaded, Receipt, derive
+from app.domain.plan import Change, Entry, Loaded, Receipt, Want, derive
 from app.errors import Conflict, Invalid, Malformed, NotFound, Stale
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
@@ -110,25 +109,25 @@ def shaped(definitions: Definitions, entry: Entry) -> None:
 def _said(resource: Resource) -> Resource:
     """What a message says, whatever its ids; a urn is another each time it is sent."""
     ours = {"id", "meta", "text"}
-    said = copy.deepcopy({name: value for name, value in resource.items() if name not in ours})
-    for holder in fhir.references(said):
-        if holder["reference"].startswith("urn:"):
-            holder["reference"] = "urn"
-    return said
+    said = {name: value for name, value in resource.items() if name not in ours}
+    named: Resource = fhir.renamed(said, lambda one: "urn" if one.startswith("urn:") else one)
+    return named
 
 
 def arrived(case: Case) -> Case:
     """
     The case with its entries resolved: every entry has an id, every reference is Type/id.
 
-    raises      Malformed: a urn that no entry carries, two entries for one resource
+    raises      NotLoaded: conditions and patches are about what stands
+                Malformed: a urn that no entry carries, two entries for one resource
                 Stale: a condition that several resources meet
                 NotFound: a patch of nothing
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
     names: dict[str, str] = {}
-    entries: list[Entry] = []
+    entries: list[tuple[Entry, str, bool]] = []
     order: list[str] = []
+    new: dict[Want, None] = {}
     for position, entry in enumerate(case.change.entries):
         met = _met(case, entry)
         identity = met or entry.id or case.id("entry", str(position))
@@ -138,13 +137,23 @@ def arrived(case: Case) -> Case:
             raise Malformed("Two entries have the same fullUrl.", expression="Bundle.entry.fullUrl")
         if entry.full_url:
             names[entry.full_url] = name
+        if not (met or entry.id):  # chance made this id: nothing can stand there
+            new |= dict.fromkeys(_about(case.shelf.key, name))
         if not (met and entry.if_none_exist):
-            condition = None if met else entry.condition
-            entries.append(replace(entry, id=identity, said=entry.resource, condition=condition))
-    if len({entry.name for entry in entries}) != len(entries):
+            entries.append((entry, identity, bool(met)))
+    if len({(entry.type, identity) for entry, identity, _ in entries}) != len(entries):
         raise Malformed("Two entries write the same resource; each may stand once.")
-    resolved = tuple(_resolved(case, entry, names) for entry in entries)
-    return replace(case, entries=resolved, order=tuple(order))
+    resolved = tuple(
+        _resolved(case, entry, names, identity=identity, met=met)
+        for entry, identity, met in entries
+    )
+    loaded = Loaded({**case.loaded.seen, **new})
+    return replace(case, entries=resolved, order=tuple(order), loaded=loaded)
+
+
+def _about(shelf: str, name: str) -> tuple[Want, Want]:
+    """What is asked of the database about a resource that may stand there."""
+    return Want("resource", shelf, name), Want("exchange", shelf, name)
 
 
 def _met(case: Case, entry: Entry) -> str:
@@ -163,22 +172,26 @@ def _met(case: Case, entry: Entry) -> str:
     return found[0].split("/", 1)[1] if found else ""
 
 
-def _resolved(case: Case, entry: Entry, names: dict[str, str]) -> Entry:
+def _resolved(
+    case: Case, entry: Entry, names: dict[str, str], *, identity: str, met: bool
+) -> Entry:
     if entry.method == "PATCH":
-        entry = _patched(case, entry)
-    resource: Resource = copy.deepcopy(entry.resource)
-    resource["id"] = entry.id
-    base = case.change.base
-    for holder in fhir.references(resource):
-        target = holder["reference"]
+        entry = _patched(case, replace(entry, id=identity))
+    here = f"{case.change.base}/"
+
+    def plain(target: str) -> str:
         if target in names:
-            holder["reference"] = names[target]
-        elif target.startswith("urn:"):
+            return names[target]
+        if target.startswith("urn:"):
             text = "This urn is the fullUrl of no entry."
             raise Malformed(text, expression=f"{entry.type}")
-        elif target.startswith(f"{base}/"):
-            holder["reference"] = target.removeprefix(f"{base}/").split("/_history/", 1)[0]
-    return replace(entry, resource=resource)
+        if target.startswith(here):
+            return target.removeprefix(here).split("/_history/", 1)[0]
+        return target
+
+    resource: Resource = {**fhir.renamed(entry.resource, plain), "id": identity}
+    condition = None if met else entry.condition
+    return replace(entry, id=identity, resource=resource, said=entry.resource, condition=condition)
 
 
 def _patched(case: Case, entry: Entry) -> Entry:
@@ -191,6 +204,6 @@ def _patched(case: Case, entry: Entry) -> Entry:
     made = entry.patch(stored.resource)
     if (made.get("resourceType"), made.get("id")) != (entry.type, entry.id):
         raise Invalid("A patch does not change type and id.", expression=f"{entry.type}.id")
-    entry = replace(entry, method="PUT", resource=made, said=made)
+    entry = replace(entry, method="PUT", resource=made)
     shaped(case.definitions, entry)
     return entry

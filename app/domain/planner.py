@@ -7,27 +7,62 @@ from typing import Final
 
 from app import fhir
 from app.domain import outcome, referral, screening
-from app.domain.case import Case, arrived
-from app.domain.plan import Answer, Entry, Plan, Put, Stored, put, same, stamped
+from app.domain.case import Case
+from app.domain.case import arrived as resolved
+from app.domain.plan import (
+    Answer,
+    Entry,
+    Exchange,
+    NotLoaded,
+    Plan,
+    Put,
+    Stored,
+    Want,
+    put,
+    same,
+    stamped,
+)
 from app.errors import Conflict, Forbidden, Invalid, Stale
+
+
+def arrived(case: Case) -> Case:
+    """
+    The case as it is planned: permitted, its entries resolved.
+
+    raises      NotLoaded, Refusal: as plan
+    """
+    _permitted(case)
+    return resolved(case)
 
 
 def plan(case: Case) -> Plan:
     """
-    Everything that the change does.
+    Everything that the change of an arrived case does.
 
     raises      NotLoaded: more must be read first
                 Refusal: it is not done, and why
     """
-    case = arrived(case)
-    _permitted(case)
     if case.change.act in {"refer", "report"}:
         return replace(referral.plan(case, None), absent=_absent(case))
-    plans = [_meaning(case, entry) for entry in case.entries]
+    plans = _each(case)
     sent = [one for one in plans if one.exchanges]
     if len(sent) > 1:
         raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
     return _together(case, plans)
+
+
+def _each(case: Case) -> list[Plan]:
+    """The plan of each entry; what they need to see is announced for all of them at once."""
+    plans: list[Plan] = []
+    wants: set[Want] = set()
+    for entry in case.entries:
+        try:
+            plans.append(_meaning(case, entry))
+        except NotLoaded as asked:
+            wants |= asked.wants
+    if wants:
+        raise NotLoaded(frozenset(wants))
+    return plans
 
 
 _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
@@ -47,13 +82,19 @@ def _meaning(case: Case, entry: Entry) -> Plan:
     if entry.type == "QuestionnaireResponse" and _screens(case):
         return _received(case, entry)
     if entry.type == "Task":
-        exchange = case.loaded.exchange(case.shelf.key, entry.name)
+        exchange = _exchange(case, entry)
         if exchange is not None:
             return outcome.plan(case, entry, exchange)
         if referral.is_referral(case, entry.resource):
             _guarded(case, entry)
             return referral.plan(case, entry)
     return _stored(case, entry)
+
+
+def _exchange(case: Case, task: Entry) -> Exchange | None:
+    """The exchange that a Task is a projection of; the Task itself is marked with it."""
+    stored = case.loaded.resource(case.shelf.key, task.name)
+    return case.loaded.exchange(case.shelf.key, task.name) if stored and stored.exchange else None
 
 
 def _screens(case: Case) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -18,6 +19,7 @@ from app.storage import resources
 from app.storage.database import Overtaken, Tx
 from app.storage.resources import Version
 
+_T = TypeVar("_T")
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
 _TRIES: Final = 8
 _log = structlog.get_logger()
@@ -48,15 +50,15 @@ async def write(service: Service, change: Change) -> Written:
                 _ruled(service, entry)
     for _ in range(_TRIES):
         made, plan = await _plan(service, change)
-        if not plan.puts and not plan.exchanges:
-            return await _written(service, change, plan)
-        try:
+        stand: resources.Stand = {}
+        if plan.puts or plan.exchanges:
             commit = partial(_commit, case=made, plan=plan)
-            await service.database.write(commit, shelves=plan.shelves)
-        except Overtaken:
-            continue
-        _tell(service, plan)
-        return await _written(service, change, plan)
+            try:
+                stand = await service.database.write(commit, shelves=plan.shelves)
+            except Overtaken:
+                continue
+            _tell(service, plan)
+        return await _written(service, change, plan, stand)
     raise Conflict("Others keep changing the same resource; read it and try again.")
 
 
@@ -87,29 +89,40 @@ async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
         key=service.key,
         now=service.clock(),
     )
+    case = await _settled(service, made, planner.arrived)
+    return case, await _settled(service, case, planner.plan)
+
+
+async def _settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _T:
+    """What a step of the planner makes, once it has seen what it asks for."""
     for _ in range(_ROUNDS):
         try:
-            return made, planner.plan(made)
+            return step(case)
         except NotLoaded as asked:
             wants = asked.wants
         load = partial(resources.load, wants=wants)
         shelves = {want.shelf for want in wants}
-        made.loaded.seen.update(await service.database.read(load, shelves=shelves))
+        case.loaded.seen.update(await service.database.read(load, shelves=shelves))
     raise Invalid("The references of this message lead too far.")
 
 
-async def _commit(tx: Tx, *, case: Case, plan: Plan) -> None:
-    await resources.commit(tx, plan, at=fhir.instant(case.now), now=case.now.timestamp())
+async def _commit(tx: Tx, *, case: Case, plan: Plan) -> resources.Stand:
+    return await resources.commit(tx, plan, at=fhir.instant(case.now), now=case.now.timestamp())
 
 
-async def _written(service: Service, change: Change, plan: Plan) -> Written:
+async def _written(service: Service, change: Change, plan: Plan, stand: resources.Stand) -> Written:
+    """What the commit has put is known; what the answer names besides is read."""
+    shelf = change.shelf.key
+    rows = {name: stand[shelf, name] for name in plan.answer.names if (shelf, name) in stand}
+    others = [name for name in plan.answer.names if name not in rows]
+
     async def look(tx: Tx) -> dict[str, Version]:
-        found = {
-            name: await resources.read(tx, change.shelf.key, name) for name in plan.answer.names
-        }
+        found = {name: await resources.read(tx, shelf, name) for name in others}
         return {name: one for name, one in found.items() if one}
 
-    return Written(plan.answer, await service.database.read(look, shelves=(change.shelf.key,)))
+    if others:
+        rows |= await service.database.read(look, shelves=(shelf,))
+    return Written(plan.answer, rows)
 
 
 def _tell(service: Service, plan: Plan) -> None:

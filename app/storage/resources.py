@@ -128,6 +128,9 @@ class Version(NamedTuple):
         return self.method != "DELETE"
 
 
+Stand = dict[tuple[str, str], Version]  # {(shelf, Type/id): what stands there now}
+
+
 async def read(tx: Tx, shelf: str, name: str) -> Version | None:
     """The last version; None where there never was one."""
     kind, _, identity = name.partition("/")
@@ -178,19 +181,19 @@ def _exchange(row: Row) -> Exchange:
     return Exchange(**{**values, "copies": json.loads(values["copies"])})
 
 
-async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
+async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
     """
     Everything that a plan does, or nothing of it.
 
     at, now     the same moment, as FHIR instant and as UNIX seconds
+    returns     what it has put, as it stands
     raises      Overtaken: something that the plan was made from has changed since
     """
     for shelf, kind, system, value in sorted(plan.absent):
         await tx.rows(_ALONE, key=f"{shelf}|{kind}|{system}|{value}")
         if await tx.rows(_NAMED, shelf=shelf, type=kind, system=system, value=value):
             raise Overtaken
-    for put in plan.puts:
-        await _put(tx, put)
+    stand = {(put.shelf, fhir.name(put.resource)): await _put(tx, put) for put in plan.puts}
     for mark in plan.receipts:
         if not await tx.run(_RECEIVE, **asdict(mark)):
             raise Overtaken
@@ -200,9 +203,10 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> None:
         await outbox.owe(tx, due, now=now)
     for row in plan.accounted:
         await ledger.account(tx, row, at=at)
+    return stand
 
 
-async def _put(tx: Tx, put: Put) -> None:
+async def _put(tx: Tx, put: Put) -> Version:
     resource = put.resource
     key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
     stands = put.method != "DELETE"
@@ -222,6 +226,7 @@ async def _put(tx: Tx, put: Put) -> None:
     names = _identifiers(resource) if stands else []
     if names:
         await tx.run_all(_NAME, [{**key, "system": name[0], "value": name[1]} for name in names])
+    return Version(body, put.expected + 1, updated, put.method, put.exchange)
 
 
 def _identifiers(resource: Resource) -> list[tuple[str, str]]:
