@@ -34,6 +34,8 @@ def test_the_wheel_has_its_data(wheel):
 
     assert "app/mappings/disclosure.toml" in names
     assert any(name.startswith("app/fhir_profiles/") for name in names)
+    assert "app/fhir_profiles/kinbridge/StructureDefinition-cps-report-request.json" in names
+    assert "app/fhir_profiles/kinbridge/examples/report.json" in names
     assert not [name for name in names if name.startswith(("tests/", "mappings/"))]
 
 

@@ -220,7 +220,8 @@ def _common(parts: list[_Expansion]) -> _Expansion:
 
 
 def _whole(system: Resource) -> bool:
-    return system.get("content") == "complete"
+    """Whether every code is here; a system whose list is not ours to hand on says complete and has none."""
+    return system.get("content") == "complete" and bool(system.get("concept"))
 
 
 def _concepts(system: Resource) -> dict[str, Resource]:

@@ -39,7 +39,7 @@ def test_a_report_reaches_intake_with_its_attestation(exchange, reported):
         )
     )
     assert request["note"][0]["text"].startswith("Seen today")
-    assert held == {"Patient": 1, "Practitioner": 1, "PractitionerRole": 1, "Provenance": 1,
+    assert held == {"Observation": 1, "Patient": 1, "Practitioner": 1, "PractitionerRole": 1, "Provenance": 1,
                     "ServiceRequest": 1, "Task": 1}  # fmt: skip
 
 
