@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,13 @@ class NotFound(Refusal):
 
 
 class NotAllowed(Refusal):
+    """allowed: the methods that the route takes."""
+
     status, code = 405, "not-supported"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        super().__init__(f"This route takes {self.allowed}.")
 
 
 class NotAcceptable(Refusal):

@@ -125,7 +125,8 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return responses.refusal(request, NotAllowed("This route does not take this method."))
+            allowed = (error.headers or {}).get("Allow", "").split(", ")
+            return responses.refusal(request, NotAllowed(allowed))
         return responses.refusal(request, NotFound("There is no such route."))
 
     @app.exception_handler(Exception)

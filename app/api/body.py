@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 from starlette.requests import ClientDisconnect, Request
 
 from app import fhir
+from app.api import encoding
 from app.api.resource_types import RESOURCE_TYPES
 from app.domain import patch
 from app.domain.patch import Patch
@@ -55,15 +56,13 @@ async def _bytes(request: Request, most: int) -> bytes:
     length = request.headers.get("Content-Length", "")
     if length.isdigit() and int(length) > most:
         raise TooLarge(f"The body may have {most} bytes.")
-    body = bytearray()
+    arriving = encoding.Unpacking(request.headers.get("Content-Encoding", ""), most)
     try:
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                raise TooLarge(f"The body may have {most} bytes.")
+            arriving.add(chunk)
     except ClientDisconnect:
         raise Unavailable("The body did not arrive whole.") from None
-    return bytes(body)
+    return arriving.end()
 
 
 def resource_of(value: Any, at: str = "") -> Resource:

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import view
+from app.api import encoding, view
 from app.conformance import Definitions
-from app.errors import Issue, Refusal, outcome
+from app.errors import Issue, NotAllowed, Refusal, Unauthenticated, Unavailable, outcome
 from app.fhir import Resource
 from app.flows.write import Written
 from app.storage.history import Past
@@ -28,17 +28,19 @@ def fhir_json(
     """JSON, whatever Accept says: clients that ask for XML first take it, and never get a 406."""
     if request.scope["query_string"] and request.query_params.get("_pretty", "false") in _TRUE:
         body = fhir.pretty(body)
-    return Response(body, status, {"Content-Type": _FHIR_JSON, **(headers or {})})
+    return encoding.response(request, body, status, {"Content-Type": _FHIR_JSON, **(headers or {})})
 
 
 def refusal(request: Request, refused: Refusal) -> Response:
-    headers = {401: {"WWW-Authenticate": 'Basic realm="kinbridge", charset="UTF-8"'}}
-    return fhir_json(
-        request,
-        fhir.encode(refused.outcome()),
-        status=refused.status,
-        headers=headers.get(refused.status, {"Retry-After": "5"} if refused.status == 503 else {}),
-    )
+    headers = {}
+    if isinstance(refused, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Basic realm="kinbridge", charset="UTF-8"'
+    elif isinstance(refused, NotAllowed):
+        headers["Allow"] = refused.allowed
+    elif isinstance(refused, Unavailable):
+        headers["Retry-After"] = "5"
+    body = fhir.encode(refused.outcome())
+    return fhir_json(request, body, status=refused.status, headers=headers)
 
 
 def read(request: Request, row: Version, definitions: Definitions) -> Response:

@@ -8,16 +8,19 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
 from app import fhir
 from app.api import access, batch, body, capability, past, responses, view
 from app.domain.plan import Act, Caller, Change, Entry
-from app.errors import Issue, Malformed, NotFound, NotSupported
+from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
 from app.flows import read, write
 from app.flows.service import Service
 from app.settings import Shelf
 
 _BASE: Final = "/{tenant}/{shelf}/fhir"
+_METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+_NO_TYPES: Final = frozenset({"", "_history", "metadata"})
 _ACTS: Final[dict[str, Act]] = {
     "submit-screening": "submit-screening",
     "refer": "refer",
@@ -61,7 +64,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             found = write.findings(service, row.body)
         return responses.one(request, done, _base(shelf), found)
 
-    @routes.get(_BASE + "/metadata")
+    @routes.api_route(_BASE + "/metadata", methods=["GET", "HEAD"])
     async def metadata(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#capabilities; open to everyone, as clients expect."""
         view.acceptable(request)
@@ -111,9 +114,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, change(shelf, caller, act, *entries))
         return responses.all_of(request, done, _base(shelf))
 
-    @routes.get(_BASE + "/_history")
-    @routes.get(_BASE + "/{type}/_history")
-    @routes.get(_BASE + "/{type}/{id}/_history")
+    @routes.api_route(_BASE + "/_history", methods=["GET", "HEAD"])
+    @routes.api_route(_BASE + "/{type}/_history", methods=["GET", "HEAD"])
+    @routes.api_route(_BASE + "/{type}/{id}/_history", methods=["GET", "HEAD"])
     async def history(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#history."""
         shelf, caller = await access.enter(service, request)
@@ -191,14 +194,28 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             body.type_of(request.path_params["type"])
         raise NotSupported("Search is not there yet; read Type/id.")
 
-    @routes.api_route(
-        _BASE + "/{rest:path}", methods=["PATCH", "DELETE", "PUT", "POST", "GET", "HEAD"]
-    )
+    @routes.api_route(_BASE, methods=_METHODS)
+    @routes.api_route(_BASE + "/{rest:path}", methods=_METHODS)
     async def nothing_else(request: Request) -> Response:
-        """Whatever else is asked of a shelf."""
+        """Whatever else is asked of a shelf, and OPTIONS, https://www.rfc-editor.org/rfc/rfc9110#OPTIONS."""
         await access.enter(service, request)
-        body.type_of(request.path_params["rest"].strip("/").split("/")[0])
-        raise NotFound("There is no such route.")
+        first = request.path_params.get("rest", "").strip("/").split("/")[0]
+        if first not in _NO_TYPES:
+            body.type_of(first)
+        allowed = {
+            method
+            for route in routes.routes
+            if isinstance(route, APIRoute)
+            and route.endpoint is not nothing_else
+            and route.path_regex.match(request.scope["path"])
+            and (first not in _NO_TYPES or "{type}" not in route.path)
+            for method in route.methods or ()
+        }
+        if not allowed:
+            raise NotFound("There is no such route.")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(sorted(allowed))})
+        raise NotAllowed(allowed)
 
     return routes
 

@@ -77,6 +77,7 @@ def test_brackets_in_a_text_are_no_nesting(exchange):
         ("POST", "clinic/chart/fhir/$convert", 404),
         ("GET", "nobody/chart/fhir/metadata", 404),
         ("POST", "clinic/chart/fhir/metadata", 404),
+        ("POST", "clinic/chart/fhir/Patient/1", 405),
         ("POST", "health/live", 405),
         ("GET", "clinic/chart/fhir/Patient", 422),
         ("GET", "clinic/chart/fhir/Patient/1/_history", 404),

@@ -65,3 +65,44 @@ def test_a_strict_shelf_refuses_what_others_report(exchange, strict):
     refused(exchange.call("POST", f"{CHART}/Observation", INCOMPLETE), 422)
 
     assert exchange.call("POST", "clinic/reports/fhir/Observation", INCOMPLETE).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("", {"GET", "POST"}),
+        ("/", {"POST"}),
+        ("/metadata", {"GET", "HEAD"}),
+        ("/_history", {"GET", "HEAD"}),
+        ("/Patient", {"DELETE", "GET", "PATCH", "POST", "PUT"}),
+        ("/Patient/rosa", {"DELETE", "GET", "HEAD", "PATCH", "PUT"}),
+        ("/Patient/rosa/_history", {"GET", "HEAD"}),
+        ("/Patient/rosa/_history/1", {"GET", "HEAD"}),
+    ],
+)
+def test_what_a_route_takes_is_said(exchange, patient, path, methods):
+    """OPTIONS answers with the methods; each other one is refused with them."""
+    options = exchange.call("OPTIONS", f"{CHART}{path}")
+    assert options.status_code == 204
+    assert methods <= set(options.headers["allow"].split(", "))
+
+    if "/_" in path or path == "/metadata":  # what else would be asked of a type of this name
+        return
+    for method in {"DELETE", "GET", "PATCH", "POST", "PUT"} - methods:
+        answer = exchange.call(method, f"{CHART}{path}", {})
+        refused(answer, 405, "not-supported")
+        assert answer.headers["allow"] == options.headers["allow"]
+
+
+def test_a_method_that_nobody_knows_is_refused(exchange, patient):
+    """An outcome, whatever the word."""
+    for method in ("BREW", "TRACE", "PROPFIND"):
+        refused(exchange.call(method, PATIENT), 405)
+    refused(exchange.call("OPTIONS", f"{CHART}/Child/1"), 404)
+
+
+def test_the_base_answers_with_and_without_a_slash(exchange):
+    """No redirect, which would lose the body of a POST."""
+    empty = {"resourceType": "Bundle", "type": "batch"}
+    for base in (CHART, f"{CHART}/"):
+        assert exchange.call("POST", base, empty).status_code == 200
