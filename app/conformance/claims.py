@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance.findings import Findings, finding
+from app.conformance.findings import Findings, finding, named
 from app.conformance.shape import REFUSED
 from app.errors import Malformed
 
@@ -68,4 +67,4 @@ def against(  # noqa: PLR0913 — what a check is about, each by its name
             if issue.expression in scope.world.around and issue.rule not in _COUNTED:
                 continue  # it may be for what is broken inside
             if (issue.expression, issue.rule) not in said or issue.severity != "error":
-                found.add(replace(issue, profile=one.url))
+                found.add(named(issue, one.url))

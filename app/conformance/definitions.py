@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.conformance import packages, questionnaires, structure
-from app.conformance.checker import Asked, Checker
+from app.conformance.checker import CLAIMED, Asked, Checker
 from app.conformance.conforming import Profiles
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
@@ -212,7 +212,9 @@ class Definitions:
         """
         name = resource.get("resourceType") if isinstance(resource, dict) else None
         if isinstance(name, str) and self.is_resource(name):
-            how = Asked(profiles, claims=claims, known_extensions=known_extensions)
+            how = CLAIMED
+            if profiles or known_extensions or not claims:
+                how = Asked(profiles, claims=claims, known_extensions=known_extensions)
             return self.checker(name).check(resource, now=now, resolve=resolve, asked=how)
         return self._shapes.check(resource)
 

@@ -59,7 +59,11 @@ class Demand:
             inside = {}
         complete = True
         for member in self._members:
-            if broken or not holds(member.test, inside, scope):
+            try:
+                right = not broken and member.test(inside, scope)
+            except invariants.FAILED:
+                right = False
+            if not right:
                 complete = member.walk(inside, path, scope, found) and complete
         if complete:
             for rule in self._rules:
@@ -73,6 +77,8 @@ class Member:
     test        (what has it, scope)
     optional    whether all is well where it is not there
     """
+
+    settled = False
 
     def __init__(self, known: Known, node: Node) -> None:
         self.node = node
@@ -120,13 +126,16 @@ class Member:
         least, most = self.node.minimum, self.node.maximum
         if len(given) < least or (most is not None and len(given) > most):
             return False
-        if self.node.name in RESOURCES:
+        if self.settled:
+            pass
+        elif self.node.name in RESOURCES:
             for value in given:
                 inner = within(self.node, value, scope)
                 if not self.demand(value["resourceType"]).test(value, inner):
                     return False
         else:
-            test = self.demand(kind).test
+            demand = self._demands.get(kind) or self.demand(kind)
+            test = demand.test
             for value in given:
                 if not test(value, scope):
                     return False
@@ -169,13 +178,14 @@ class Slice(Member):
     One slice: a member that is found by what it says.
 
     matches     None where nothing tells it apart
-    below       the slices inside it
+    settled     whether what is in it conforms to it by that alone
     """
 
     def __init__(self, known: Known, key: str, node: Node, how: Slicing) -> None:
         super().__init__(known, node)
         self.key = key
         self.matches = slicing.matcher(known, how, node)
+        self.settled = slicing.settles(how, node)
 
     def fits(self, at: At, scope: Scope) -> bool:
         """Whether a value has no error by what the slice says, where nothing else tells it apart."""
@@ -200,8 +210,18 @@ class Slices:
         self._how = how = slicing.of(node)
         self._slices = [Slice(known, key, one, how) for key, one in node.slices.items()]
         self._told = bool(how.discriminators)
+        self._urls = self._by_url(known)
         self._untold = self._told and any(one.matches is None for one in self._slices)
         self.optional: bool = not self._untold and all(one.optional for one in self._slices)
+
+    def _by_url(self, known: Known) -> dict[Any, int] | None:
+        """Url to slice, where nothing but a fixed url tells slices apart."""
+        if self._how.discriminators != slicing.BY_URL:
+            return None
+        urls = [slicing.url_of(known, one.node) for one in self._slices]
+        if None in urls or len(set(urls)) < len(urls):
+            return None
+        return {url: index for index, url in enumerate(urls)}
 
     def test(self, given: Sequence[Any], kind: str, scope: Scope) -> object:
         if self._untold:
@@ -210,9 +230,7 @@ class Slices:
         last, outside = -1, False
         how, resource = self._how, self._node.name in RESOURCES
         for value in given:
-            which = self._which(
-                At(value, None, value["resourceType"] if resource else kind, ""), scope
-            )
+            which = self._which(value, value["resourceType"] if resource else kind, scope)
             if which < 0:
                 outside = True
                 if how.rules == "closed":
@@ -222,10 +240,10 @@ class Slices:
                 return False
             last = max(last, which)
             chosen[which].append(value)
-        return all(
-            one.test_values(inside, kind, scope) if inside else one.optional
-            for one, inside in zip(self._slices, chosen, strict=True)
-        )
+        for one, inside in zip(self._slices, chosen, strict=True):
+            if not (one.test_values(inside, kind, scope) if inside else one.optional):
+                return False
+        return True
 
     def walk(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
         """Whether no required slice is missing."""
@@ -252,7 +270,7 @@ class Slices:
         chosen: list[list[At]] = [[] for _ in self._slices]
         last, outside, how = -1, False, self._how
         for at in items:
-            which = self._which(at, scope)
+            which = self._which(at.value, at.kind, scope, at.beside)
             if which < 0:
                 outside = True
                 if how.rules == "closed":
@@ -266,13 +284,15 @@ class Slices:
             last = max(last, which)
         return chosen
 
-    def _which(self, at: At, scope: Scope) -> int:
+    def _which(self, value: Any, kind: str, scope: Scope, beside: Any = None) -> int:
         """The index of the slice that a value is in, -1 for none."""
+        if self._urls is not None:
+            return self._urls.get(value.get("url"), -1) if value.__class__ is dict else -1
         for index, one in enumerate(self._slices):
-            if one.matches is None:
-                if not self._told and one.fits(at, scope):
+            if one.matches is not None:
+                if one.matches(value, kind, scope):
                     return index
-            elif one.matches(at.value, at.kind, scope):
+            elif not self._told and one.fits(At(value, beside, kind, ""), scope):
                 return index
         return -1
 

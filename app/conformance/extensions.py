@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.conformance import native
 from app.conformance.checks import Check
 from app.conformance.findings import Findings, finding
+from app.conformance.profile import ANYWHERE
 from app.errors import Issue, Malformed
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from app.conformance.scope import Scope
 
 _STEPS: Final = re.compile(r"\[\d+\]|\.ofType\(\w+\)")
-_ANYWHERE: Final = frozenset({"Element"})
 _OF_RESOURCES: Final = frozenset(
     {"Resource", "DomainResource", "CanonicalResource", "MetadataResource"}
 )
@@ -28,14 +28,16 @@ def of(profiles: Profiles, holder: str) -> Check:
 
     holder      the type, or the path of the backbone element, that has it
     """
-    here = frozenset({holder}) | _ANYWHERE
+    here = frozenset({holder}) | ANYWHERE
+    if "." not in holder and profiles.structure(holder).kind == "resource":
+        here |= _OF_RESOURCES
 
     def test(value: Any, scope: Scope) -> object:
         url = value.get("url")
         if not native.absolute(url):
             return False
         one = _definition(profiles, url)
-        if one is None or not (here & _places(one)):
+        if one is None or here.isdisjoint(one.places):
             return False
         return profiles.test(one, value, "Extension", scope)
 
@@ -56,7 +58,7 @@ def of(profiles: Profiles, holder: str) -> Check:
             text = "The extension's definition is not loaded: not checked; add its package."
             found.add(finding("extension-unknown", path, text, severity=severity))
             return
-        if not (here | places(profiles, path, scope)) & _places(one):
+        if here.isdisjoint(one.places) and places(profiles, path, scope).isdisjoint(one.places):
             text = "The extension's definition does not let it stand here; move it or take it out."
             found.add(finding("extension-context", path, text))
         profiles.check(one, value, path, scope, found, "Extension")
@@ -72,17 +74,6 @@ def _definition(profiles: Profiles, url: Any) -> Profile | None:
     except Malformed:
         return None
     return one if one is not None and one.type == "Extension" else None
-
-
-def _places(one: Profile) -> frozenset[str]:
-    """Where it may stand; an expression is not evaluated and lets it stand anywhere."""
-    if not one.contexts or any(kind == "fhirpath" for kind, _ in one.contexts):
-        return _ANYWHERE
-    return frozenset(
-        expression.replace("[x]", "").rpartition("#")[2]
-        for kind, expression in one.contexts
-        if kind == "element"
-    )
 
 
 def places(profiles: Profiles, path: str, scope: Scope) -> frozenset[str]:

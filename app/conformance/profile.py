@@ -90,12 +90,14 @@ class Profile:
 
     url         with its version
     contexts    of an extension: (type, expression) of each place where it may stand
+    places      of an extension: the elements where it may stand, by path or type
     """
 
     url: str
     type: str
     root: Node
     contexts: tuple[tuple[str, str], ...] = ()
+    places: frozenset[str] = frozenset()
 
 
 def read(
@@ -128,9 +130,23 @@ def read(
             (one.get("type", ""), one["expression"]) for one in definition.get("context", ())
         )
         url = f"{definition['url']}|{definition.get('version', '')}".removesuffix("|")
-        return Profile(url, kind, root, contexts)
+        return Profile(url, kind, root, contexts, _places(contexts))
     except (KeyError, TypeError, IndexError, AttributeError, ValueError):
         raise Malformed("The profile has elements that cannot be read.") from None
+
+
+ANYWHERE: Final = frozenset({"Element"})
+
+
+def _places(contexts: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    """An expression is not evaluated and lets it stand anywhere."""
+    if not contexts or any(kind == "fhirpath" for kind, _ in contexts):
+        return ANYWHERE
+    return frozenset(
+        expression.replace("[x]", "").rpartition("#")[2]
+        for kind, expression in contexts
+        if kind == "element"
+    )
 
 
 _INSIDE: Final = frozenset({"contained", "resource", "outcome"})

@@ -142,7 +142,11 @@ class Rule:
         tests = self._tests
         for key, child in value.items():
             test = _unsure if world.broken else tests[key]
-            if test is not None and not _holds(test, child, scope):
+            try:
+                right = test is None or test(child, scope)
+            except invariants.FAILED:
+                right = False
+            if not right:
                 self._walk_member(key, value, path, scope, found)
         if self._walk_required(value, path, found) and path not in world.around:
             self._walk_whole(value, path, scope, found)

@@ -7,12 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
-from app.conformance.terminology import member_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from app.conformance.terminology import Terminology
     from app.fhir import Resource
 
 HASH: Final = "#"
@@ -24,41 +20,39 @@ class World:
     """
     What one check as a whole knows; handed in, never fetched.
 
-    now         aware
+    environment what an invariant may ask of the world; resolve is among it
     broken      paths where the shape is wrong; nothing is said of what stands there or above
-    resolve     reference to a resource elsewhere, or None
     known_extensions    whether an extension that is not loaded is an error
     claims      whether a resource is held against the profiles that it claims
     active      profiles that are being asked, and of what: none is asked twice at once
     conforming  what has been asked: (profile, id of the value)
     """
 
-    def __init__(  # noqa: PLR0913 — what a check is about, each by its name
+    __slots__ = (
+        "active", "around", "broken", "claims", "conforming", "environment", "is_resource",
+        "known_extensions", "resolve",
+    )  # fmt: skip
+
+    def __init__(
         self,
-        *,
-        terminology: Terminology,
+        environment: fhirpath.Environment,
         is_resource: Callable[[str], bool],
-        now: datetime,
+        *,
         broken: frozenset[str] = frozenset(),
-        resolve: Callable[[str], Resource | None] | None = None,
         known_extensions: bool = False,
         claims: bool = False,
     ) -> None:
-        self.terminology = terminology
+        self.environment = environment
         self.is_resource = is_resource
-        self.now = now
         self.broken = broken
-        self.resolve = resolve
+        self.resolve = environment.resolve
         self.known_extensions = known_extensions
         self.claims = claims
         self.active: set[tuple[str, int]] = set()
         self.conforming: dict[tuple[str, int], bool] = {}
-        self.environment = fhirpath.Environment(
-            now=now,
-            resolve=resolve,
-            member_of=lambda value, url: member_of(value, terminology.codes(url)),
+        self.around = (
+            frozenset(above for path in broken for above in _above(path)) if broken else broken
         )
-        self.around = frozenset(above for path in broken for above in _above(path))
 
 
 class Scope:

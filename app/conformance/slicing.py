@@ -20,8 +20,8 @@ Matches = Callable[[Any, str, "Scope"], bool]  # value, type: whether it is in t
 _STEP: Final = re.compile(
     r"resolve\(\)|ofType\((\w+)\)|extension\(['\"]([^'\"]+)['\"]\)|\$this|\w+"
 )
-_URL: Final = Slicing((("value", "url"),), "open", ordered=False)
-_TYPE: Final = Slicing((("type", "$this"),), "open", ordered=False)
+BY_URL: Final = (("value", "url"),)
+_BY_TYPE: Final = (("type", "$this"),)
 EXTENSIONS: Final = frozenset({"extension", "modifierExtension"})
 MAX_DEPTH: Final = 12  # steps of a discriminator's path, profiles in between counted
 
@@ -33,10 +33,26 @@ def of(node: Node) -> Slicing:
     said = node.slicing
     rules, ordered = (said.rules, said.ordered) if said else ("open", False)
     if node.name in EXTENSIONS:
-        return Slicing(_URL.discriminators, rules, ordered)
+        return Slicing(BY_URL, rules, ordered)
     if node.choice:
-        return Slicing(_TYPE.discriminators, rules, ordered)
+        return Slicing(_BY_TYPE, rules, ordered)
     return Slicing((), rules, ordered)
+
+
+def settles(how: Slicing, one: Node) -> bool:
+    """Whether all that a slice asks is what tells it apart."""
+    alone = how.discriminators in ((("value", "$this"),), (("pattern", "$this"),))
+    more = one.children or one.constraints or one.limits or one.bindings or one.types
+    return alone and bool(one.exact or one.part) and not more
+
+
+def url_of(known: Known, one: Node) -> str | None:
+    """The url that a slice of extensions fixes, by itself or by the profile of its type."""
+    for node in (one, *_of_types(known, one)):
+        said = node.children.get("url")
+        if said is not None and len(said.exact) == 1 and isinstance(said.exact[0], str):
+            return said.exact[0]
+    return None
 
 
 def matcher(known: Known, how: Slicing, one: Node) -> Matches | None:

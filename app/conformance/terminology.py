@@ -306,13 +306,11 @@ def name(canonical: str) -> str:
 
 def member_of(value: Any, codes: Codes) -> bool | None:
     """As for a binding, whatever type the value is of."""
-    if isinstance(value, dict) and "coding" in value:
-        listed = codes.listed
-        for one in value["coding"]:
-            if one.get("code") in listed.get(one.get("system"), ()):
-                return True
-        return has_member(value, "CodeableConcept", codes)
-    return has_member(value, "Coding", codes) if isinstance(value, (str, dict)) else False
+    if value.__class__ is dict:
+        return (
+            _of_codings(value["coding"], codes) if "coding" in value else _of_coding(value, codes)
+        )
+    return codes.has_code(value) if isinstance(value, str) else False
 
 
 def has_member(value: Any, kind: str, codes: Codes) -> bool | None:
@@ -320,9 +318,27 @@ def has_member(value: Any, kind: str, codes: Codes) -> bool | None:
     if isinstance(value, str):
         return codes.has_code(value)
     if kind == "CodeableConcept":
-        codings = [one for one in value.get("coding", []) if "code" in one]
-        answers = [codes.has(one.get("system"), one["code"]) for one in codings]
-        return True in answers or (None if None in answers else False)
-    if "code" not in value:
-        return kind == "Quantity"
-    return codes.has(value.get("system"), value["code"])
+        return _of_codings(value.get("coding", ()), codes)
+    if kind == "Quantity" and "code" not in value:
+        return True
+    return _of_coding(value, codes)
+
+
+def _of_coding(value: Any, codes: Codes) -> bool | None:
+    return codes.has(value.get("system"), value["code"]) if "code" in value else False
+
+
+def _of_codings(codings: Any, codes: Codes) -> bool | None:
+    listed = codes.listed
+    answer: bool | None = False
+    for one in codings:
+        code, system = one.get("code"), one.get("system")
+        if code in listed.get(system, ()):
+            return True
+        if code is not None:
+            inside = codes.has(system, code)
+            if inside:
+                return True
+            if inside is None:
+                answer = None
+    return answer

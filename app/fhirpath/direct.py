@@ -293,6 +293,8 @@ class Direct:
                 return self.step(self.path(left, kind), name, None, first=self.is_start(left, kind))
             case syntax.TypeTest(operator="ofType" | "as", left=left):
                 return self.of_type(tree, left, kind)
+            case syntax.Invoke(left=left, step=syntax.Call("trace", (syntax.Literal(),))):
+                return self.path(left, kind)  # nobody listens to what an invariant traces
             case syntax.Call(position=position):
                 this = syntax.Special("$this", position)
                 return self.path(syntax.Invoke(this, tree, position), kind)

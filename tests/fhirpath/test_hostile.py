@@ -15,10 +15,10 @@ WIDE = {"resourceType": "Patient", "name": [{"given": [SECRET] * 10} for _ in ra
 
 
 def refused(expression, resource=WIDE, limit_seconds=5.0):
-    begin = time.monotonic()
+    begin = time.process_time()  # other work on the machine is none of its time
     with pytest.raises((fhirpath.ExpressionError, fhirpath.EvaluationError)) as error:
         fhirpath.compile(expression).evaluate(resource)
-    assert time.monotonic() - begin < limit_seconds
+    assert time.process_time() - begin < limit_seconds
     assert SECRET not in str(error.value)
     return error.value
 
@@ -61,12 +61,12 @@ def test_an_invariant_has_one_budget_for_all_its_parts() -> None:
 )
 def test_a_regular_expression_that_explodes_is_stopped(pattern) -> None:
     """A pattern that backtracks for ever ends within its time."""
-    begin = time.monotonic()
+    begin = time.process_time()  # other work on the machine is none of its time
     try:
         fhirpath.compile(f"('{'a' * 60}' & 'b').matches('{pattern}')").evaluate(None)
     except fhirpath.EvaluationError as error:
         assert isinstance(error, fhirpath.BudgetError)  # noqa: PT017 — some engines see through it
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 @pytest.mark.parametrize(
