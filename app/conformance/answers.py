@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.conformance import limits
 from app.conformance.references import target_type
 from app.conformance.structure import BASE
+from app.conformance.terminology import unchecked
 
 if TYPE_CHECKING:
     from app.conformance.scope import Scope
@@ -103,7 +104,7 @@ class Answer:
             elif kind == "string":
                 inside = self.codes().has_code(value)
             if inside is None:
-                text = f"Whether {self.value_set} has the answer needs more than is loaded: not checked."
+                text = unchecked(self.value_set, self.codes())
                 yield "binding-unchecked", "information", text, place
             elif not inside:
                 text = f"The answer has to be one of the value set {self.value_set}; take one."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.conformance import narrative, native
 from app.conformance.findings import Findings, finding
-from app.conformance.terminology import Terminology, has_member, name
+from app.conformance.terminology import Terminology, has_member, name, unchecked
 from app.errors import Issue
 
 if TYPE_CHECKING:
@@ -59,29 +59,43 @@ def of_coding(own: Check, terminology: Terminology) -> Check:
 
     own     the type's own rules, whose test the plain case does not need
     """
+    exists, displayed = terminology.exists, terminology.displayed
 
     def known(value: Any) -> bool:
         system, code = value.get("system"), value.get("code")
-        return system is None or code is None or terminology.exists(system, code) is not False
+        return system is None or code is None or exists(system, code) is not False
+
+    def shown(value: Any) -> bool:
+        display = value.get("display")
+        if display is None or "system" not in value or "code" not in value:
+            return True
+        return displayed(value["system"], value["code"], display) is not False
 
     def test(value: Any, scope: Scope) -> object:
         system = value.get("system")
         if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
-            return own.test(value, scope) and known(value)
+            return own.test(value, scope) and known(value) and shown(value)
         code = value.get("code")
-        return code is None or terminology.exists(system, code) is not False
+        return code is None or (exists(system, code) is not False and shown(value))
 
     def walk(value: Any, path: str, scope: Scope, found: Findings, beside: Any) -> None:
         own.walk(value, path, scope, found, beside)
-        if (
-            path not in scope.world.around
-            and f"{path}.code" not in scope.world.broken
-            and not known(value)
-        ):
+        if path in scope.world.around or f"{path}.code" in scope.world.broken:
+            return
+        if not known(value):
             text = "The code system that is named here has no such code; mend one of the two."
             found.add(finding("code", f"{path}.code", text))
+        elif not shown(value) and _in_english(scope):
+            text = "The code has another display in its code system; write that, or none."
+            found.add(finding("display", f"{path}.display", text))
 
     return Check(test, walk)
+
+
+def _in_english(scope: Scope) -> bool:
+    """Whether displays are those of the code systems as they are loaded, by what is said."""
+    said = scope.resource.get("language") or scope.root.get("language")
+    return not isinstance(said, str) or said.lower().startswith("en")
 
 
 def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
@@ -100,7 +114,7 @@ def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
         answer = member(value)
         where = name(binding.value_set)
         if answer is None:
-            text = f"Whether the code is in {where} needs more than is loaded: not checked."
+            text = unchecked(where, terminology.codes(binding.value_set))
             found.add(finding("binding-unchecked", path, text, severity="information"))
         elif not answer:
             text = f"The code has to be one of the value set {where}; take one of these."

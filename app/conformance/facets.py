@@ -13,7 +13,7 @@ from app.conformance import likeness, references
 from app.conformance.checks import Check
 from app.conformance.findings import Findings, finding
 from app.conformance.structure import BASE
-from app.conformance.terminology import Terminology, member_of, name
+from app.conformance.terminology import Terminology, member_of, name, unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +100,7 @@ def _binding(known: Known, binding: Binding, kind: str) -> Check:
     def walk(value: Any, path: str, scope: Scope, found: Findings, __: Any) -> None:
         inside = test(value, scope)
         if inside is None:
-            text = f"Whether the code is in {where} needs more than is loaded: not checked."
+            text = unchecked(where, codes_of(value_set))
             found.add(finding("binding-unchecked", path, text, severity="information"))
         elif not inside and required:
             text = f"The code has to be one of the value set {where}; take one of these."

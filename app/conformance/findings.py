@@ -29,6 +29,7 @@ _RULES: Final = {
     "cardinality-max": ("structure", "https://hl7.org/fhir/R4/conformance-rules.html#cardinality"),
     "binding": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#required"),
     "code": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#system"),
+    "display": ("invalid", "https://hl7.org/fhir/R4/datatypes-definitions.html#Coding.display"),
     "binding-unchecked": ("not-supported", "https://hl7.org/fhir/R4/terminologies.html"),
     "reference-target": ("structure", "https://hl7.org/fhir/R4/references.html#Reference"),
     "reference-format": ("value", "https://hl7.org/fhir/R4/references.html#literal"),

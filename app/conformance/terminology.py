@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import packages
+from app.conformance import codesystem, grammars, packages
+from app.conformance.codesystem import Concepts
+from app.conformance.membership import NOTHING, Part, Parts, both, either, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,22 +18,12 @@ if TYPE_CHECKING:
     Find = Callable[[str, str, Package | None], tuple[Package, Resource] | None]
     Versions = Callable[[str, str], Iterator[Resource]]
 
-MAX_CODES: Final = 200_000
+MAX_CODES: Final = 500_000  # in one value set
+MAX_DEPTH: Final = 16  # value sets that import value sets; HL7's have four
+MAX_IMPORTS: Final = 2000  # of one value set, all told
 MAX_SYSTEMS: Final = 4096  # systems that are asked for come from resources
-_PART: Final = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-_MEDIA: Final = re.compile(rf"{_PART}/{_PART}(?:\s*;\s*[^;\s=]+=(?:\"[^\"]*\"|[^;\s\"]*))*")
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
-
-# Systems whose codes follow a grammar. None: well formed and may still not exist; False: cannot.
-_GRAMMARS: Final[dict[str, tuple[re.Pattern[str], bool | None]]] = {
-    "urn:ietf:bcp:13": (_MEDIA, True),  # any type/subtype may be sent, registered or not
-    "urn:ietf:bcp:47": (_LANGUAGE, None),
-    "urn:iso:std:iso:4217": (re.compile(r"[A-Z]{3}"), None),
-    "http://unitsofmeasure.org": (re.compile(r"[!-~]+"), None),
-    "urn:iso:std:iso:3166": (re.compile(r"[A-Z]{2,3}|[0-9]{3}"), None),
-    "urn:iso:std:iso:3166:-2": (re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}"), None),
-    "http://unstats.un.org/unsd/methods/m49/m49.htm": (re.compile(r"[0-9]{3}"), None),
-}
+_TOO_COSTLY: Final = "http://hl7.org/fhir/StructureDefinition/valueset-toocostly"
+_UNCLOSED: Final = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +32,17 @@ class Codes:
     The codes of a value set.
 
     listed      system to the codes that are known to be in it
-    open        systems of which some code may be in it, and what is loaded does not say which
+    parts       system to what is known of it; see membership
     known       False: nothing can be said of any other system either
+    plain       every listed code, whatever its system
+    lacks       what would have to be loaded to know it all, "" where nothing would
     """
 
     listed: dict[str, frozenset[str]]
-    open: frozenset[str]
+    parts: dict[str, Part]
     known: bool
     plain: frozenset[str] = field(default=frozenset())
+    lacks: str = ""
 
     def has(self, system: str | None, code: str) -> bool | None:
         """Whether a code is in it; None where that cannot be said."""
@@ -57,18 +50,28 @@ class Codes:
             return self.has_code(code)
         if code in self.listed.get(system, ()):
             return True
-        if system in self.open:
-            return _by_grammar(system, code)
-        return False if self.known else None
+        part = self.parts.get(system)
+        if part is None:
+            return False if self.known else None
+        return part.has(code)
 
     def has_code(self, code: str) -> bool | None:
         """Whether a code is in it whatever its system is, as for elements of type code."""
         if code in self.plain:
             return True
-        answers = [_by_grammar(system, code) for system in self.open]
+        answers = [part.has(code) for part in self.parts.values()]
         if True in answers:
             return True
         return None if None in answers or not self.known else False
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One value set on its way: what imports what, how much, and what was not there."""
+
+    above: tuple[str, ...] = ()
+    imports: int = 0
+    lacks: list[str] = field(default_factory=list)
 
 
 class Terminology:
@@ -83,19 +86,21 @@ class Terminology:
         self._find = find
         self._versions = versions
         self._codes: dict[str, Codes] = {}
-        self._concepts: dict[tuple[str, str], dict[str, Resource] | None] = {}
-        self._systems: dict[str, frozenset[str] | None] = {}
+        self._concepts: dict[tuple[str, str], Concepts | None] = {}
+        self._systems: dict[str, dict[str, frozenset[str]] | None] = {}
 
     def codes(self, value_set: str) -> Codes:
         """The codes of a value set by its canonical; nothing is known of one not loaded."""
         found = self._codes.get(value_set)
         if found is None:
-            found = self._codes[value_set] = _kept(self._of(value_set, None, ()))
+            asked = _Asked()
+            found = self._codes[value_set] = _kept(self._of(value_set, None, asked), asked)
         return found
 
     def codes_of(self, value_set: Resource) -> Codes:
         """The codes of a value set that stands in a resource and has no canonical."""
-        return _kept(self._composed(value_set.get("compose"), None, ("#",)))
+        asked = _Asked(above=("#",))
+        return _kept(self._expanded(value_set, None, asked), asked)
 
     def exists(self, system: str, code: str) -> bool | None:
         """
@@ -103,205 +108,199 @@ class Terminology:
 
         returns     None where no version of it is loaded whole
         """
-        if system not in self._systems:
-            whole = [one for one in self._versions(system, "CodeSystem") if _whole(one)]
-            codes = frozenset(code for one in whole for code in _concepts(one))
-            if len(self._systems) > MAX_SYSTEMS:
-                self._systems.clear()
-            self._systems[system] = codes if whole else None
-        codes_of = self._systems[system]
-        return None if codes_of is None else code in codes_of
+        known = self._known(system)
+        if known is None:
+            grammar = grammars.of(system)
+            return grammar(code) if grammar else None
+        if code in known:
+            return True
+        return None if _PARTLY in known else False
 
-    def concepts(self, system: str, within: Package | None = None) -> dict[str, Resource] | None:
-        """Code to concept of a code system that is loaded whole, else None."""
+    def displayed(self, system: str, code: str, display: str) -> bool | None:
+        """Whether a code may be shown so; None where no display of it is loaded."""
+        known = self._known(system)
+        displays = known.get(code) if known else None
+        if not displays:
+            return None
+        return display in displays or _folded(display) in {_folded(one) for one in displays}
+
+    def concepts(self, system: str, within: Package | None = None) -> Concepts | None:
+        """The concepts of a code system that is loaded, else None; `system` may name a version."""
         key = (system, within.name if within else "")
         if key not in self._concepts:
             found = self._find(system, "CodeSystem", within)
-            self._concepts[key] = _concepts(found[1]) if found and _whole(found[1]) else None
+            if len(self._concepts) > MAX_SYSTEMS:
+                self._concepts.clear()
+            self._concepts[key] = codesystem.read(found[1]) if found else None
         return self._concepts[key]
 
-    def _of(self, value_set: str, within: Package | None, above: tuple[str, ...]) -> _Expansion:
-        if value_set in above or len(above) > 16:
-            return {}, set(), False  # a value set that includes itself
+    def _known(self, system: str) -> dict[str, frozenset[str]] | None:
+        """Code to displays of all versions that are loaded; None where none is."""
+        if system not in self._systems:
+            loaded = [codesystem.read(one) for one in self._versions(system, "CodeSystem")]
+            found: dict[str, frozenset[str]] = {}
+            for one in loaded:
+                for code, concept in one.of.items():
+                    own = frozenset(concept.displays)
+                    found[code] = found[code] | own if code in found else own
+                    if one.folds:
+                        found[code.lower()] = found[code.upper()] = found[code]
+            if not any(one.whole for one in loaded):
+                found[_PARTLY] = frozenset()
+            if len(self._systems) > MAX_SYSTEMS:
+                self._systems.clear()
+            self._systems[system] = found if any(one.of for one in loaded) else None
+        return self._systems[system]
+
+    def _of(self, value_set: str, within: Package | None, asked: _Asked) -> Parts:
+        asked.imports += 1
+        if value_set in asked.above:
+            asked.lacks.append(f"{name(value_set)}, which includes itself: mend it")
+            return Parts.unknown()
+        if len(asked.above) > MAX_DEPTH or asked.imports > MAX_IMPORTS:
+            asked.lacks.append(f"{name(value_set)}, which imports more than any value set does")
+            return Parts.unknown()
         found = self._find(value_set, "ValueSet", within)
         if found is None:
-            return {}, set(), False
-        return self._composed(found[1].get("compose"), found[0], (*above, value_set))
+            asked.lacks.append(name(value_set))
+            return Parts.unknown()
+        above, asked.above = asked.above, (*asked.above, value_set)
+        try:
+            return self._expanded(found[1], found[0], asked)
+        finally:
+            asked.above = above
 
-    def _composed(
-        self, compose: Resource | None, package: Package | None, above: tuple[str, ...]
-    ) -> _Expansion:
+    def _expanded(self, value_set: Resource, package: Package | None, asked: _Asked) -> Parts:
+        lacked = len(asked.lacks)
+        made = self._composed(value_set.get("compose"), package, asked)
+        if made.decided or "expansion" not in value_set:
+            return made
+        given = _expansion(value_set["expansion"])
+        if given.decided:
+            del asked.lacks[lacked:]  # who made the expansion had it
+            return given
+        return either([made, given]) if given.of else made
+
+    def _composed(self, compose: Resource | None, package: Package | None, asked: _Asked) -> Parts:
         if not compose:
-            return {}, set(), False
-        listed: dict[str, set[str]] = defaultdict(set)
-        opened: set[str] = set()
-        known = True
-        for include in compose.get("include", ()):
-            part = self._part(include, package, above)
-            for system, codes in part[0].items():
-                listed[system] |= codes
-            opened |= part[1]
-            known = known and part[2]
-            if sum(map(len, listed.values())) > MAX_CODES:
-                return {}, set(), False
-        for exclude in compose.get("exclude", ()):
-            part = self._part(exclude, package, above)
-            for system, codes in part[0].items():
-                listed[system] -= codes
-            # What is excluded and not known may be anything that was included.
-            for system in part[1]:
-                if listed.pop(system, None) is not None:
-                    opened.add(system)
-            known = known and part[2]
-        return listed, opened, known
+            return Parts.unknown()
+        made = either([self._part(one, package, asked) for one in compose.get("include", ())])
+        if compose.get("inactive") is False:
+            made = self._active(made, package)
+        if sum(len(one.listed) for one in made.of.values()) > MAX_CODES:
+            asked.lacks.append(f"more than {MAX_CODES} codes")
+            return Parts.unknown()
+        for one in compose.get("exclude", ()):
+            made = without(made, self._part(one, package, asked))
+        return made
 
-    def _part(
-        self, include: dict[str, Any], within: Package | None, above: tuple[str, ...]
-    ) -> _Expansion:
+    def _active(self, parts: Parts, within: Package | None) -> Parts:
+        """Without the codes that their systems have given up."""
+        found = dict(parts.of)
+        for system, part in parts.of.items():
+            concepts = self.concepts(system, within)
+            if concepts is not None:
+                of = concepts.of
+                kept = frozenset(one for one in part.listed if one not in of or of[one].active)
+                found[system] = replace(part, listed=kept)
+        return Parts(found, parts.known)
+
+    def _part(self, include: Resource, within: Package | None, asked: _Asked) -> Parts:
         system = include.get("system")
-        parts = [self._of(one, within, above) for one in include.get("valueSet", ())]
+        parts = [self._of(one, within, asked) for one in include.get("valueSet", ())]
         if system is not None:
-            codes = self._system(include, system, within)
-            parts.insert(
-                0, ({}, {system}, True) if codes is None else ({system: codes}, set(), True)
-            )
-        return _common(parts) if parts else ({}, set(), False)
+            own = self._system(include, system, within, asked)
+            parts.insert(0, Parts({system: own}))
+        return both(parts) if parts else Parts.unknown()
 
     def _system(
-        self, include: dict[str, Any], system: str, within: Package | None
-    ) -> set[str] | None:
-        """The codes of one system, None where they are not known."""
-        if "concept" in include:
-            return {one["code"] for one in include["concept"]}
+        self, include: Resource, system: str, within: Package | None, asked: _Asked
+    ) -> Part:
+        """What of one system is meant."""
         if include.get("withheld"):
-            return None
-        concepts = self.concepts(system, within)
-        if concepts is None:
-            return None
-        codes = set(concepts)
+            asked.lacks.append(f"the list of {system} codes of this value set")
+            return Part.unknown()
+        version = include.get("version")
+        concepts = self.concepts(f"{system}|{version}", within) if version else None
+        other = concepts is None and version is not None
+        concepts = concepts or self.concepts(system, within)
+        if "concept" in include:
+            codes = frozenset(one["code"] for one in include["concept"])
+            return Part(codes, folds=concepts is not None and concepts.folds)
+        if concepts is None or not concepts.of:
+            return self._by_grammar(include, system, asked)
+        chosen = set(concepts.of)
         for rule in include.get("filter", ()):
-            chosen = _chosen(concepts, rule)
-            if chosen is None:
-                return None
-            codes &= chosen
-        return codes
+            found = codesystem.chosen(concepts, rule)
+            if found is None:
+                asked.lacks.append(f"{system} with its property {rule.get('property')}")
+                return Part.unknown(concepts.of if concepts.whole and not other else None)
+            chosen &= found
+        if concepts.whole and not other:
+            return Part(frozenset(chosen), folds=concepts.folds)
+        asked.lacks.append(f"{system}|{version}" if other else f"{system}, whole")
+        return Part.unknown(listed=chosen)
+
+    def _by_grammar(self, include: Resource, system: str, asked: _Asked) -> Part:
+        grammar = grammars.of(system)
+        if grammar is None:
+            asked.lacks.append(system)
+            return Part.unknown()
+        if not include.get("filter"):
+            return Part(rest=(grammar,))
+        asked.lacks.append(f"{system}, with what its filters ask")
+        return Part(rest=(lambda code: False if grammar(code) is False else None,))
 
 
-_Expansion = tuple[dict[str, set[str]], set[str], bool]
+_PARTLY: Final = "\x00"  # no code: the system is not loaded whole
 
 
-def _kept(expansion: _Expansion) -> Codes:
-    listed, opened, known = expansion
-    kept = {system: frozenset(codes) for system, codes in listed.items() if codes}
-    plain = frozenset(code for codes in kept.values() for code in codes)
-    return Codes(kept, frozenset(opened), known, plain)
-
-
-def _by_grammar(system: str, code: str) -> bool | None:
-    grammar = _GRAMMARS.get(system)
-    if grammar is None:
-        return None
-    return grammar[1] if grammar[0].fullmatch(code) else False
-
-
-def _common(parts: list[_Expansion]) -> _Expansion:
-    """What several value sets have in common."""
-    first, *others = parts
-    listed = {system: set(codes) for system, codes in first[0].items()}
-    opened, known = set(first[1]), first[2]
-    for other in others:
-        systems = (set(listed) | opened) & (set(other[0]) | other[1])
-        opened = {one for one in systems if one in opened or one in other[1]}
-        listed = {
-            one: listed[one] & other[0][one] for one in systems if one in listed and one in other[0]
-        }
-        known = known and other[2]
-    return listed, opened, known
-
-
-def _whole(system: Resource) -> bool:
-    """Whether every code is here; a system whose list is not ours to hand on says complete and has none."""
-    return system.get("content") == "complete" and bool(system.get("concept"))
-
-
-def _concepts(system: Resource) -> dict[str, Resource]:
-    """Every concept by its code, each with the codes above it as `above`."""
-    found: dict[str, Resource] = {}
-    queue: list[tuple[Resource, tuple[str, ...]]] = [(one, ()) for one in system.get("concept", ())]
-    while queue and len(found) < MAX_CODES:
-        concept, above = queue.pop()
-        code = concept["code"]
-        queue += [(child, (code,)) for child in concept.get("concept", ())]
-        parents = [
-            one["valueCode"]
-            for one in concept.get("property", ())
-            if one.get("code") in ("parent", "subsumedBy") and "valueCode" in one
-        ]
-        found[code] = {
-            "display": concept.get("display"),
-            "property": concept.get("property", []),
-            "above": [*above, *parents],
-        }
-    return found
-
-
-def _chosen(concepts: dict[str, Resource], rule: dict[str, Any]) -> set[str] | None:
-    """The codes that a filter chooses, None for a filter that is not understood."""
-    name, op, value = rule.get("property"), rule.get("op"), str(rule.get("value", ""))
-    if name in ("concept", "code", "parent", "child") or op in ("is-a", "descendent-of"):
-        if op == "is-a":
-            return {value} | _below(concepts, value)
-        if op == "descendent-of":
-            return _below(concepts, value)
-        if op == "is-not-a":
-            return set(concepts) - _below(concepts, value) - {value}
-        if op == "=" and name in ("concept", "code"):
-            return {value}
-        if op == "in" and name in ("concept", "code"):
-            return set(value.split(","))
-        return None
-    return _with_property(concepts, name, op, value)
-
-
-def _with_property(
-    concepts: dict[str, Resource], name: Any, op: Any, value: str
-) -> set[str] | None:
-    wanted = {value} if op == "=" else set(value.split(","))
-    if op == "exists":
-        having = {code for code, one in concepts.items() if any(_values(one, name))}
-        return having if value == "true" else set(concepts) - having
-    matching = {code for code, one in concepts.items() if wanted & set(_values(one, name))}
-    if op in ("=", "in"):
-        return matching
-    return set(concepts) - matching if op == "not-in" else None
-
-
-def _values(concept: Resource, name: Any) -> Iterator[str]:
-    for one in concept["property"]:
-        if one.get("code") == name:
-            for key, value in one.items():
-                if key.startswith("value"):
-                    yield str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _below(concepts: dict[str, Resource], code: str) -> set[str]:
-    children: dict[str, list[str]] = defaultdict(list)
-    for one, concept in concepts.items():
-        for parent in concept["above"]:
-            children[parent].append(one)
-    found: set[str] = set()
-    queue = list(children[code])
-    while queue:
+def _expansion(expansion: Resource) -> Parts:
+    """What an expansion lists, and whether that is all."""
+    listed: dict[str, set[str]] = {}
+    queue, count = list(expansion.get("contains", ())), 0
+    while queue and count <= MAX_CODES:
         one = queue.pop()
-        if one not in found:
-            found.add(one)
-            queue += children[one]
-    return found
+        queue += one.get("contains", ())
+        count += 1
+        if "code" in one and "system" in one and one.get("abstract") is not True:
+            listed.setdefault(one["system"], set()).add(one["code"])
+    extensions = {one.get("url") for one in expansion.get("extension", ())}
+    cut = {_TOO_COSTLY, _UNCLOSED} & extensions or queue or expansion.get("total", 0) > count
+    if cut or expansion.get("offset"):
+        return Parts(
+            {system: Part.unknown(listed=codes) for system, codes in listed.items()}, known=False
+        )
+    return Parts({system: Part(frozenset(codes)) for system, codes in listed.items()})
+
+
+def _kept(parts: Parts, asked: _Asked) -> Codes:
+    listed = {system: part.listed for system, part in parts.of.items() if part.listed}
+    folded = {
+        system: part.listed
+        | {case for code in part.listed for case in (code.lower(), code.upper())}
+        for system, part in parts.of.items()
+        if part.folds and part.listed
+    }
+    plain = frozenset(code for codes in listed.values() for code in codes)
+    rest = {system: replace(part, listed=NOTHING) for system, part in parts.of.items() if part.rest}
+    lacks = "" if parts.decided or not asked.lacks else asked.lacks[0]
+    return Codes({**listed, **folded}, rest, parts.known, plain, lacks)
+
+
+def _folded(display: str) -> str:
+    return " ".join(display.split()).casefold()
 
 
 def name(canonical: str) -> str:
     """A value set's canonical without its version, for a person to look up."""
     return packages.split(canonical)[0]
+
+
+def unchecked(where: str, codes: Codes) -> str:
+    """What to say of a code of which it is not known whether a value set has it."""
+    lacks = codes.lacks or "more than is loaded"
+    return f"Whether the code is in {where} needs {lacks}: not checked."
 
 
 def member_of(value: Any, codes: Codes) -> bool | None:

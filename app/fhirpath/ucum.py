@@ -62,6 +62,35 @@ def unit(code: str) -> Unit | None:
     return found if end == len(_tokens(code)) else None
 
 
+@lru_cache(maxsize=4096)
+def is_code(code: str) -> bool:
+    """Whether UCUM has a code, also one that is made of units whose size is not kept here."""
+    if unit(code) is not None:
+        return True
+    if len(code) > MAX_CODE or not code.isascii():
+        return False
+    others = _table()["others"]
+    try:
+        tokens = _tokens(code)
+        known = [_known(token["atom"], others) for token in tokens if token["atom"]]
+        swapped = "".join("m" + (t["exp"] or "") if t["atom"] else t[0] for t in tokens)
+        return all(known) and unit(swapped) is not None
+    except ValueError:
+        return False
+
+
+def _known(atom: str, others: dict[str, bool]) -> bool:
+    if atom in others or any(
+        others.get(atom[length:]) and atom[:length] in _table()["prefixes"] for length in (1, 2)
+    ):
+        return True
+    try:
+        _atom(atom)
+    except KeyError:
+        return False
+    return True
+
+
 def _tokens(code: str) -> list[re.Match[str]]:
     found, position = [], 0
     while position < len(code):
