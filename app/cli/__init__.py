@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from app.cli import backup, client, demo, fhirpath, migrate, outbox, policy, serve, validate, work
+from app.cli import (
+    backup,
+    client,
+    demo,
+    fhirpath,
+    migrate,
+    outbox,
+    policy,
+    profiles,
+    serve,
+    validate,
+    work,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
@@ -18,3 +30,4 @@ app.command()(backup.restore)
 app.add_typer(client.app, name="client")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(policy.app, name="policy")
+app.add_typer(profiles.app, name="profiles")

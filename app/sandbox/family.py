@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from app import settings
+from app.sandbox import examples
 
 Resource = dict[str, Any]
 
 KINBRIDGE: Final = "https://kinbridge.example.org/fhir"
 SDOHCC: Final = "http://hl7.org/fhir/us/sdoh-clinicalcare"
 DOMAIN: Final = f"{SDOHCC}/CodeSystem/SDOHCC-CodeSystemTemporaryCodes"
-_EXAMPLES: Final = settings.folder("fhir_profiles") / "kinbridge" / "examples"
 
 
-def example(name: str) -> Resource:
-    """An example of our guide, a new value at each call."""
-    found: Resource = json.loads((_EXAMPLES / f"{name}.json").read_bytes())
-    return found
-
-
-PATIENT: Final = example("patient")
-AGENCY: Final[Resource] = example("referral-request")["performer"][0]
+PATIENT: Final = examples.good("patient")
+AGENCY: Final[Resource] = examples.good("referral-request")["performer"][0]
 
 
 def screening(instrument: str, wishes: list[str]) -> Resource:
     """What a caregiver answered, and what the family wants help with."""
-    response = example(f"screening-{instrument}")
+    response = examples.good(f"screening-{instrument}")
     answered = [one for one in response["item"] if one["linkId"] != "help-wish"]
     if wishes:
         codings = [{"system": DOMAIN, "code": code} for code in wishes]
@@ -38,7 +30,7 @@ def screening(instrument: str, wishes: list[str]) -> Resource:
 
 def referral(proposal: str, *, consented: bool) -> Resource:
     """A clinician's order for what the family asked for, with the family's consent."""
-    bundle = example("referral")
+    bundle = examples.good("referral")
     request = _one(bundle, "ServiceRequest")
     request["basedOn"] = [{"reference": proposal}]
     if not consented:
@@ -50,7 +42,7 @@ def referral(proposal: str, *, consented: bool) -> Resource:
 
 def report(*, by_device: bool) -> Resource:
     """A report of suspected maltreatment by a named clinician, attested; or by a machine."""
-    bundle = example("report")
+    bundle = examples.good("report")
     if by_device:
         _without(bundle, "Provenance")
         device = {"resourceType": "Device", "id": "rules", "type": {"text": "Rule engine"}}
