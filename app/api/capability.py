@@ -15,8 +15,8 @@ _INTERACTIONS: Final = (
 )  # fmt: skip
 _SYSTEM: Final = ("transaction", "batch", "history-system")
 OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
-    ("family-support", "source"): ("submit-screening", "refer"),
-    ("cps-report", "source"): ("report",),
+    ("family-support", "source"): ("submit-screening", "refer", "check-referral"),
+    ("cps-report", "source"): ("report", "check-referral"),
 }
 
 

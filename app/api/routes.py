@@ -14,7 +14,7 @@ from app import fhir
 from app.api import access, batch, body, capability, past, responses, view
 from app.domain.plan import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
-from app.flows import read, write
+from app.flows import check, read, write
 from app.flows.service import Service
 from app.settings import Shelf
 
@@ -25,6 +25,7 @@ _ACTS: Final[dict[str, Act]] = {
     "submit-screening": "submit-screening",
     "refer": "refer",
     "report": "report",
+    "check-referral": "check-referral",
 }
 
 
@@ -94,7 +95,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     @routes.post(_BASE + "/${operation}")
     @routes.post(_BASE + "/QuestionnaireResponse/${operation}")
     async def operation(request: Request) -> Response:
-        """https://hl7.org/fhir/R4/operations.html: $submit-screening, $refer, $report."""
+        """https://hl7.org/fhir/R4/operations.html: $submit-screening, $refer, $report, $check-referral."""
         shelf, caller = await access.enter(service, request)
         act = _ACTS.get(request.path_params["operation"])
         offered = capability.OPERATIONS.get((shelf.kind, shelf.role), ())
@@ -111,6 +112,16 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
         if act == "submit-screening" and {one.type for one in entries} != {"QuestionnaireResponse"}:
             raise NotSupported("Send a QuestionnaireResponse, or a Bundle of them.")
+        if act == "check-referral":
+            query = request.query_params
+            asked = change(shelf, caller, act, *entries)
+            found = await check.check(
+                service,
+                asked,
+                jurisdiction=query.get("jurisdiction", ""),
+                flags=frozenset(query.getlist("flag")),
+            )
+            return responses.fhir_json(request, fhir.encode(found.parameters()))
         done = await write.write(service, change(shelf, caller, act, *entries))
         return responses.all_of(request, done, _base(shelf))
 

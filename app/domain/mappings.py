@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from app.domain.completeness import Standard
 from app.domain.disclosure import FACTS, Rule
 from app.domain.event import Event
 from app.domain.instrument import Instrument
@@ -27,6 +28,7 @@ class Jurisdiction(BaseModel):
     name: str
     hotline: str
     hours: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Mappings:
     advice: dict[str, str]
     events: tuple[Event, ...]
     jurisdictions: dict[str, Jurisdiction]
+    completeness: Standard
 
     def hotline(self, jurisdiction: str) -> str:
         """A sentence that names the hotline; "" where no jurisdiction is on file."""
@@ -87,6 +90,7 @@ def load(folder: Path) -> Mappings:
         advice=disclosure.facts,
         events=_read(folder / "outcomes.toml", _Outcomes).events,
         jurisdictions={one.id: one for one in jurisdictions},
+        completeness=_read(folder / "completeness.toml", Standard),
     )
 
 

@@ -15,7 +15,9 @@ from app.errors import Forbidden, Issue
 from app.fhir import Resource
 from app.settings import CANONICAL, Kind, Shelf
 
-Act = Literal["transaction", "create", "update", "submit-screening", "refer", "report"]
+Act = Literal[
+    "transaction", "create", "update", "submit-screening", "refer", "report", "check-referral"
+]
 
 
 @dataclass(frozen=True, slots=True)

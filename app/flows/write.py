@@ -80,7 +80,13 @@ def _ruled(service: Service, entry: Entry) -> None:
 
 async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
     """Plan, read what the planner asks for, plan again."""
-    made = Case(
+    case = await settled(service, begun(service, change), planner.arrived)
+    return case, await settled(service, case, planner.plan)
+
+
+def begun(service: Service, change: Change) -> Case:
+    """The case of a change, before anything was read for it."""
+    return Case(
         change=change,
         loaded=Loaded(),
         settings=service.settings,
@@ -89,11 +95,9 @@ async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
         key=service.key,
         now=service.clock(),
     )
-    case = await _settled(service, made, planner.arrived)
-    return case, await _settled(service, case, planner.plan)
 
 
-async def _settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _T:
+async def settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _T:
     """What a step of the planner makes, once it has seen what it asks for."""
     for _ in range(_ROUNDS):
         try:

@@ -39,6 +39,7 @@ DOORS = {
     "clinic/chart/fhir/QuestionnaireResponse": lambda: family.screening("prapare", ["stress"]),
     "clinic/chart/fhir/$refer": lambda: family.referral("ServiceRequest/none", consented=True),
     "clinic/reports/fhir/$report": lambda: family.report(by_device=False),
+    "clinic/reports/fhir/$check-referral": lambda: family.report(by_device=False),
     "clinic/chart/fhir/Task": lambda: copy.deepcopy(TASK),
     "agency/support/fhir/Task": lambda: copy.deepcopy(TASK),
     "clinic/chart/fhir": transaction,

@@ -1,0 +1,92 @@
+"""A submission before it is sent: what it lacks, and how much of it a caseworker could use."""
+
+from __future__ import annotations
+
+from app import fhir
+from app.domain import disclosure
+from app.domain.case import Case
+from app.domain.completeness import Measured
+from app.domain.plan import Entry
+from app.domain.submission import Part, Submission, submission
+from app.errors import Invalid
+from app.fhir import Resource, listed
+
+
+def checked(case: Case, *, jurisdiction: str, flags: frozenset[str]) -> Measured:
+    """
+    What $check-referral answers; nothing is written, nothing is sent.
+
+    jurisdiction    its id, "" for the recipient's
+    flags           of a jurisdiction, to be tried
+    raises          Invalid: no such jurisdiction is on file
+    """
+    made = submitted(case)
+    if jurisdiction and jurisdiction not in case.mappings.jurisdictions:
+        known = ", ".join(sorted(case.mappings.jurisdictions))
+        raise Invalid(f"No jurisdiction of this name is on file; there are {known}.")
+    return measured(case, made, jurisdiction or _recipients(case, made), flags=flags)
+
+
+def measured(
+    case: Case, made: Submission, jurisdiction: str, *, flags: frozenset[str] = frozenset()
+) -> Measured:
+    """The two numbers, by what the jurisdiction's form asks for."""
+    place = case.mappings.jurisdictions.get(jurisdiction)
+    own = frozenset(place.flags) if place else frozenset()
+    return case.mappings.completeness.measure(made, flags=own | flags)
+
+
+def submitted(case: Case, more: tuple[Part, ...] = ()) -> Submission:
+    """
+    What was sent, as it was sent, with what it refers to on the sender's shelf.
+
+    more        what stands on the shelf already and belongs to it
+    """
+    parts = [_part(one) for one in case.change.entries if one.method in {"POST", "PUT"}]
+    parts += more
+    base, shelf = case.change.base, case.shelf.key
+    named = {
+        reference["reference"].removeprefix(f"{base}/").split("/_history/", 1)[0]
+        for part in parts
+        for reference in fhir.references(part.resource)
+    }
+    case.loaded.expect(shelf, sorted(name for name in named if fhir.is_relative(name)))
+    return submission(parts, shelf=lambda name: _standing(case, name), base=base)
+
+
+def _part(entry: Entry) -> Part:
+    written = entry.name if entry.id and entry.method == "PUT" else ""
+    return Part(entry.full_url, entry.resource, written)
+
+
+def _standing(case: Case, name: str) -> Resource | None:
+    """What stands on the sender's shelf, by Type/id or Type?identifier=system|value."""
+    kind, _, query = name.partition("?")
+    if query:
+        system, bar, value = query.removeprefix("identifier=").partition("|")
+        if not query.startswith("identifier=") or not bar or "&" in query:
+            return None
+        found = case.loaded.identified(case.shelf.key, kind, system, value)
+        if len(found) != 1:
+            return None
+        name = found[0]
+    stored = case.loaded.resource(case.shelf.key, name)
+    return stored.resource if stored and stored.stands else None
+
+
+def _recipients(case: Case, made: Submission) -> str:
+    """The jurisdiction of the registered partner that the request names."""
+    for entry in made.bundle["entry"]:
+        resource = entry["resource"]
+        if resource["resourceType"] == "ServiceRequest":
+            for performer in listed(resource.get("performer")):
+                found = made.resolve(str(performer.get("reference", "")))
+                means = found if found and found["resourceType"] == "Organization" else performer
+                names = disclosure.organization({"identifier": means.get("identifier")}, _nobody)
+                if tenant := case.settings.tenant_of(names):
+                    return tenant.jurisdiction
+    return ""
+
+
+def _nobody(_: str) -> None:
+    return None
