@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -122,7 +123,13 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 flags=frozenset(query.getlist("flag")),
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
-        done = await write.write(service, change(shelf, caller, act, *entries))
+        made = change(shelf, caller, act, *entries)
+        if act == "report" and entries and {one.type for one in entries} == {"Bundle"}:
+            for one in entries:
+                _enveloped(one.resource)
+            siblings = tuple(body.entries(one.resource) for one in entries)
+            made = replace(made, entries=(), siblings=siblings)
+        done = await write.write(service, made)
         return responses.all_of(request, done, _base(shelf))
 
     @routes.api_route(_BASE + "/_history", methods=["GET", "HEAD"])

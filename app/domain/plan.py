@@ -93,6 +93,7 @@ class Change:
     """
     What a door hands in.
 
+    siblings    entries of each child's report, where several are sent in one act
     base        the shelf's FHIR base URL, as partners reach it
     nonce       chance, for the ids of what is new; the same for each try of one request
     """
@@ -103,6 +104,11 @@ class Change:
     entries: tuple[Entry, ...]
     base: str
     nonce: str
+    siblings: tuple[tuple[Entry, ...], ...] = ()
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        return (*self.entries, *(one for entries in self.siblings for one in entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import outcome, referral, screening
+from app.domain import outcome, referral, screening, siblings
 from app.domain.case import Case
 from app.domain.case import arrived as resolved
 from app.domain.plan import (
@@ -42,6 +42,8 @@ def plan(case: Case) -> Plan:
     raises      NotLoaded: more must be read first
                 Refusal: it is not done, and why
     """
+    if case.change.siblings:
+        return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
         return replace(referral.plan(case, None), absent=_absent(case))
     plans = _each(case)
@@ -69,7 +71,7 @@ _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 
 
 def _permitted(case: Case) -> None:
-    for entry in case.change.entries:
+    for entry in case.change.all_entries:
         case.change.caller.must(_PERMISSION[entry.method], entry.type)
         if entry.if_none_exist:  # what is found is answered whole
             case.change.caller.must("r", entry.type)

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import disclosure, draft, parties, report
 from app.domain.case import Case
+from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
+from app.domain.parties import Parties
 from app.domain.plan import Answer, Entry, Exchange, Plan, same, tracking
 from app.domain.sending import Sending
+from app.domain.submission import Part
 from app.errors import Invalid, Issue, NotSupported
 from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL, Kind, Shelf, Tenant
+from app.settings import CANONICAL, Kind, Tenant
 
 REPORT: Final = f"{CANONICAL}/CodeSystem/cps-purpose"  # its code: cps-report
-_ALLEGATION: Final = f"{CANONICAL}/CodeSystem/cps-allegation"
 _PROFILE: Final = (
     "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
 )
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
-_AGENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
 _ENDED: Final = frozenset({"rejected", "cancelled", "failed"})
 _WITHDRAWN: Final = frozenset({"revoked", "entered-in-error", "on-hold"})
-_HUMANS: Final = ("Practitioner/", "PractitionerRole/")
-
-
-@dataclass(frozen=True, slots=True)
-class _Parties:
-    """
-    Who a referral goes to.
-
-    addressed   the reference that names it, as it was written
-    """
-
-    tenant: Tenant | None = None
-    shelf: Shelf | None = None
-    addressed: Resource = field(default_factory=dict)
 
 
 def is_referral(case: Case, task: Resource) -> bool:
@@ -50,7 +37,7 @@ def is_referral(case: Case, task: Resource) -> bool:
         case.shelf.role == "source"
         and sends
         and focus.startswith("ServiceRequest/")
-        and _parties(case, task.get("owner")).tenant is not None
+        and parties.recipient(case, task.get("owner")).tenant is not None
     )
 
 
@@ -60,6 +47,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
 
     returns     the answer names the Task first, then the request
     raises      Invalid: what keeps it from being sent, every point of it, and what to do
+                Kept: the same of a report, whose draft is kept
                 NotSupported: the shelf is for the other kind
     """
     kind = case.shelf.kind
@@ -68,25 +56,51 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         raise NotSupported(f"This shelf does not take ${case.change.act}; it is for {kind}.")
     case.change.caller.must_act(act)
     sent = entry or _request_entry(case)
-    if before := case.repeated(sent):
+    if sent and (before := case.repeated(sent)):
         return Plan(_as_it_stands(case, before))
-    request = case.find(entry.resource["focus"]["reference"]) if entry else sent.resource
+    own = entry or (_task_entry(case, sent.resource) if sent else None)
+    request = sent.resource if sent else None
+    if own:
+        request = case.find(own.resource["focus"]["reference"])
+    addressed = [own.resource.get("owner")] if own else []
+    addressed += listed((request or {}).get("performer"))
+    party = next(
+        (found for one in addressed if (found := parties.recipient(case, one)).tenant), Parties()
+    )
+    measured = _measured(case, request, party) if kind == "cps-report" else None
+    if request and (under_way := _sent_before(case, request)):
+        return Plan(_as_it_stands(case, under_way.source_task))
+    try:
+        return _sending(case, sent, own, request, party, measured)
+    except Invalid as refusal:
+        if measured is None:
+            raise
+        raise report.keep(case, refusal, sent=sent, measured=measured) from None
+
+
+def _sending(  # noqa: PLR0913 — what a referral consists of
+    case: Case,
+    sent: Entry | None,
+    own: Entry | None,
+    request: Resource | None,
+    party: Parties,
+    measured: Measured | None,
+) -> Plan:
+    """The disclosure, decided; Invalid says what keeps it from being sent."""
+    faults = report.faults(measured, request) if measured else ()
+    if faults or sent is None:
+        raise Invalid(issues=(*faults, *report.hotline(case, party.tenant)))
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
     _sendable(case, request)
-    if under_way := _sent_before(case, request):
-        return Plan(_as_it_stands(case, under_way.source_task))
-
-    addressed = [entry.resource.get("owner")] if entry else listed(request.get("performer"))
-    parties = next(
-        (found for one in addressed if (found := _parties(case, one)).tenant), _Parties()
-    )
-    consent = _consent(case, request) if kind == "family-support" else None
-    attestation = _attestation(case, request) if kind == "cps-report" else None
-    decision = _decide(case, request, parties=parties, consent=consent, attestation=attestation)
-    if decision.rule is None or not decision.permitted or not (parties.tenant and parties.shelf):
-        raise _refused(case, decision, parties, consent)
-    task = _task(case, request, entry, parties.tenant, parties.addressed)
+    consent = _consent(case, request) if measured is None else None
+    attestation = parties.attestation(case, request) if measured else None
+    decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
+    if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
+        raise _refused(case, decision, party, consent)
+    task = _task(case, request, own, party.tenant, party.addressed)
+    if measured:
+        task["extension"] = [*_foreign(task), measured.extension()]
     return Sending(
         case=case,
         sent=sent,
@@ -94,20 +108,61 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         request=request,
         attestation=attestation,
         consent=fhir.name(consent) if consent else "",
-        tenant=parties.tenant,
-        shelf=parties.shelf,
+        tenant=party.tenant,
+        shelf=party.shelf,
         rule=decision.rule,
     ).plan()
 
 
-def _request_entry(case: Case) -> Entry:
+def _foreign(task: Resource) -> list[Resource]:
+    """The sender's own extensions; what we measured is ours to say."""
+    return [one for one in listed(task.get("extension")) if one.get("url") != SCORE]
+
+
+def _measured(case: Case, request: Resource | None, party: Parties) -> Measured:
+    """What was sent, measured by the form of the jurisdiction that it goes to."""
+    name = fhir.name(request) if request else ""
+    arriving = case.arriving(name) if request else None
+    standing = (
+        (Part(f"{case.change.base}/{name}", request),) if request and arriving is None else ()
+    )
+    made = draft.submitted(case, standing)
+    return draft.measured(case, made, party.tenant.jurisdiction if party.tenant else "")
+
+
+def _request_entry(case: Case) -> Entry | None:
+    """
+    The request that is sent; of a report None where there is not the one, which T0-1 says.
+
+    raises      Invalid: a referral without its one request
+    """
     requests = [one for one in case.entries if one.type == "ServiceRequest"]
+    if case.shelf.kind == "cps-report":
+        reports = [
+            one
+            for one in requests
+            if fhir.has_code(one.resource.get("category"), REPORT, "cps-report")
+        ]
+        return (reports or requests)[0] if len(reports or requests) == 1 else None
     if len(requests) != 1:
         raise Invalid(
             f"Send exactly one ServiceRequest with ${case.change.act}; here are {len(requests)}.",
             expression="Bundle.entry",
         )
     return requests[0]
+
+
+def _task_entry(case: Case, request: Resource) -> Entry | None:
+    """The sender's own Task, where one came with the request."""
+    name = fhir.name(request)
+    return next(
+        (
+            one
+            for one in case.entries
+            if one.type == "Task" and (one.resource.get("focus") or {}).get("reference") == name
+        ),
+        None,
+    )
 
 
 def _sent_before(case: Case, request: Resource) -> Exchange | None:
@@ -166,41 +221,29 @@ def _sendable(case: Case, request: Resource) -> None:
     subject = str((request.get("subject") or {}).get("reference", ""))
     if not subject.startswith("Patient/") or case.find(subject) is None:
         fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")
-    if case.shelf.kind == "cps-report":
-        patients = {one.id for one in case.entries if one.type == "Patient"}
-        if len(patients) > 1:
-            fault("One report concerns one child; send siblings one by one.", "subject")
-        if not any(
-            coding.get("system") == _ALLEGATION
-            for reason in listed(request.get("reasonCode"))
-            for coding in listed(reason.get("coding"))
-        ):
-            fault(f"Code at least one allegation, system {_ALLEGATION}.", "reasonCode")
-        if not any(str(note.get("text", "")).strip() for note in listed(request.get("note"))):
-            fault("Write down what was seen or heard, by whom, and when.", "note")
     if faults:
-        raise Invalid(issues=(*faults, *_call(case, None)))
+        raise Invalid(issues=(*faults, *report.hotline(case, None)))
 
 
 def _decide(
     case: Case,
     request: Resource,
     *,
-    parties: _Parties,
+    party: Parties,
     consent: Resource | None,
     attestation: Resource | None,
 ) -> Decision:
     facts: set[str] = set()
-    if _human(case, request.get("requester")):
+    if parties.human(case, request.get("requester")):
         facts.add("human-requester")
-    if parties.shelf is not None:
+    if party.shelf is not None:
         facts.add("recipient-registered")
     if attestation is not None:
         facts.add("attested")
     facts |= disclosure.consent_facts(
         consent,
         patient=str(request["subject"]["reference"]),
-        recipient=lambda actor: _parties(case, actor).tenant is parties.tenant is not None,
+        recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
         now=fhir.instant(case.now),
     )
     return disclosure.decide(
@@ -208,46 +251,13 @@ def _decide(
     )
 
 
-def _refused(
-    case: Case, decision: Decision, parties: _Parties, consent: Resource | None
-) -> Invalid:
+def _refused(case: Case, decision: Decision, party: Parties, consent: Resource | None) -> Invalid:
     if consent is None:  # what a consent would have to say is no help where there is none
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)
         decision = replace(decision, missing=missing)
     refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
-    return Invalid(issues=(*refusal.issues, *_call(case, parties.tenant)))
-
-
-def _call(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
-    """A refused report must not end in silence: whom to call instead."""
-    if case.shelf.kind != "cps-report":
-        return ()
-    places = [tenant] if tenant else list(case.settings.tenants)
-    lines = {case.mappings.hotline(one.jurisdiction) for one in places} - {""}
-    return tuple(Issue("information", "informational", line) for line in sorted(lines))
-
-
-def _parties(case: Case, reference: Resource | None) -> _Parties:
-    """Whom a reference to an organization means, by the identifiers that it is known by."""
-    reference = reference or {}
-    tenant = case.settings.tenant_of(disclosure.organization(reference, case.find))
-    if tenant is None:
-        return _Parties()
-    return _Parties(tenant, tenant.shelf(kind=case.shelf.kind, role="recipient"), reference)
-
-
-def _human(case: Case, reference: Resource | None) -> bool:
-    """Whether a reference leads to a person: a Practitioner with a name, or an active role of one."""
-    name = str((reference or {}).get("reference", ""))
-    found = case.find(name) if name.startswith(_HUMANS) else None
-    if found and found["resourceType"] == "PractitionerRole":
-        if found.get("active") is False:
-            return False
-        name = str((found.get("practitioner") or {}).get("reference", ""))
-        found = case.find(name) if name.startswith("Practitioner/") else None
-    names = listed((found or {}).get("name"))
-    return any(str(one.get(part, "")).strip() for one in names for part in ("text", "family"))
+    return Invalid(issues=(*refusal.issues, *report.hotline(case, party.tenant)))
 
 
 def _consent(case: Case, request: Resource) -> Resource | None:
@@ -256,23 +266,6 @@ def _consent(case: Case, request: Resource) -> Resource | None:
         name = str(reference.get("reference", ""))
         if name.startswith("Consent/") and (consent := case.find(name)):
             return consent
-    return None
-
-
-def _attestation(case: Case, request: Resource) -> Resource | None:
-    """The Provenance in which a human says: I have reason to suspect."""
-    for entry in case.entries:
-        resource = entry.resource
-        targets = {one.get("reference") for one in listed(resource.get("target"))}
-        if entry.type == "Provenance" and fhir.name(request) in targets and "recorded" in resource:
-            for agent in listed(resource.get("agent")):
-                behalf = str((agent.get("onBehalfOf") or {}).get("reference", ""))
-                if (
-                    fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester")
-                    and _human(case, agent.get("who"))
-                    and not behalf.startswith("Device/")
-                ):
-                    return resource
     return None
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import disclosure, report
 from app.domain.case import Case
 from app.domain.disclosure import Copies, Rule
 from app.domain.plan import Accounted, Answer, Entry, Exchange, Owed, Plan, Put, put, tracking
 from app.errors import Conflict, Issue
 from app.fhir import Resource
-from app.settings import Shelf, Tenant
+from app.settings import CANONICAL, Shelf, Tenant
+
+_FACT: Final = f"{CANONICAL}/CodeSystem/cps-observation"
+_ALONG: Final = frozenset({"PractitionerRole", "RelatedPerson"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Sending:
                 frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
                 _left(copies.left),
             ),
-            puts=(*own, *theirs),
+            puts=(*own, *theirs, *self._done()),
             receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
             exchanges=(self._opened(copies),),
             owed=self._owed(own, theirs),
@@ -72,7 +76,19 @@ class Sending:
         find = replace(self.case, entries=self._entries()).find
         starts = [self.request, self.task, *([self.attestation] if self.attestation else [])]
         subject = str(self.request["subject"]["reference"])
+        starts += self._said(subject)
         return disclosure.copies(starts, self.rule, find, subject=subject, known={}, place=place)
+
+    def _said(self, subject: str) -> list[Resource]:
+        """What came with a report and says something of the child, or who else can be asked."""
+        if self.case.shelf.kind != "cps-report":
+            return []
+        return [
+            one.resource
+            for one in self.case.entries
+            if (one.type in _ALONG or fhir.has_code(one.resource.get("code"), _FACT, ""))
+            and disclosure.goes(one.resource, self.rule, subject)
+        ]
 
     def _own(self) -> tuple[Put, ...]:
         shelf, entries = self.case.shelf.key, self._entries()
@@ -107,6 +123,11 @@ class Sending:
                 one, None, shelf=self.shelf.key, now=self.case.now, exchange=self.exchange
             )
         )
+
+    def _done(self) -> tuple[Put, ...]:
+        if self.case.shelf.kind != "cps-report":
+            return ()
+        return report.sent_after_all(self.case, self.sent, self.task)
 
     def _opened(self, copies: Copies) -> Exchange:
         return Exchange(

@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 import structlog
 
 from app import fhir
-from app.domain import case, planner
+from app.domain import case, planner, threshold
 from app.domain.case import Case
 from app.domain.plan import Answer, Change, Entry, Loaded, NotLoaded, Plan
-from app.errors import Conflict, Invalid, Issue
+from app.domain.report import Kept
+from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Tx
@@ -43,13 +44,18 @@ async def write(service: Service, change: Change) -> Written:
 
     raises      Refusal; Conflict where others kept changing the same things
     """
-    for entry in change.entries:
+    for entry in change.all_entries:
         if entry.method in {"POST", "PUT"}:
             case.shaped(service.definitions, entry)
             if change.shelf.strict:
                 _ruled(service, entry)
     for _ in range(_TRIES):
-        made, plan = await _plan(service, change)
+        refusal: Refusal | None = None
+        try:
+            made, plan = await _plan(service, change)
+        except Kept as kept:
+            made, plan, refusal = kept.case, kept.plan, kept.refusal
+        threshold.hold(plan, service.settings)
         stand: resources.Stand = {}
         if plan.puts or plan.exchanges:
             commit = partial(_commit, case=made, plan=plan)
@@ -58,6 +64,8 @@ async def write(service: Service, change: Change) -> Written:
             except Overtaken:
                 continue
             _tell(service, plan)
+        if refusal:
+            raise refusal
         return await _written(service, change, plan, stand)
     raise Conflict("Others keep changing the same resource; read it and try again.")
 

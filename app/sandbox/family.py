@@ -68,5 +68,5 @@ def _renamed(bundle: Resource, name: str) -> None:
     request = _one(bundle, "ServiceRequest")
     for entry in bundle["entry"]:
         if entry["resource"] is request:
-            del entry["fullUrl"]
+            entry["fullUrl"] = f"{entry['fullUrl'].rsplit('/', 1)[0]}/{name}"
     request["id"] = request["identifier"][0]["value"] = name

@@ -1,5 +1,7 @@
 """A named human reports suspected maltreatment; the clinic learns that it was received, and no more."""
 
+import json
+
 import pytest
 from exchange import refused, resources
 
@@ -45,8 +47,6 @@ def test_a_report_reaches_intake_with_its_attestation(exchange, reported):
 
 def test_every_copy_of_a_report_is_labelled(exchange, reported):
     """Each resource of a report is very restricted and hidden from the patient's portal."""
-    import json
-
     held = [
         json.loads(row[0])
         for row in exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
@@ -70,12 +70,12 @@ def test_a_device_cannot_report(exchange):
 @pytest.mark.parametrize(
     ("made", "expression"),
     [
-        (bundle(drop={"Provenance"}), "ServiceRequest"),
+        (bundle(drop={"Provenance"}), "Provenance.agent"),
         (bundle(reasonCode=None), "ServiceRequest.reasonCode"),
         (bundle(note=[{"text": "  "}]), "ServiceRequest.note"),
         (bundle(subject=None), "ServiceRequest.subject"),
-        (bundle(category=None), "ServiceRequest.category"),
-        (bundle(requester={"reference": "PractitionerRole/nobody"}), "ServiceRequest"),
+        (bundle(category=None), "Bundle.entry"),
+        (bundle(requester={"reference": "PractitionerRole/nobody"}), "ServiceRequest.requester"),
     ],
 )
 def test_an_incomplete_report_is_refused_with_the_hotline(exchange, made, expression):
@@ -108,12 +108,11 @@ def test_screening_answers_do_not_go_into_a_report(exchange):
     sent = exchange.call("POST", REPORT, made)
 
     assert resources(sent, "OperationOutcome")[0]["issue"][0]["code"] == "suppressed"
-    assert (
-        exchange.rows(
-            "SELECT * FROM resource WHERE shelf = 'agency/intake' AND type = 'Observation'"
-        )
-        == []
+    kept = exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'agency/intake' AND type = 'Observation'"
     )
+    assert len(kept) == 1
+    assert b"injury-finding" in kept[0][0]
 
 
 def test_the_reporter_learns_received_and_whom_to_call(exchange, reported):
@@ -278,3 +277,115 @@ def test_a_survey_answer_by_any_category_stays_behind(exchange):
     held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
     assert held
     assert not [row for row in held if b"hungry" in row[0]]
+
+
+def draft_of(exchange, issues):
+    """The draft Task that a refusal names."""
+    text = next(one["details"]["text"] for one in issues if "draft" in one["details"]["text"])
+    return exchange.get(f"clinic/reports/fhir/{text.split()[-1].rstrip('.')}").json()
+
+
+def test_a_refused_report_is_kept_as_a_draft(exchange):
+    """What a tired clinician wrote is not lost: it is kept whole, and a second try is the same draft."""
+    made = bundle(note=[{"text": " "}])
+
+    issues = refused(exchange.call("POST", REPORT, made), 422)
+
+    draft = draft_of(exchange, issues)
+    assert (draft["status"], draft["intent"]) == ("draft", "order")
+    written = exchange.get(
+        f"clinic/reports/fhir/{draft['input'][0]['valueReference']['reference']}"
+    ).json()
+    assert [one["resource"] for one in written["entry"]] == [
+        one["resource"] for one in made["entry"]
+    ]
+    assert exchange.rows("SELECT * FROM resource WHERE shelf = 'agency/intake'") == []
+    again = draft_of(exchange, refused(exchange.call("POST", REPORT, bundle(reasonCode=None)), 422))
+    assert again["id"] == draft["id"]
+
+    sent = exchange.call("POST", REPORT, bundle())
+
+    assert resources(sent, "Task")
+    after = exchange.get(f"clinic/reports/fhir/Task/{draft['id']}").json()
+    assert after["status"] == "completed"
+
+
+def socially_poor():
+    """A report of nothing that anybody saw."""
+    made = bundle()
+    made["entry"] = [
+        one for one in made["entry"] if one["resource"]["resourceType"] != "Observation"
+    ]
+    request = next(one["resource"] for one in made["entry"] if one["resource"]["id"] == "report")
+    del request["supportingInfo"]
+    return made, request
+
+
+def test_social_risk_alone_stops_softly(exchange):
+    """Where nothing of the child was seen the report waits for a typed reason, and then it goes."""
+    made, request = socially_poor()
+    issues = refused(exchange.call("POST", REPORT, made), 422, "business-rule")
+    assert "need help instead" in issues[0]["details"]["text"]
+
+    request["extension"] = [{"url": f"{family.KINBRIDGE}/StructureDefinition/cps-override", "extension": [
+        {"url": "rule", "valueCode": "T0-7"}, {"url": "reason", "valueString": "  "}]}]  # fmt: skip
+    refused(exchange.call("POST", REPORT, made), 422, "business-rule")
+    request["extension"][0]["extension"][1]["valueString"] = "The mother called me from the car."
+    sent = exchange.call("POST", REPORT, made)
+
+    task = resources(sent, "Task")[0]
+    held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
+    assert task["status"] == "requested"
+    assert not [row for row in held if b"from the car" in row[0]]
+
+
+def test_the_score_goes_with_the_report(exchange, reported):
+    """Caseworker and clinician see the same numbers and the same gaps."""
+    task, theirs = reported
+
+    own, copied = ([one for one in each["extension"] if one["url"].endswith("cps-completeness")]
+                   for each in (task, theirs))  # fmt: skip
+    assert own == copied
+    assert {"completeness", "known", "band", "gap"} == {one["url"] for one in own[0]["extension"]}
+
+
+def sibling(number):
+    """The same report for another child of the family."""
+    text = json.dumps(bundle())
+    for one in ("Patient/rosa", "Observation/injury-finding", "ServiceRequest/report"):
+        kind, name = one.split("/")
+        text = text.replace(f'{one}"', f'{kind}/{name}-{number}"')
+        text = text.replace(f'"id": "{name}"', f'"id": "{name}-{number}"')
+    text = text.replace("report-attested", f"report-attested-{number}")
+    made = json.loads(text)
+    request = next(one["resource"] for one in made["entry"]
+                   if one["resource"]["resourceType"] == "ServiceRequest")  # fmt: skip
+    request["identifier"][0]["value"] = f"report-{number}"
+    return {"resource": made}
+
+
+def test_siblings_go_in_one_act(exchange):
+    """Two children of one family are two reports with one requisition, sent together."""
+    both = {"resourceType": "Bundle", "type": "collection", "entry": [sibling(1), sibling(2)]}
+
+    sent = exchange.call("POST", REPORT, both)
+
+    requests = resources(sent, "ServiceRequest")
+    assert len(resources(sent, "Task")) == 2
+    assert requests[0]["requisition"] == requests[1]["requisition"]
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(2,)]
+
+
+def test_siblings_go_all_or_none(exchange):
+    """What keeps one sibling's report back keeps both, and both are kept as drafts."""
+    first, second = sibling(1), sibling(2)
+    request = next(one["resource"] for one in second["resource"]["entry"]
+                   if one["resource"]["resourceType"] == "ServiceRequest")  # fmt: skip
+    del request["note"]
+    both = {"resourceType": "Bundle", "type": "collection", "entry": [first, second]}
+
+    refused(exchange.call("POST", REPORT, both), 422)
+
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(0,)]
+    drafts = exchange.rows("SELECT body FROM resource WHERE type = 'Task'")
+    assert len(drafts) == 2

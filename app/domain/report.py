@@ -1,0 +1,144 @@
+"""A report of suspected maltreatment before it is sent: its structure, and the draft that a refusal keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from app import fhir
+from app.domain.case import Case
+from app.domain.completeness import Measured
+from app.domain.plan import Answer, Entry, Plan, Put, derive, put
+from app.errors import Invalid, Issue, Refusal
+from app.fhir import Resource, concept, listed
+from app.settings import CANONICAL, Tenant
+
+OVERRIDE: Final = f"{CANONICAL}/StructureDefinition/cps-override"
+INPUT: Final = f"{CANONICAL}/CodeSystem/task-input"
+LABELS: Final = [
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "NOPAT"},
+]
+_ONE_CHILD: Final = frozenset({"T0-1", "T0-2"})
+
+
+class Kept(Exception):  # noqa: N818 — the refusal inside is the error; this is what it leaves behind
+    """
+    A report is not sent, and what was written is kept.
+
+    refusal     the answer, once plan is committed
+    """
+
+    def __init__(self, refusal: Refusal, plan: Plan, case: Case) -> None:
+        self.refusal = refusal
+        self.plan = plan
+        self.case = case
+        super().__init__()
+
+
+def faults(measured: Measured, request: Resource | None) -> tuple[Issue, ...]:
+    """
+    The structural rules that keep it from being sent, each with what to do.
+
+    Where there is no one child, whether anything was seen of the child is not asked.
+    """
+    failed = {rule.id for rule in measured.failed}
+    return tuple(
+        rule.issue()
+        for rule in measured.failed
+        if rule.hard or not (failed & _ONE_CHILD or reason(request or {}, rule.id))
+    )
+
+
+def reason(request: Resource, rule: str) -> str:
+    """What the reporter typed to send in spite of a rule that stops softly; "" for nothing."""
+    for extension in listed(request.get("extension")):
+        if extension.get("url") == OVERRIDE:
+            said = {
+                part.get("url"): next(
+                    (value for name, value in part.items() if name.startswith("value")), ""
+                )
+                for part in listed(extension.get("extension"))
+            }
+            if said.get("rule") == rule and str(said.get("reason", "")).strip():
+                return str(said["reason"])
+    return ""
+
+
+def hotline(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
+    """A refused report must not end in silence: whom to call instead."""
+    if case.shelf.kind != "cps-report":
+        return ()
+    places = [tenant] if tenant and tenant.jurisdiction else list(case.settings.tenants)
+    lines = {case.mappings.hotline(one.jurisdiction) for one in places} - {""}
+    return tuple(Issue("information", "informational", line) for line in sorted(lines))
+
+
+def draft_id(case: Case, sent: Entry | None) -> str:
+    """One draft for one report, however often it is tried."""
+    if sent is not None:
+        return derive(case.key, "draft", case.shelf.key, case.receipt(sent, "").key)
+    written = fhir.encode([one.resource for one in case.change.entries])
+    digest = hashlib.sha256(written).hexdigest()
+    return derive(case.key, "draft", case.shelf.key, digest)
+
+
+def keep(
+    case: Case, refusal: Invalid, *, sent: Entry | None, measured: Measured | None = None
+) -> Kept:
+    """The refusal, with the draft Task and everything that was written as a Bundle beside it."""
+    identity = draft_id(case, sent)
+    written: Resource = {
+        "resourceType": "Bundle",
+        "id": identity,
+        "meta": {"security": LABELS},
+        "type": "collection",
+        "entry": [
+            {**({"fullUrl": one.full_url} if one.full_url else {}), "resource": one.resource}
+            for one in case.change.entries
+            if one.method in {"POST", "PUT"}
+        ],
+    }
+    task: Resource = {
+        "resourceType": "Task",
+        "id": identity,
+        "meta": {"security": LABELS},
+        **({"extension": [measured.extension()]} if measured else {}),
+        "status": "draft",
+        "intent": "order",
+        "code": {"text": "Complete this report and send it, or call"},
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        "input": [
+            {
+                "type": concept(INPUT, "submission", "What was written"),
+                "valueReference": fhir.reference(written),
+            }
+        ],
+    }
+    shelf = case.shelf.key
+    stored = case.loaded.resource(shelf, fhir.name(task))
+    if stored and stored.stands:
+        task["authoredOn"] = stored.resource["authoredOn"]
+    puts = put(written, case.loaded.resource(shelf, fhir.name(written)), shelf=shelf, now=case.now)
+    puts += put(task, stored, shelf=shelf, now=case.now)
+    text = f"Nothing was sent. What you wrote is kept on this shelf, as the draft Task/{identity}."
+    note = Issue("information", "informational", text)
+    lines = [one for one in refusal.issues if one.severity == "information"]
+    issues = (*(one for one in refusal.issues if one not in lines), note, *lines)
+    return Kept(Invalid(issues=issues), Plan(Answer((fhir.name(task),)), puts), case)
+
+
+def sent_after_all(case: Case, sent: Entry, task: Resource) -> tuple[Put, ...]:
+    """The draft of an earlier try, done."""
+    name = f"Task/{draft_id(case, sent)}"
+    stored = case.loaded.resource(case.shelf.key, name)
+    if stored is None or not stored.stands or stored.resource.get("status") != "draft":
+        return ()
+    done = {
+        **stored.resource,
+        "status": "completed",
+        "lastModified": fhir.instant(case.now),
+        "output": [{"type": {"text": "Sent as"}, "valueReference": fhir.reference(task)}],
+    }
+    return put(done, stored, shelf=case.shelf.key, now=case.now)

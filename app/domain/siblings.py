@@ -1,0 +1,109 @@
+"""Reports of siblings in one act: a Bundle for each child, one requisition, all of them or none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app import fhir
+from app.domain import referral, report
+from app.domain.case import Case, arrived
+from app.domain.plan import Answer, Entry, NotLoaded, Plan, Put, Want, derive, same
+from app.domain.report import Kept
+from app.errors import Invalid, Issue, Malformed
+from app.settings import CANONICAL
+
+
+def plan(case: Case) -> Plan:
+    """
+    Every child's report, or none.
+
+    raises      Kept: what keeps one of them from being sent keeps all; a draft of each is kept
+                Malformed: two of them say different things of one resource
+    """
+    requisition = _requisition(case)
+    plans: list[tuple[Case, Plan]] = []
+    kept: list[Kept] = []
+    wants: set[Want] = set()
+    for number, entries in enumerate(case.change.siblings):
+        change = replace(
+            case.change,
+            entries=tuple(_shared(one, requisition) for one in entries),
+            siblings=(),
+            nonce=f"{case.change.nonce}.{number}",
+        )
+        try:
+            one = arrived(replace(case, change=change, entries=(), order=()))
+            plans.append((one, referral.plan(one, None)))
+        except NotLoaded as asked:
+            wants |= asked.wants
+        except Kept as refused:
+            kept.append(refused)
+    if wants:
+        raise NotLoaded(frozenset(wants))
+    if kept:
+        raise _none(case, plans, kept)
+    return _together([one for _, one in plans])
+
+
+def _requisition(case: Case) -> dict[str, str]:
+    """The one that they share; ours where they have none."""
+    said = [
+        one.resource.get("requisition")
+        for entries in case.change.siblings
+        for one in entries
+        if one.type == "ServiceRequest"
+    ]
+    given = [one for one in said if one]
+    if any(one != given[0] for one in given) or (given and len(given) != len(said)):
+        text = "Siblings' reports share one requisition, or have none; here they differ."
+        raise Invalid(text, expression="ServiceRequest.requisition")
+    own = derive(case.key, case.shelf.key, "siblings", case.change.nonce)
+    found: dict[str, str] = (
+        given[0] if given else {"system": f"{CANONICAL}/sid/siblings", "value": own}
+    )
+    return found
+
+
+def _shared(entry: Entry, requisition: dict[str, str]) -> Entry:
+    if entry.type != "ServiceRequest" or "requisition" in entry.resource:
+        return entry
+    return replace(entry, resource={**entry.resource, "requisition": requisition})
+
+
+def _none(case: Case, plans: list[tuple[Case, Plan]], kept: list[Kept]) -> Kept:
+    """A refusal of one is the refusal of all; nothing that was written is lost."""
+    waiting = Invalid("A sibling's report was refused, so this one waits as well.")
+    for one, made in plans:
+        sent = next((entry for entry in one.entries if made.receipts and _sends(entry)), None)
+        if sent:
+            kept.append(report.keep(one, waiting, sent=sent))
+    issues: dict[Issue, None] = {issue: None for one in kept for issue in one.refusal.issues}
+    ordered = sorted(issues, key=lambda issue: issue.severity != "error")
+    puts = {(put.shelf, fhir.name(put.resource)): put for one in kept for put in one.plan.puts}
+    names = tuple(name for one in kept for name in one.plan.answer.names)
+    return Kept(Invalid(issues=tuple(ordered)), Plan(Answer(names), tuple(puts.values())), case)
+
+
+def _sends(entry: Entry) -> bool:
+    return entry.type == "ServiceRequest"
+
+
+def _together(plans: list[Plan]) -> Plan:
+    puts: dict[tuple[str, str], Put] = {}
+    for put in (put for one in plans for put in one.puts):
+        key = (put.shelf, fhir.name(put.resource))
+        if key in puts and not same(puts[key].resource, put.resource):
+            raise Malformed("Two of the reports say different things of one resource.")
+        puts[key] = put
+    return Plan(
+        Answer(
+            tuple(name for one in plans for name in one.answer.names),
+            frozenset().union(*(one.answer.created for one in plans)),
+            tuple(issue for one in plans for issue in one.answer.issues),
+        ),
+        puts=tuple(puts.values()),
+        receipts=tuple(mark for one in plans for mark in one.receipts),
+        exchanges=tuple(step for one in plans for step in one.exchanges),
+        owed=tuple(due for one in plans for due in one.owed),
+        accounted=tuple(row for one in plans for row in one.accounted),
+    )
