@@ -7,34 +7,37 @@ import sys
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app import conformance, errors, fhir
-from app.cli import places
-from app.errors import Issue, Refusal
+from app import conformance
+from app.cli import checked, known, reports
+from app.cli.checked import Checked
+from app.cli.reports import Format
+from app.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from app.cli.known import Key
     from app.conformance import Definitions
 
-ENDINGS: Final = (".json", ".ndjson", ".jsonl")
+ENDINGS: Final = (".json", ".ndjson", ".jsonl", ".xml")
 LINES: Final = (".ndjson", ".jsonl")
 BATCH: Final = 2**18  # bytes to one process at a time: some 150 resources
 MANY: Final = 2**21  # bytes from which more than one process is worth its start
 MAX_FILE: Final = 2**28
 
 
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
+class Severity(StrEnum):
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +57,36 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for beside FHIR R4: canonicals of profiles, and what to load."""
+    """
+    What was asked for beside FHIR R4: canonicals of profiles, and what to load.
+
+    placed      whether anybody reads lines and columns
+    """
 
     profiles: tuple[str, ...]
     packages: tuple[Path, ...]
     claims: bool
+    placed: bool
 
     def definitions(self) -> Definitions:
         found = conformance.load(conformance.folder())
         for one in self.packages:
-            found.add(one)
+            if one.suffix == ".xml":
+                found.add(checked.as_json(found, one.read_bytes()))
+            else:
+                found.add(one)
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    text: bytes
-    checked: int
-    invalid: int
+    checked: list[Checked]
     size: int
 
 
-def validate(
+def validate(  # noqa: PLR0913 — the options of the command
     paths: Annotated[
-        list[Path], typer.Argument(help="Resources as JSON or NDJSON, or folders of them")
+        list[Path], typer.Argument(help="Resources as JSON, NDJSON or XML, or folders of them")
     ],
     *,
     profile: Annotated[
@@ -91,6 +100,15 @@ def validate(
         bool, typer.Option("--base", help="Leave out the profiles that a resource claims")
     ] = False,
     format: Annotated[Format, typer.Option(help="How issues are written")] = Format.TEXT,  # noqa: A002 — the option's name
+    fail_on: Annotated[
+        Severity, typer.Option(help="From which severity an issue makes exit 1")
+    ] = Severity.ERROR,
+    known_issues: Annotated[
+        Path | None, typer.Option("--known", help="Baseline of accepted issues", exists=True)
+    ] = None,
+    write_known: Annotated[
+        Path | None, typer.Option(help="Write what is found as a baseline; exit 0")
+    ] = None,
 ) -> None:
     """
     Check resources against FHIR R4 and profiles; exit 0 valid, 1 invalid, 2 could not check.
@@ -99,25 +117,60 @@ def validate(
 
     JSON: for each resource a line {"file", "resource", "profiles", "outcome"}.
     """
-    asked = Asked(tuple(profile or ()), tuple(package or ()), claims=not base)
+    asked = Asked(
+        tuple(profile or ()),
+        tuple(package or ()),
+        claims=not base,
+        placed=format is not Format.JSON,
+    )
+    accepted = _accepted(known_issues)
     _refuse_unknown(asked)
     files, unread = _files(paths)
     for path in unread:
         typer.echo(f"{path}: there is nothing to check here.", err=True)
     size = sum(path.stat().st_size for path in files)
-    checked = invalid = 0
+    now = datetime.now(UTC)
+    report = reports.report(format, sys.stdout.buffer, fail_on, now)
+    count = failed = 0
+    seen: set[Key] = set()
     with _progress(size) as advance:
-        for answer in _answers(_batches(files, unread), format, size, asked):
-            sys.stdout.buffer.write(answer.text)
-            checked += answer.checked
-            invalid += answer.invalid
+        for answer in _answers(_batches(files, unread), size, asked, now):
+            for each in answer.checked:
+                one = _with_known(each, accepted, seen)
+                report.add(one)
+                count += 1
+                failed += one.fails(fail_on)
             advance(answer.size)
-    if format is Format.TEXT:
-        sys.stdout.buffer.write(f"{checked} checked, {invalid} invalid\n".encode())
+    report.end()
     sys.stdout.buffer.flush()
-    if unread or not checked:
+    gone = len(accepted - seen)
+    if gone:
+        typer.echo(f"{gone} known issues did not occur; write the baseline anew.", err=True)
+    if unread or not count:
         raise typer.Exit(2)
-    raise typer.Exit(1 if invalid else 0)
+    if write_known is not None:
+        known.write(write_known, seen)
+        raise typer.Exit(0)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _accepted(path: Path | None) -> set[Key]:
+    try:
+        return known.read(path) if path is not None else set()
+    except Refusal as refusal:
+        typer.echo(refusal.issues[0].text, err=True)
+        raise typer.Exit(2) from None
+
+
+def _with_known(one: Checked, accepted: set[Key], seen: set[Key]) -> Checked:
+    """The resource with what is accepted of it marked; what would fail is noted as seen."""
+    found = []
+    for each in one.found:
+        key = known.key(one, each.issue)
+        if each.issue.severity != "information":
+            seen.add(key)
+        found.append(replace(each, known=True) if key in accepted else each)
+    return replace(one, found=found)
 
 
 def _refuse_unknown(asked: Asked) -> None:
@@ -170,23 +223,17 @@ def _lines(path: Path) -> Iterator[Batch]:
             line += len(lines)
 
 
-def _answers(
-    batches: Iterator[Batch],
-    format: Format,  # noqa: A002 — the option's name
-    size: int,
-    asked: Asked,
-) -> Iterator[Answer]:
+def _answers(batches: Iterator[Batch], size: int, asked: Asked, now: datetime) -> Iterator[Answer]:
     processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-    now = datetime.now(UTC)
     if size < MANY or processes < 2:
         definitions = asked.definitions()
         for batch in batches:
-            yield _check(definitions, batch, format, now, asked)
+            yield _check(definitions, batch, now, asked)
         return
     with ProcessPoolExecutor(processes, initializer=_begin, initargs=(asked,)) as pool:
         waiting: deque[Future[Answer]] = deque()
         for batch in batches:
-            waiting.append(pool.submit(_check_there, batch, format, now))
+            waiting.append(pool.submit(_check_there, batch, now))
             if len(waiting) > 4 * processes:  # no more is read than is worked on
                 yield waiting.popleft().result()
         while waiting:
@@ -202,29 +249,26 @@ def _begin(asked: Asked) -> None:
     _loaded.append((asked.definitions(), asked))
 
 
-def _check_there(batch: Batch, format: Format, now: datetime) -> Answer:  # noqa: A002 — the option's name
+def _check_there(batch: Batch, now: datetime) -> Answer:
     definitions, asked = _loaded[0]
-    return _check(definitions, batch, format, now, asked)
+    return _check(definitions, batch, now, asked)
 
 
-def _check(
-    definitions: Definitions,
-    batch: Batch,
-    format: Format,  # noqa: A002 — the option's name
-    now: datetime,
-    asked: Asked,
-) -> Answer:
-    written: list[bytes] = []
-    checked = invalid = 0
-    for line, raw in _resources(batch):
-        checked += 1
-        resource, profiles, issues = _outcome(definitions, raw, now, asked)
-        invalid += any(issue.severity in ("error", "fatal") for issue in issues)
-        if format is Format.JSON:
-            written.append(_as_json(batch.file, resource, profiles, issues))
-        elif issues:
-            written.append(_as_text(batch.file, line, raw, issues))
-    return Answer(b"".join(written), checked, invalid, len(batch.raw))
+def _check(definitions: Definitions, batch: Batch, now: datetime, asked: Asked) -> Answer:
+    found = [
+        checked.check(
+            definitions,
+            raw,
+            file=batch.file,
+            line=line,
+            now=now,
+            profiles=asked.profiles,
+            claims=asked.claims,
+            placed=asked.placed,
+        )
+        for line, raw in _resources(batch)
+    ]
+    return Answer(found, len(batch.raw))
 
 
 def _resources(batch: Batch) -> Iterator[tuple[int, bytes]]:
@@ -234,56 +278,6 @@ def _resources(batch: Batch) -> Iterator[tuple[int, bytes]]:
     for number, raw in enumerate(batch.raw.splitlines(), batch.line):
         if raw.strip():
             yield number, raw
-
-
-def _outcome(
-    definitions: Definitions, raw: bytes, now: datetime, asked: Asked
-) -> tuple[str, list[str], list[Issue]]:
-    """The resource's name, the definitions that it was held against, and its issues."""
-    try:
-        resource = fhir.decode(raw.removeprefix(b"\xef\xbb\xbf"))
-    except Refusal as refusal:
-        return "", [], [Issue("fatal", one.code, one.text, rule="json") for one in refusal.issues]
-    issues = definitions.check(resource, now=now, profiles=asked.profiles, claims=asked.claims)
-    name = _name(resource)
-    kind = name.partition("/")[0]
-    known = definitions.is_resource(kind)
-    profiles = [definitions.checker(kind).url, *asked.profiles] if known else []
-    return name, profiles, issues
-
-
-def _name(resource: Any) -> str:
-    """Type/id, the type alone where there is no id, "" where it is of no known type."""
-    kind = resource.get("resourceType") if isinstance(resource, dict) else None
-    if not isinstance(kind, str) or not kind.isalpha():
-        return ""
-    one = resource.get("id")
-    return f"{kind}/{one}" if isinstance(one, str) and one else kind
-
-
-def _as_json(file: str, resource: str, profiles: list[str], issues: list[Issue]) -> bytes:
-    said = tuple(issues) or (Issue("information", "informational", "No issue was found."),)
-    line = {
-        "file": file,
-        "resource": resource,
-        "profiles": profiles,
-        "outcome": errors.outcome(said),
-    }
-    return fhir.encode(line) + b"\n"
-
-
-def _as_text(file: str, line: int, raw: bytes, issues: list[Issue]) -> bytes:
-    written: list[str] = []
-    for issue in issues:
-        below, column = places.place(raw, issue.expression)
-        rule = f" [{issue.rule}]" if issue.rule else ""
-        written.append(
-            f"{file}:{line + below - 1}:{column}: {issue.severity}: {issue.expression}{rule}"
-        )
-        written.append(f"    {issue.text}")
-        if issue.url:
-            written.append(f"    {issue.url}")
-    return ("\n".join(written) + "\n").encode(errors="replace")
 
 
 def _progress(size: int) -> AbstractContextManager[Callable[[int], None]]:

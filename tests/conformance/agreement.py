@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import conformance, fhir
+from app.cli.checked import as_json
 from app.errors import Refusal
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def with_supporting(
     for package in definitions.packages:
         more.add(package)
     for name in names:
-        if name.endswith(".json"):
+        if name.endswith((".json", ".xml")):
             try:
-                more.add((folder / "files" / name).read_bytes())
+                more.add(as_json(definitions, (folder / "files" / name).read_bytes()))
             except Refusal:
                 continue  # an example that is to be looked up, and no definition
     return more

@@ -1,0 +1,123 @@
+"""One resource that was checked, and where its issues stand in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from app import fhir
+from app.cli import places
+from app.errors import Issue, Malformed, Refusal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.conformance import Definitions
+
+_FAILING: Final = {"error": ("fatal", "error"), "warning": ("fatal", "error", "warning")}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """
+    line, column    in the file, from 1
+    known           whether the baseline has it
+    """
+
+    issue: Issue
+    line: int
+    column: int
+    known: bool = False
+
+    def fails(self, threshold: str) -> bool:
+        return not self.known and self.issue.severity in _FAILING[threshold]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """
+    resource    Type/id, the type alone where there is no id, "" where it is of no known type
+    profiles    canonicals of what it was held against
+    """
+
+    file: str
+    line: int
+    resource: str
+    profiles: list[str]
+    found: list[Found]
+
+    def fails(self, threshold: str) -> bool:
+        return any(one.fails(threshold) for one in self.found)
+
+
+def check(  # noqa: PLR0913 — what a check is about, each by its name
+    definitions: Definitions,
+    raw: bytes,
+    *,
+    file: str,
+    line: int,
+    now: datetime,
+    profiles: tuple[str, ...],
+    claims: bool,
+    placed: bool = True,
+) -> Checked:
+    """
+    A resource, in JSON or XML, held against its definitions.
+
+    line        of the file where the resource begins
+    placed      whether to look for the places of issues, which takes long where there are many
+    """
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    more: tuple[Issue, ...] = ()
+    try:
+        if raw.lstrip()[:1] == b"<" or raw[:2] in _UTF16:
+            from app.formats import xml
+
+            document = xml.read(raw, definitions.structure)
+            resource, more, find = document.resource, document.issues, document.find
+        else:
+            resource = fhir.decode(raw)
+
+            def find(path: str) -> tuple[int, int]:
+                return places.place(raw, path)
+
+    except Refusal as refusal:
+        rule = "xml" if raw.lstrip()[:1] == b"<" else "json"
+        issues = [Issue("fatal", one.code, one.text, rule=rule) for one in refusal.issues]
+        return Checked(file, line, "", [], [Found(one, line, 1) for one in issues])
+    issues = [*more, *definitions.check(resource, now=now, profiles=profiles, claims=claims)]
+    name = _name(resource)
+    kind = name.partition("/")[0]
+    against = [definitions.checker(kind).url, *profiles] if definitions.is_resource(kind) else []
+    found = []
+    for one in issues:
+        below, column = find(one.expression) if placed else (1, 1)
+        found.append(Found(one, line + below - 1, column))
+    return Checked(file, line, name, against, found)
+
+
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+def as_json(definitions: Definitions, raw: bytes) -> bytes:
+    """
+    A definition as JSON, be it in XML.
+
+    raises      Malformed, TooLarge: as xml.read; what XML cannot say
+    """
+    if raw.lstrip()[:1] != b"<":
+        return raw
+    from app.formats import xml
+
+    document = xml.read(raw, definitions.structure)
+    if document.issues:
+        raise Malformed(issues=document.issues)
+    return fhir.encode(document.resource)
+
+
+def _name(resource: Any) -> str:
+    kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    if not isinstance(kind, str) or not kind.isalpha():
+        return ""
+    one = resource.get("id")
+    return f"{kind}/{one}" if isinstance(one, str) and one else kind

@@ -1,0 +1,1 @@
+"""What is not FHIR JSON, read into it."""
