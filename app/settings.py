@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Kind = Literal["family-support", "cps-report"]
 Role = Literal["source", "recipient"]
+Audience = Literal["organization", "reporter", "treating"]
 
 CANONICAL: Final = "https://kinbridge.example.org/fhir"
 _APP: Final = Path(__file__).parent
@@ -50,6 +51,8 @@ class Shelf(BaseModel):
     kind: Kind
     role: Role
     endpoint: Endpoint | None = None
+    audience: Audience = "organization"  # whose inbox a source shelf for reports is
+    person: str = ""  # system|value of the Practitioner whose inbox it is
     strict: bool = False  # refuse what is otherwise stored and reported
     tenant: str = ""  # set from the tenant that owns it
 

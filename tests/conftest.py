@@ -80,8 +80,14 @@ class Late:
         await self.app(scope, receive, send)
 
 
+@pytest.fixture
+def tenants(endpoints, strict) -> list[dict[str, Any]]:
+    """Who takes part; a story may say otherwise."""
+    return _tenants(endpoints, strict)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, endpoints, strict) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants) -> Iterator[Exchange]:
     network = Network()
     url = f"sqlite:///{tmp_path / 'exchange.db'}"
     rows = partial(sqlite_rows, tmp_path / "exchange.db")
@@ -95,7 +101,7 @@ def exchange(request, tmp_path, endpoints, strict) -> Iterator[Exchange]:
         max_body_bytes=200_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
-        tenants=_tenants(endpoints, strict),
+        tenants=tenants,
     )
     made = Exchange(None, network, tmp_path, url, rows)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))

@@ -14,7 +14,18 @@ from app.storage.database import NONE, QUEUE, statement
 from app.storage.tables import METADATA
 
 CHART, SUPPORT = "clinic/chart", "agency/support"
-WALLED = {"resource", "version", "identifier", "receipt", "exchange", "outbox", "attempt", "ledger"}
+WALLED = {
+    "resource",
+    "version",
+    "identifier",
+    "receipt",
+    "exchange",
+    "outbox",
+    "attempt",
+    "ledger",
+    "event",
+    "purge",
+}
 
 
 def run(url, work, connections=10):

@@ -48,6 +48,17 @@ async def resource(request: Request, *, most: int) -> Resource:
     return resource_of(fhir.decode(await _bytes(request, most)))
 
 
+async def json(request: Request, *, most: int) -> Any:
+    """
+    The JSON in the body, a resource or not.
+
+    raises      WrongMediaType, TooLarge, Malformed
+    """
+    if _media(request) not in _MEDIA:
+        raise WrongMediaType("Send application/json or application/fhir+json in UTF-8.")
+    return fhir.decode(await _bytes(request, most))
+
+
 def _media(request: Request) -> str:
     return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from app import fhir
 from app.api import access, batch, body, capability, past, responses, view
+from app.domain import record
 from app.domain.plan import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
 from app.flows import check, read, write
@@ -131,6 +132,17 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             made = replace(made, entries=(), siblings=siblings)
         done = await write.write(service, made)
         return responses.all_of(request, done, _base(shelf))
+
+    @routes.post(_BASE + "/Task/{id}/$record-event")
+    async def recorded(request: Request) -> Response:
+        """An agency's event on its Task, as Parameters or a few words of JSON; docs/referrals.md."""
+        shelf, caller = await access.enter(service, request)
+        told = record.said(await body.json(request, most=most))
+        identity = body.id_of(request.path_params["id"])
+        entry = Entry("PUT", {"resourceType": "Task", "id": identity}, identity)
+        made = replace(change(shelf, caller, "record-event", entry), said=told)
+        done = await write.write(service, made)
+        return responses.one(request, done, _base(shelf))
 
     @routes.api_route(_BASE + "/_history", methods=["GET", "HEAD"])
     @routes.api_route(_BASE + "/{type}/_history", methods=["GET", "HEAD"])

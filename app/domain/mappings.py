@@ -11,24 +11,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.domain.completeness import Standard
 from app.domain.disclosure import FACTS, Rule
-from app.domain.event import Event
+from app.domain.event import Outcomes
 from app.domain.instrument import Instrument
+from app.domain.jurisdiction import Jurisdiction
 from app.errors import MappingError
-from app.settings import Kind
 
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class Jurisdiction(BaseModel):
-    """Where a report goes by law, and whom a person calls."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    name: str
-    hotline: str
-    hours: str
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +30,7 @@ class Mappings:
     instruments: tuple[Instrument, ...]
     rules: tuple[Rule, ...]
     advice: dict[str, str]
-    events: tuple[Event, ...]
+    outcomes: Outcomes
     jurisdictions: dict[str, Jurisdiction]
     completeness: Standard
 
@@ -51,21 +39,12 @@ class Mappings:
         found = self.jurisdictions.get(jurisdiction)
         return f"If a child is in danger now, call {found.hotline} ({found.name})." if found else ""
 
-    def event(self, kind: Kind, state: str) -> Event | None:
-        return next((one for one in self.events if (one.kind, one.id) == (kind, state)), None)
-
 
 class _Disclosure(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     facts: dict[str, str]
     rules: tuple[Rule, ...]
-
-
-class _Outcomes(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    events: tuple[Event, ...]
 
 
 def load(folder: Path) -> Mappings:
@@ -88,7 +67,7 @@ def load(folder: Path) -> Mappings:
         instruments=tuple(_read(path, Instrument) for path in _files(folder / "instruments")),
         rules=disclosure.rules,
         advice=disclosure.facts,
-        events=_read(folder / "outcomes.toml", _Outcomes).events,
+        outcomes=_read(folder / "outcomes.toml", Outcomes),
         jurisdictions={one.id: one for one in jurisdictions},
         completeness=_read(folder / "completeness.toml", Standard),
     )

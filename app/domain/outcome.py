@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-from typing import Any, Final
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import feedback, progress
 from app.domain.case import Case
-from app.domain.disclosure import Copies, Rule
 from app.domain.event import STATUS, Event
 from app.domain.plan import (
-    Accounted,
     Answer,
     Entry,
     Exchange,
-    Owed,
     Plan,
-    Put,
+    Recorded,
     Stored,
+    derive,
     put,
+    together,
 )
 from app.errors import Conflict, Invalid, Issue, NotSupported, Stale
-from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL, Kind
+from app.fhir import Resource, listed
+from app.settings import Kind
 
-OUTPUT: Final = f"{CANONICAL}/CodeSystem/task-output"
 _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
     # SDOH Clinical Care 3.0.0: an owner may change only these
     "family-support": frozenset({"status", "statusReason", "output"}),
@@ -35,6 +33,32 @@ _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
     }),
 }  # fmt: skip
 _OURS: Final = frozenset({"id", "identifier", "lastModified", "meta", "resourceType", "text"})
+LATE: Final = Issue(
+    "information", "informational",
+    "The case is beyond this event: it was noted, and nothing was set back.", "Task.status",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    By what an event is known when it is said again.
+
+    identifier, sequence    the agency's; "" and 0 where it names none
+    digest                  of what was said
+    """
+
+    identifier: str = ""
+    sequence: int = 0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """event None: nothing moved, or nothing may."""
+
+    event: Event | None
+    standing: Literal["applied", "late", "none"]
 
 
 def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
@@ -54,34 +78,95 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     stored = case.loaded.resource(shelf, name)
     if stored is None or entry.if_match not in (None, stored.version):
         raise Stale("The Task has changed since; read it again.")
-    event = _event(case, entry.resource, exchange)
+    step = _said(case, entry.resource, exchange, str(stored.resource["status"]))
     task, ignored = _taken(entry.resource, stored.resource, exchange.kind)
-    moved = event is not None and event.id != exchange.state
-    if event is None:
-        event = case.mappings.event(exchange.kind, exchange.state)
-    task = event.sets(task) if event else {**task, "status": stored.resource["status"]}
+    return answered(case, exchange, stored, task, step, Mark(), ignored)
+
+
+def answered(  # noqa: PLR0913 — what an answer consists of
+    case: Case,
+    exchange: Exchange,
+    stored: Stored,
+    task: Resource,
+    step: Step,
+    mark: Mark,
+    issues: tuple[Issue, ...] = (),
+) -> Plan:
+    """
+    The agency's Task as it now stands, the exchange's step, and what the clinic learns of it.
+
+    task        with what the agency said of it; its state is set here
+    """
+    event = step.event
+    applied = event if step.standing == "applied" else None
+    task = (
+        applied.sets(task) if applied else _kept(task, stored.resource, "status", "businessStatus")
+    )
     if fhir.encode(task) != fhir.encode(stored.resource):
         task = {**task, "lastModified": fhir.instant(case.now)}
-    puts = put(task, stored, shelf=shelf, now=case.now)
-    if event is None or not puts:
-        return Plan(Answer((name,), issues=ignored), puts)
-    step = replace(
-        exchange, state=event.id, sequence=exchange.sequence + 1 if moved else exchange.sequence
+    puts = put(task, stored, shelf=exchange.recipient, now=case.now)
+    answer = Answer((fhir.name(task),), issues=issues if applied or not event else (*issues, LATE))
+    moved = applied is not None and (applied.id != exchange.state or bool(mark.sequence))
+    recorded = (_recorded(case, exchange, event, step, mark),) if event and (puts or moved) else ()
+    if step.standing == "late" and event and not recorded:
+        recorded = (_recorded(case, exchange, event, step, mark),)
+    if not puts and not moved and not recorded:
+        return Plan(answer)
+    after = replace(
+        exchange,
+        state=applied.id if applied else exchange.state,
+        sequence=exchange.sequence + (1 if recorded else 0),
+        due=0.0 if applied else exchange.due,
+        terms=feedback.terms(case, exchange, task, mark.sequence),
     )
-    told, accounted, owed = _told(case, exchange, event, task)
-    return Plan(
-        Answer((name,), issues=ignored),
-        puts=(*puts, *told),
-        exchanges=(step,),
-        owed=owed,
-        accounted=accounted,
-    )
+    told = _told(case, exchange, after, event, task, late=applied is None)
+    own = Plan(answer, puts, exchanges=(after,), recorded=recorded)
+    return together([own, told], answer)
 
 
-def _event(case: Case, task: Resource, exchange: Exchange) -> Event | None:
+def _told(  # noqa: PLR0913 — as above
+    case: Case,
+    before: Exchange,
+    after: Exchange,
+    event: Event | None,
+    task: Resource,
+    *,
+    late: bool,
+) -> Plan:
+    """What the sender learns; an event that changes nothing of the state tells what else it says."""
+    event = event or case.mappings.outcomes.event(before.kind, before.state)
+    if event is None:
+        return Plan(Answer(()))
+    if before.kind == "family-support":
+        return progress.told(case, before, event, task) if not late else Plan(Answer(()))
+    return feedback.told(case, after, event, task, late=late)
+
+
+def _recorded(case: Case, exchange: Exchange, event: Event, step: Step, mark: Mark) -> Recorded:
+    standing: Literal["applied", "late"] = "late" if step.standing == "late" else "applied"
+    key = event_key(case, exchange, mark)
+    digest = mark.digest or hashlib.sha256(event.id.encode()).hexdigest()
+    return Recorded(exchange.id, exchange.recipient, key, mark.sequence, event.id, digest, standing)
+
+
+def event_key(case: Case, exchange: Exchange, mark: Mark) -> str:
+    """The agency's own identifier and sequence, hashed; ours where it names none."""
+    if mark.identifier or mark.sequence:
+        return derive(case.key, "event", exchange.id, mark.identifier, str(mark.sequence))
+    return f"step-{exchange.sequence + 1}"
+
+
+def _kept(task: Resource, stored: Resource, *elements: str) -> Resource:
+    """The Task with these elements as they stood."""
+    made = {name: value for name, value in task.items() if name not in elements}
+    return made | {name: stored[name] for name in elements if name in stored}
+
+
+def _said(case: Case, task: Resource, exchange: Exchange, before: str) -> Step:
     """
-    The event that a Task's status and business status tell of; None where nothing has moved.
+    The event that a Task's status and business status tell of.
 
+    before      Task.status as it stands
     raises      Invalid: no event has this status
                 Conflict: it may not follow the present state
     """
@@ -96,29 +181,44 @@ def _event(case: Case, task: Resource, exchange: Exchange) -> Event | None:
         codes = set()
         if status == "received":  # SDOHCC forbids it and its reference clients send it: taken in
             status = "requested"
-    if status in {"requested", "draft"}:
+    if status in {"requested", "draft"} and not codes - {"submitted"}:
         if exchange.state == "submitted":
-            return None
-        raise _step_refused(case, exchange)
-    events = [one for one in case.mappings.events if one.kind == kind and one.status == status]
+            return Step(None, "none")
+        if kind == "cps-report":
+            return Step(None, "none")  # an old copy, written back: late, and says nothing
+        raise refused(case, exchange, before)
+    events = [one for one in case.mappings.outcomes.of(kind) if status == (one.status or before)]
     told = [one for one in events if one.business_status in codes] if codes else events
-    current = [one for one in told if one.id == exchange.state]
-    following = [one for one in told if exchange.state in one.after]
     if not events or not told:
         raise Invalid(
             "No step of this referral has this status and business status.",
             expression="Task.status" if not events else "Task.businessStatus",
         )
-    if not current and not following:
-        raise _step_refused(case, exchange)
-    return (current or following)[0]
+    current = [one for one in told if one.id == exchange.state]
+    return judged(case, exchange, current or told, before)
 
 
-def _step_refused(case: Case, exchange: Exchange) -> Conflict:
+def judged(case: Case, exchange: Exchange, told: list[Event], before: str) -> Step:
+    """
+    Whether the first of these events that may follow does; else whether one of them comes late.
+
+    raises      Conflict: none may; it says which may
+    """
+    for one in told:
+        if one.id == exchange.state or one.follows(exchange.state, before):
+            return Step(one, "applied")
+    if exchange.kind == "cps-report":
+        for one in told:
+            if case.mappings.outcomes.beyond(exchange.kind, one.id, exchange.state):
+                return Step(one, "late")
+    raise refused(case, exchange, before)
+
+
+def refused(case: Case, exchange: Exchange, before: str) -> Conflict:
     allowed = [
-        f"{one.id} (status {one.status})"
-        for one in case.mappings.events
-        if one.kind == exchange.kind and exchange.state in one.after
+        f"{one.id} (status {one.status or before})"
+        for one in case.mappings.outcomes.of(exchange.kind)
+        if one.follows(exchange.state, before)
     ]
     ways = ", ".join(allowed) or "nothing"
     return Conflict(f"From {exchange.state} may follow: {ways}.", expression="Task.status")
@@ -138,159 +238,3 @@ def _taken(task: Resource, stored: Resource, kind: Kind) -> tuple[Resource, tupl
         if not (kind == "family-support" and name == "businessStatus")
     )
     return taken, ignored
-
-
-def _told(
-    case: Case, exchange: Exchange, event: Event, task: Resource
-) -> tuple[tuple[Put, ...], tuple[Accounted, ...], tuple[Owed, ...]]:
-    """What the clinic's Task now says: nothing at all, not even a new version, unless a rule permits."""
-    facts = frozenset({"own-exchange", *_consent(case, exchange)})
-    decision = disclosure.decide(
-        case.mappings.rules, kind=exchange.kind, direction="return", facts=facts
-    )
-    rule = decision.rule
-    if rule is None or not decision.permitted or event.outcome_class not in rule.classes:
-        return (), (), ()
-    seen = case.loaded.resource(exchange.source, exchange.source_task)
-    if seen is None:
-        return (), (), ()
-    copies = _copies(case, exchange, rule, task)
-    shown = _shown(case, exchange, rule, event, task, seen, copies)
-    puts: tuple[Put, ...] = ()
-    if shown != {**seen.resource, "lastModified": shown["lastModified"]}:
-        puts = put(shown, seen, shelf=exchange.source, now=case.now)
-    for resource in copies.resources:
-        stored = case.loaded.resource(exchange.source, fhir.name(resource))
-        puts += put(resource, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
-    if not puts:
-        return (), (), ()
-    source = case.settings.shelves[exchange.source]
-    versions = {fhir.name(one.resource): one.expected + 1 for one in puts}
-    owed = (Owed(exchange.source, exchange.id, versions),) if source.endpoint else ()
-    accounted = Accounted(
-        exchange=exchange.id,
-        source=exchange.recipient,
-        recipient=exchange.source,
-        recipient_name=case.settings.tenant(source.tenant).name,
-        subject=str((seen.resource.get("for") or {}).get("reference", "")),
-        purpose=rule.purpose,
-        rule=rule.id,
-        basis=rule.basis,
-        caller=case.change.caller.id,
-        disclosed=tuple(versions),
-    )
-    return puts, (accounted,), owed
-
-
-def _consent(case: Case, exchange: Exchange) -> set[str]:
-    """The facts about the consent under which a referral was made, as it stands now."""
-    if not exchange.consent:
-        return set()
-    consent = case.loaded.resource(exchange.source, exchange.consent)
-    task = case.loaded.resource(exchange.source, exchange.source_task)
-    if consent is None or task is None:
-        return set()
-    recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
-
-    def find(name: str) -> Resource | None:
-        stored = case.loaded.resource(exchange.source, name)
-        return stored.resource if stored and stored.stands else None
-
-    return disclosure.consent_facts(
-        consent.resource,
-        patient=str((task.resource.get("for") or {}).get("reference", "")),
-        recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
-        now=fhir.instant(case.now),
-    )
-
-
-def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copies:
-    """What the Task's outputs point at, trimmed for the clinic; the Task itself is no copy."""
-    known = {copied: original for original, copied in exchange.copies.items()}
-    known[fhir.name(task)] = exchange.source_task
-    targets = [
-        target
-        for output in _outputs(task, rule, exchange.kind)
-        for reference in fhir.references(output)
-        if (target := case.find(reference["reference"]))
-        and target["resourceType"] in rule.shows
-        and fhir.name(target) not in known
-    ]
-    place = disclosure.placed(
-        case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
-    )
-    subject = str((task.get("for") or {}).get("reference", ""))
-    targets = [one for one in targets if disclosure.goes(one, rule, subject)]
-    return disclosure.copies(targets, rule, case.find, subject=subject, known=known, place=place)
-
-
-# An intake number is a number: what reads as a sentence is none.
-_INTAKE_NUMBER: Final = re.compile(r"(?=.*\d)[A-Za-z0-9./#-]{1,32}")
-
-
-def _outputs(task: Resource, rule: Rule, kind: Kind) -> list[Any]:
-    """The outputs that the clinic may see, each with the one code by which it may."""
-    shown = []
-    for output in listed(task.get("output")):
-        codes = [one.split("|", 1) for one in rule.outputs]
-        code = next((one for one in codes if fhir.has_code(output.get("type"), *one)), None)
-        value = {name: said for name, said in output.items() if name in _VALUES[kind]}
-        number = value.get("valueString", "1")
-        if code and value and _INTAKE_NUMBER.fullmatch(number):
-            shown.append({"type": concept(*code), **value})
-    return shown
-
-
-_VALUES: Final[dict[Kind, frozenset[str]]] = {
-    "family-support": frozenset({"valueReference", "valueCodeableConcept"}),
-    "cps-report": frozenset({"valueString"}),
-}
-
-
-def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
-    case: Case,
-    exchange: Exchange,
-    rule: Rule,
-    event: Event,
-    task: Resource,
-    seen: Stored,
-    copies: Copies,
-) -> Resource:
-    """The clinic's Task after the event: its own, with the elements that the rule shows."""
-    known = {copied: original for original, copied in exchange.copies.items()} | copies.names
-    partial = {**task, "output": _outputs(task, rule, exchange.kind)}
-    trimmed = disclosure.trimmed(partial, rule, known)
-    kept = {name: value for name, value in seen.resource.items() if name not in rule.shows["Task"]}
-    shown = event.sets({**kept, **trimmed})
-    if exchange.kind == "cps-report":
-        told = [one for one in listed(seen.resource.get("output")) if "valueContactDetail" in one]
-        contact = {
-            "type": concept(OUTPUT, "named-contact", "Whom to call"),
-            "valueContactDetail": _contact(case, exchange, task),
-        }
-        # whom to call is told once: who works on it later is of another class
-        later = event.id != "received" and bool(told)
-        shown["output"] = [*listed(shown.get("output")), *(told if later else [contact])]
-    return {**shown, "lastModified": fhir.instant(case.now)}
-
-
-def _contact(case: Case, exchange: Exchange, task: Resource) -> Resource:
-    """Whom the clinic calls: the Task's owner where it has a telecom, else the agency's desk."""
-    owner = str((task.get("owner") or {}).get("reference", ""))
-    found = case.find(owner) if owner.startswith("PractitionerRole/") else None
-    phones = [
-        {"system": one["system"], "value": one["value"]}
-        for one in listed((found or {}).get("telecom"))
-        if one.get("system") == "phone" and one.get("value")
-    ]
-    if found and phones:
-        name = (found.get("practitioner") or {}).get("display") or task["owner"].get("display")
-        return {"name": name, "telecom": phones} if name else {"telecom": phones}
-    agency = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
-    if agency.contact:
-        desk = {"system": "phone", "value": agency.contact.phone}
-        return {"name": agency.contact.name, "telecom": [desk]}
-    place = case.mappings.jurisdictions.get(agency.jurisdiction)
-    if place is None:
-        return {"name": agency.name}
-    return {"name": place.name, "telecom": [{"system": "phone", "value": place.hotline}]}

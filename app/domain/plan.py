@@ -16,7 +16,14 @@ from app.fhir import Resource
 from app.settings import CANONICAL, Kind, Shelf
 
 Act = Literal[
-    "transaction", "create", "update", "submit-screening", "refer", "report", "check-referral"
+    "transaction",
+    "create",
+    "update",
+    "submit-screening",
+    "refer",
+    "report",
+    "check-referral",
+    "record-event",
 ]
 
 
@@ -94,6 +101,7 @@ class Change:
     What a door hands in.
 
     siblings    entries of each child's report, where several are sent in one act
+    said        what an operation says beside its entries
     base        the shelf's FHIR base URL, as partners reach it
     nonce       chance, for the ids of what is new; the same for each try of one request
     """
@@ -105,6 +113,7 @@ class Change:
     base: str
     nonce: str
     siblings: tuple[tuple[Entry, ...], ...] = ()
+    said: Any = None
 
     @property
     def all_entries(self) -> tuple[Entry, ...]:
@@ -130,6 +139,33 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    What holds for one referral or report since it was sent.
+
+    jurisdiction    whose rules say what its sender may learn
+    mandated        the law obliges the one who reported
+    wanted          the report asked to hear of its outcome
+    override        the structural rule that was overridden with a typed reason
+    track           of the case: investigation, alternative-response
+    heard           the highest sequence number of the agency's events
+    inboxes         {shelf: Task there} of those who learn more than the sender's shelf
+    draft           Type/id of the draft that it was
+    talk            {name on the sender's shelf: name on the agency's} of questions and messages
+    """
+
+    jurisdiction: str = ""
+    mandated: bool = True
+    wanted: bool = False
+    override: str = ""
+    track: str = ""
+    heard: int = 0
+    inboxes: dict[str, str] = field(default_factory=dict)
+    draft: str = ""
+    talk: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """
     One referral or report: the truth of which the Tasks on both shelves are projections.
@@ -137,6 +173,7 @@ class Exchange:
     state       key of the event that the agency last recorded, mappings/outcomes.toml
     sequence    how many events have changed it
     copies      {name on the source shelf: name of its copy on the recipient's}
+    due         UNIX seconds when an acknowledgement is overdue; 0: none is awaited
     version     guard
     """
 
@@ -152,7 +189,37 @@ class Exchange:
     sequence: int
     opened: str
     copies: dict[str, str]
+    terms: Terms = Terms()
+    due: float = 0.0
     version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """
+    One event that an agency said, once.
+
+    key         what it is known by: the agency's identifier and sequence, else ours
+    digest      of what was said
+    standing    applied, or late: kept, and nothing was set back
+    """
+
+    exchange: str
+    shelf: str
+    key: str
+    sequence: int
+    event: str
+    digest: str
+    standing: Literal["applied", "late"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Nothing of what a resource ever said is left; the put beside it is its tombstone."""
+
+    shelf: str
+    name: str
+    exchange: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +302,8 @@ class Plan:
     owed: tuple[Owed, ...] = ()
     accounted: tuple[Accounted, ...] = ()
     absent: tuple[tuple[str, str, str, str], ...] = ()
+    recorded: tuple[Recorded, ...] = ()
+    purges: tuple[Purge, ...] = ()
 
     @property
     def shelves(self) -> frozenset[str]:
@@ -245,7 +314,24 @@ class Plan:
             | {shelf for step in self.exchanges for shelf in (step.source, step.recipient)}
             | {due.shelf for due in self.owed}
             | {row.source for row in self.accounted}
+            | {row.shelf for row in self.recorded}
+            | {row.shelf for row in self.purges}
         )
+
+
+def together(plans: list[Plan], answer: Answer) -> Plan:
+    """One plan of several; a resource that two of them put is put once."""
+    puts = {(put.shelf, fhir.name(put.resource)): put for one in plans for put in one.puts}
+    return Plan(
+        answer,
+        puts=tuple(puts.values()),
+        receipts=tuple(mark for one in plans for mark in one.receipts),
+        exchanges=tuple(step for one in plans for step in one.exchanges),
+        owed=tuple(due for one in plans for due in one.owed),
+        accounted=tuple(row for one in plans for row in one.accounted),
+        recorded=tuple(row for one in plans for row in one.recorded),
+        purges=tuple(row for one in plans for row in one.purges),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +342,10 @@ class Want:
     kind        resource (key: Type/id) | receipt (key) | exchange (key: the Task's Type/id)
                 | sent (key: the request's Type/id; answers its exchanges)
                 | identifier (key: Type|system|value; answers the names that carry it)
+                | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
     """
 
-    kind: Literal["resource", "receipt", "exchange", "sent", "identifier"]
+    kind: Literal["resource", "receipt", "exchange", "sent", "identifier", "recorded", "held"]
     shelf: str
     key: str
 
@@ -291,6 +378,15 @@ class Loaded:
 
     def sent(self, shelf: str, request: str) -> list[Exchange]:
         found: list[Exchange] = self._get(Want("sent", shelf, request))
+        return found
+
+    def recorded(self, shelf: str, exchange: str, key: str) -> Recorded | None:
+        found: Recorded | None = self._get(Want("recorded", shelf, f"{exchange}|{key}"))
+        return found
+
+    def held(self, shelf: str, exchange: str) -> list[str]:
+        """What stands on a shelf as part of an exchange."""
+        found: list[str] = self._get(Want("held", shelf, exchange))
         return found
 
     def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import outcome, referral, screening, siblings
+from app.domain import outcome, record, referral, screening, siblings
 from app.domain.case import Case
 from app.domain.case import arrived as resolved
 from app.domain.plan import (
@@ -21,6 +21,7 @@ from app.domain.plan import (
     put,
     same,
     stamped,
+    together,
 )
 from app.errors import Conflict, Forbidden, Invalid, Stale
 
@@ -42,6 +43,8 @@ def plan(case: Case) -> Plan:
     raises      NotLoaded: more must be read first
                 Refusal: it is not done, and why
     """
+    if case.change.act == "record-event":
+        return record.plan(case)
     if case.change.siblings:
         return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
@@ -155,7 +158,7 @@ def _guarded(case: Case, entry: Entry) -> Stored | None:
     stands = stored.version if stored and stored.stands else 0
     if entry.if_match is not None and entry.if_match != stands:
         raise Stale("The resource has changed since; read it again.")
-    copied = stored is not None and stored.exchange and entry.type != "Task"
+    copied = stored is not None and stored.exchange
     if (
         stored
         and copied
@@ -166,25 +169,17 @@ def _guarded(case: Case, entry: Entry) -> Stored | None:
 
 
 def _together(case: Case, plans: list[Plan]) -> Plan:
-    """One plan of several; a resource that two of them put is put once."""
-    puts = {(put.shelf, fhir.name(put.resource)): put for one in plans for put in one.puts}
+    """One plan of several, answered as its entries came."""
     came = {entry.name: one.answer.names[0] for entry, one in zip(case.entries, plans, strict=True)}
     order = [came.get(name, name) for name in case.order]  # one for each entry, met ones too
     made = [name for one in plans for name in one.answer.names]
     transaction = case.change.act == "transaction"
-    return Plan(
-        Answer(
-            tuple(order if transaction else dict.fromkeys([*order, *made])),
-            frozenset().union(*(one.answer.created for one in plans)),
-            tuple(issue for one in plans for issue in one.answer.issues),
-        ),
-        puts=tuple(puts.values()),
-        receipts=tuple(mark for one in plans for mark in one.receipts),
-        exchanges=tuple(step for one in plans for step in one.exchanges),
-        owed=tuple(due for one in plans for due in one.owed),
-        accounted=tuple(row for one in plans for row in one.accounted),
-        absent=_absent(case),
+    answer = Answer(
+        tuple(order if transaction else dict.fromkeys([*order, *made])),
+        frozenset().union(*(one.answer.created for one in plans)),
+        tuple(issue for one in plans for issue in one.answer.issues),
     )
+    return replace(together(plans, answer), absent=_absent(case))
 
 
 def _absent(case: Case) -> tuple[tuple[str, str, str, str], ...]:

@@ -14,6 +14,8 @@ from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Tenant
 
 OVERRIDE: Final = f"{CANONICAL}/StructureDefinition/cps-override"
+DUTY: Final = f"{CANONICAL}/StructureDefinition/cps-reporter-duty"
+FEEDBACK: Final = f"{CANONICAL}/StructureDefinition/cps-feedback-request"
 INPUT: Final = f"{CANONICAL}/CodeSystem/task-input"
 LABELS: Final = [
     {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"},
@@ -63,6 +65,25 @@ def reason(request: Resource, rule: str) -> str:
             if said.get("rule") == rule and str(said.get("reason", "")).strip():
                 return str(said["reason"])
     return ""
+
+
+def mandated(request: Resource) -> bool:
+    """Whether the law obliges the one who reports; a clinician is obliged unless the report says no."""
+    duties = {one.get("valueCode") for one in _extensions(request, DUTY)}
+    return "permissive" not in duties
+
+
+def wanted(request: Resource) -> bool:
+    """Whether the report asks to hear of its outcome."""
+    return any(
+        part.get("url") == "want" and part.get("valueBoolean") is True
+        for one in _extensions(request, FEEDBACK)
+        for part in listed(one.get("extension"))
+    )
+
+
+def _extensions(request: Resource, url: str) -> list[Resource]:
+    return [one for one in listed(request.get("extension")) if one.get("url") == url]
 
 
 def hotline(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:

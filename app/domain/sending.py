@@ -6,10 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, report
+from app.domain import disclosure, inbox, report
 from app.domain.case import Case
 from app.domain.disclosure import Copies, Rule
-from app.domain.plan import Accounted, Answer, Entry, Exchange, Owed, Plan, Put, put, tracking
+from app.domain.plan import (
+    Accounted,
+    Answer,
+    Entry,
+    Exchange,
+    Owed,
+    Plan,
+    Put,
+    Terms,
+    put,
+    tracking,
+)
 from app.errors import Conflict, Issue
 from app.fhir import Resource
 from app.settings import CANONICAL, Shelf, Tenant
@@ -46,7 +57,7 @@ class Sending:
                 frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
                 _left(copies.left),
             ),
-            puts=(*own, *theirs, *self._done()),
+            puts=(*own, *theirs, *self._done(), *self._inboxes()),
             receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
             exchanges=(self._opened(copies),),
             owed=self._owed(own, theirs),
@@ -143,7 +154,37 @@ class Sending:
             sequence=0,
             opened=fhir.instant(self.case.now),
             copies=copies.names,
+            terms=self._terms(),
+            due=self._due(),
         )
+
+    def _terms(self) -> Terms:
+        """What the report says of the one who reports, and who besides follows it."""
+        if self.case.shelf.kind != "cps-report":
+            return Terms(jurisdiction=self.tenant.jurisdiction)
+        overridden = "T0-7" if report.reason(self.request, "T0-7") else ""
+        draft = f"Task/{report.draft_id(self.case, self.sent)}"
+        return Terms(
+            jurisdiction=self.tenant.jurisdiction,
+            mandated=report.mandated(self.request),
+            wanted=report.wanted(self.request),
+            override=overridden,
+            inboxes={one.shelf: fhir.name(one.resource) for one in self._inboxes()},
+            draft=draft if self._done() else "",
+        )
+
+    def _due(self) -> float:
+        """UNIX seconds until which intake has to acknowledge a report."""
+        place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
+        if self.case.shelf.kind != "cps-report" or place is None:
+            return 0.0
+        return (self.case.now + place.acknowledge).timestamp()
+
+    def _inboxes(self) -> tuple[Put, ...]:
+        """The report's Task in the inboxes of those whose they are: the reporter, who treats the child."""
+        if self.case.shelf.kind != "cps-report":
+            return ()
+        return inbox.tasks(self.case, exchange=self.exchange, request=self.request, task=self.task)
 
     def _owed(self, own: tuple[Put, ...], theirs: tuple[Put, ...]) -> tuple[Owed, ...]:
         """The copies to the agency's server, the Task to the EHR's; where they have one."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from app import fhir
 from app.domain import referral, report
 from app.domain.case import Case, arrived
-from app.domain.plan import Answer, Entry, NotLoaded, Plan, Put, Want, derive, same
+from app.domain.plan import Answer, Entry, NotLoaded, Plan, Put, Want, derive, same, together
 from app.domain.report import Kept
 from app.errors import Invalid, Issue, Malformed
 from app.settings import CANONICAL
@@ -91,19 +91,12 @@ def _sends(entry: Entry) -> bool:
 def _together(plans: list[Plan]) -> Plan:
     puts: dict[tuple[str, str], Put] = {}
     for put in (put for one in plans for put in one.puts):
-        key = (put.shelf, fhir.name(put.resource))
-        if key in puts and not same(puts[key].resource, put.resource):
+        before = puts.setdefault((put.shelf, fhir.name(put.resource)), put)
+        if not same(before.resource, put.resource):
             raise Malformed("Two of the reports say different things of one resource.")
-        puts[key] = put
-    return Plan(
-        Answer(
-            tuple(name for one in plans for name in one.answer.names),
-            frozenset().union(*(one.answer.created for one in plans)),
-            tuple(issue for one in plans for issue in one.answer.issues),
-        ),
-        puts=tuple(puts.values()),
-        receipts=tuple(mark for one in plans for mark in one.receipts),
-        exchanges=tuple(step for one in plans for step in one.exchanges),
-        owed=tuple(due for one in plans for due in one.owed),
-        accounted=tuple(row for one in plans for row in one.accounted),
+    answer = Answer(
+        tuple(name for one in plans for name in one.answer.names),
+        frozenset().union(*(one.answer.created for one in plans)),
+        tuple(issue for one in plans for issue in one.answer.issues),
     )
+    return together(plans, answer)

@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 
 from app import fhir
-from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Want
+from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Terms, Want
 from app.fhir import Resource, listed
-from app.storage import ledger, outbox
+from app.storage import exchanges, ledger, outbox, purges
 from app.storage.database import Overtaken, Row, Statement, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
@@ -105,7 +105,13 @@ _OPEN: Final = insert_once(EXCHANGE)
 _STEP: Final = statement(
     update(EXCHANGE)
     .where(*_key(EXCHANGE, "id"), EXCHANGE.c.version == bindparam("expected"))
-    .values(state=bindparam("state"), sequence=bindparam("sequence"), version=bindparam("next"))
+    .values(
+        state=bindparam("state"),
+        sequence=bindparam("sequence"),
+        terms=bindparam("terms"),
+        due=bindparam("due"),
+        version=bindparam("next"),
+    )
 )
 
 
@@ -167,6 +173,11 @@ async def _look(tx: Tx, want: Want) -> Any:
         rows = await tx.rows(_EXCHANGE, shelf=want.shelf, task=want.key)
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
         return _exchange(rows[0]) if rows else None
+    if want.kind == "recorded":
+        exchange, key = want.key.split("|", 1)
+        return await exchanges.recorded(tx, want.shelf, exchange, key)
+    if want.kind == "held":
+        return await exchanges.held(tx, want.shelf, want.key)
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
@@ -178,7 +189,8 @@ async def _look(tx: Tx, want: Want) -> Any:
 
 def _exchange(row: Row) -> Exchange:
     values = dict(zip((column.name for column in EXCHANGE.columns), row, strict=True))
-    return Exchange(**{**values, "copies": json.loads(values["copies"])})
+    read = {name: json.loads(values[name]) for name in ("copies", "terms")}
+    return Exchange(**{**values, **read, "terms": Terms(**read["terms"])})
 
 
 async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
@@ -199,6 +211,10 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
             raise Overtaken
     for step in plan.exchanges:
         await _step(tx, step)
+    for said in plan.recorded:
+        await exchanges.record(tx, said, at=at)
+    for purged in plan.purges:
+        await purges.purge(tx, purged, at=at)
     for due in plan.owed:
         await outbox.owe(tx, due, now=now)
     for row in plan.accounted:
@@ -246,10 +262,12 @@ def _indexed(text: str) -> str:
 
 async def _step(tx: Tx, step: Exchange) -> None:
     if step.version == 0:
-        row = {**asdict(step), "copies": json.dumps(step.copies), "version": 1}
+        written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
+        row = {**asdict(step), **written, "version": 1}
         if not await tx.run(_OPEN, **row):
             raise Overtaken
         return
     guard = {"id": step.id, "expected": step.version, "next": step.version + 1}
-    if not await tx.run(_STEP, state=step.state, sequence=step.sequence, **guard):
+    said: dict[str, Any] = {"state": step.state, "sequence": step.sequence, "due": step.due}
+    if not await tx.run(_STEP, terms=json.dumps(asdict(step.terms)), **said, **guard):
         raise Overtaken

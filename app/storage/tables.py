@@ -98,11 +98,42 @@ EXCHANGE: Final = Table(
     Column("sequence", Integer, nullable=False),
     _text("opened"),
     _text("copies"),
+    _text("terms"),
+    Column("due", Float, nullable=False),
     Column("version", Integer, nullable=False),
     PrimaryKeyConstraint("id"),
     Index("exchange_by_source", "source", "source_task", unique=True),
     Index("exchange_by_request", "source", "source_request"),
     Index("exchange_by_recipient", "recipient", "recipient_task", unique=True),
+    Index("exchange_due", "due"),
+)
+
+# Events that an agency said, each once; standing: applied, or late. Nothing of what they said.
+EVENT: Final = Table(
+    "event",
+    METADATA,
+    _text("exchange"),
+    _text("shelf"),
+    _text("key"),
+    Column("sequence", Integer, nullable=False),
+    _text("event"),
+    _text("digest"),
+    _text("standing"),
+    _text("at"),
+    PrimaryKeyConstraint("exchange", "key"),
+)
+
+# What was expunged, so that a restore of an older backup can do it again. scrubbed: from the file too.
+PURGE: Final = Table(
+    "purge",
+    METADATA,
+    _text("shelf"),
+    _text("type"),
+    _text("id"),
+    _text("exchange"),
+    _text("at"),
+    Column("scrubbed", Integer, nullable=False),
+    PrimaryKeyConstraint("shelf", "type", "id"),
 )
 
 # What is owed to a partner's own server. state: owed, delivered, failed. Times are UNIX seconds.

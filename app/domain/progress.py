@@ -1,0 +1,129 @@
+"""What the clinic learns of a voluntary referral: the agency's progress, as long as the consent stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import fhir
+from app.domain import disclosure
+from app.domain.case import Case
+from app.domain.disclosure import Copies, Rule
+from app.domain.event import Event
+from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Stored, put
+from app.fhir import Resource, concept, listed
+
+
+def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
+    """What the clinic's Task now says: nothing at all, not even a new version, unless a rule permits."""
+    nothing = Plan(Answer(()))
+    facts = frozenset({"own-exchange", *_consent(case, exchange)})
+    decision = disclosure.decide(
+        case.mappings.rules, kind=exchange.kind, direction="return", facts=facts
+    )
+    rule = decision.rule
+    if rule is None or not decision.permitted or event.outcome_class not in rule.classes:
+        return nothing
+    seen = case.loaded.resource(exchange.source, exchange.source_task)
+    if seen is None:
+        return nothing
+    copies = _copies(case, exchange, rule, task)
+    shown = _shown(case, exchange, rule, event, task, seen, copies)
+    puts: tuple[Put, ...] = ()
+    if shown != {**seen.resource, "lastModified": shown["lastModified"]}:
+        puts = put(shown, seen, shelf=exchange.source, now=case.now)
+    for resource in copies.resources:
+        stored = case.loaded.resource(exchange.source, fhir.name(resource))
+        puts += put(resource, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
+    if not puts:
+        return nothing
+    source = case.settings.shelves[exchange.source]
+    versions = {fhir.name(one.resource): one.expected + 1 for one in puts}
+    owed = (Owed(exchange.source, exchange.id, versions),) if source.endpoint else ()
+    accounted = Accounted(
+        exchange=exchange.id,
+        source=exchange.recipient,
+        recipient=exchange.source,
+        recipient_name=case.settings.tenant(source.tenant).name,
+        subject=str((seen.resource.get("for") or {}).get("reference", "")),
+        purpose=rule.purpose,
+        rule=rule.id,
+        basis=rule.basis,
+        caller=case.change.caller.id,
+        disclosed=tuple(versions),
+    )
+    return Plan(Answer(()), puts, owed=owed, accounted=(accounted,))
+
+
+def _consent(case: Case, exchange: Exchange) -> set[str]:
+    """The facts about the consent under which a referral was made, as it stands now."""
+    if not exchange.consent:
+        return set()
+    consent = case.loaded.resource(exchange.source, exchange.consent)
+    task = case.loaded.resource(exchange.source, exchange.source_task)
+    if consent is None or task is None:
+        return set()
+    recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
+
+    def find(name: str) -> Resource | None:
+        stored = case.loaded.resource(exchange.source, name)
+        return stored.resource if stored and stored.stands else None
+
+    return disclosure.consent_facts(
+        consent.resource,
+        patient=str((task.resource.get("for") or {}).get("reference", "")),
+        recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
+        now=fhir.instant(case.now),
+    )
+
+
+def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copies:
+    """What the Task's outputs point at, trimmed for the clinic; the Task itself is no copy."""
+    known = {copied: original for original, copied in exchange.copies.items()}
+    known[fhir.name(task)] = exchange.source_task
+    targets = [
+        target
+        for output in _outputs(task, rule)
+        for reference in fhir.references(output)
+        if (target := case.find(reference["reference"]))
+        and target["resourceType"] in rule.shows
+        and fhir.name(target) not in known
+    ]
+    place = disclosure.placed(
+        case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
+    )
+    subject = str((task.get("for") or {}).get("reference", ""))
+    targets = [one for one in targets if disclosure.goes(one, rule, subject)]
+    return disclosure.copies(targets, rule, case.find, subject=subject, known=known, place=place)
+
+
+_VALUES = frozenset({"valueReference", "valueCodeableConcept"})
+
+
+def _outputs(task: Resource, rule: Rule) -> list[Any]:
+    """The outputs that the clinic may see, each with the one code by which it may."""
+    shown = []
+    for output in listed(task.get("output")):
+        codes = [one.split("|", 1) for one in rule.outputs]
+        code = next((one for one in codes if fhir.has_code(output.get("type"), *one)), None)
+        value = {name: said for name, said in output.items() if name in _VALUES}
+        if code and value:
+            shown.append({"type": concept(*code), **value})
+    return shown
+
+
+def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
+    case: Case,
+    exchange: Exchange,
+    rule: Rule,
+    event: Event,
+    task: Resource,
+    seen: Stored,
+    copies: Copies,
+) -> Resource:
+    """The clinic's Task after the event: its own, with the elements that the rule shows."""
+    known = {copied: original for original, copied in exchange.copies.items()} | copies.names
+    partial = {**task, "output": _outputs(task, rule)}
+    trimmed = disclosure.trimmed(partial, rule, known)
+    kept = {name: value for name, value in seen.resource.items() if name not in rule.shows["Task"]}
+    shown = event.sets({**kept, **trimmed})
+    return {**shown, "lastModified": fhir.instant(case.now)}

@@ -1,0 +1,243 @@
+"""An event that an agency's case system records in a few words, as the Task that says the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from app import fhir
+from app.domain import outcome
+from app.domain.case import Case
+from app.domain.event import OUTPUT, REASON, Event
+from app.domain.outcome import Mark
+from app.domain.plan import Answer, Entry, Exchange, Plan, Put, derive, put, together
+from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupported
+from app.fhir import Resource, concept, listed
+
+_SHORT: Final = 80
+_OUTPUTS: Final = {
+    "intake_number": "intake-number", "linked_case": "linked-case", "track": "track",
+    "closed_date": "closed-date", "first_contact_date": "first-contact-date",
+    "placement_date": "placement-date", "disposition": "disposition", "services": "service-category",
+    "custodian": "custodian", "consent_authority": "consent-authority",
+}  # fmt: skip
+_DATED: Final = {
+    "first-contact": "first_contact_date",
+    "closed": "closed_date",
+    "placement-changed": "placement_date",
+}
+
+
+class Person(BaseModel):
+    """A name and a telephone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(max_length=_SHORT)
+    phone: str = Field(default="", max_length=_SHORT)
+
+
+class Said(BaseModel):
+    """
+    The body of $record-event.
+
+    event       as in mappings/outcomes.toml, which says what may follow what
+    identifier, sequence    the agency's own for this event, by which a repetition is known
+    date        of what happened, where the event has one
+    disposition, services   in NCANDS's codes or ours
+    to          identifier (system|value) of the authority that a report is transferred to
+    question, detail, due   what is asked of the clinic, with awaiting-information
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    event: str
+    identifier: str = Field(default="", max_length=_SHORT)
+    sequence: int = Field(default=0, ge=0)
+    date: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d.*)?$", max_length=40)
+    intake_number: str = ""
+    linked_case: str = ""
+    track: Literal["", "investigation", "alternative-response"] = ""
+    reason: str = ""
+    disposition: str = ""
+    services: tuple[str, ...] = ()
+    closed_date: str = ""
+    first_contact_date: str = ""
+    placement_date: str = ""
+    custodian: Person | None = None
+    consent_authority: Person | None = None
+    owner: Person | None = None
+    note: str = Field(default="", max_length=4000)
+    to: str = ""
+    question: str = ""
+    detail: str = Field(default="", max_length=1000)
+    due: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d.*)?$", max_length=40)
+
+
+def said(body: Any) -> Said:
+    """
+    What was sent, as Parameters or as plain JSON.
+
+    raises      Malformed: each part that is not understood, by its name
+    """
+    if not isinstance(body, dict):
+        raise Malformed("Send Parameters, or an object with an event.")
+    if body.get("resourceType") == "Parameters":
+        body = _parameters(body)
+    try:
+        return Said.model_validate(body)
+    except ValidationError as error:
+        known = {name for name, field in Said.model_fields.items()} | {
+            str(field.alias) for field in Said.model_fields.values()
+        }
+        raise Malformed(
+            issues=tuple(
+                Issue("error", "structure", fault["msg"] + ".", _place(fault["loc"], known))
+                for fault in error.errors(include_input=False, include_url=False)
+            )
+        ) from None
+
+
+def _place(location: tuple[int | str, ...], known: set[str]) -> str:
+    """Where it is at fault; a name that nobody knows is the sender's own word and is not repeated."""
+    first = str(location[0]) if location else "body"
+    return first if first in known else "body"
+
+
+def _parameters(body: Resource) -> Resource:
+    found: dict[str, Any] = {}
+    for one in listed(body.get("parameter")):
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise Malformed("A parameter has a name.", expression="Parameters.parameter")
+        name = to_camel(one["name"].replace("-", "_"))
+        value = _parameter(one)
+        if name == "services":
+            found.setdefault(name, []).append(value)
+        else:
+            found[name] = value
+    return found
+
+
+def _parameter(parameter: Resource) -> Any:
+    if "part" in parameter:
+        parts = [one for one in listed(parameter["part"]) if isinstance(one, dict)]
+        return {str(one.get("name")): _parameter(one) for one in parts}
+    return next((value for name, value in parameter.items() if name.startswith("value")), None)
+
+
+def plan(case: Case) -> Plan:
+    """
+    The event, recorded once.
+
+    raises      NotFound: no such Task is on this shelf
+                Conflict: it may not follow, or another event was recorded under its number
+                Invalid: nobody knows the event, or it lacks what it needs
+    """
+    entry, told = case.entries[0], case.change.said
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    exchange = (
+        case.loaded.exchange(case.shelf.key, entry.name) if stored and stored.exchange else None
+    )
+    if stored is None or exchange is None:
+        raise NotFound("There is no referral's Task of this id on this shelf.")
+    if case.shelf.key != exchange.recipient:
+        raise NotSupported("Events are recorded by the agency, on its own Task.")
+    written = told.model_dump_json(exclude_defaults=True)
+    mark = Mark(told.identifier, told.sequence, hashlib.sha256(written.encode()).hexdigest())
+    if again := _again(case, exchange, mark, entry.name):
+        return again
+    event = case.mappings.outcomes.event(exchange.kind, told.event)
+    if event is None:
+        known = ", ".join(one.id for one in case.mappings.outcomes.of(exchange.kind))
+        raise Invalid(f"The events of this Task are: {known}.", expression="event")
+    before = str(stored.resource["status"])
+    if told.sequence and told.sequence < exchange.terms.heard:
+        step = outcome.Step(event, "late")
+    else:
+        step = outcome.judged(case, exchange, [event], before)
+    task, owner = _task(case, exchange, stored.resource, event, told)
+    arriving = tuple(Entry("PUT", one.resource, one.resource["id"]) for one in owner)
+    case = replace(case, entries=(*case.entries, *arriving))
+    made = outcome.answered(case, exchange, stored, task, step, mark)
+    return together([Plan(made.answer, owner), made], made.answer)
+
+
+def _again(case: Case, exchange: Exchange, mark: Mark, name: str) -> Plan | None:
+    """The answer to an event that was recorded before."""
+    if not (mark.identifier or mark.sequence):
+        return None
+    key = outcome.event_key(case, exchange, mark)
+    before = case.loaded.recorded(exchange.recipient, exchange.id, key)
+    if before is None:
+        return None
+    if before.digest != mark.digest:
+        raise Conflict(
+            "Another event was recorded under this identifier and sequence.", expression="sequence"
+        )
+    note = Issue("information", "duplicate", "This was recorded before; here is how it stands.")
+    return Plan(Answer((name,), issues=(note,)))
+
+
+def _task(
+    case: Case, exchange: Exchange, task: Resource, event: Event, told: Said
+) -> tuple[Resource, tuple[Put, ...]]:
+    """The agency's Task with what was said added to it, and the role of a new owner."""
+    if exchange.kind == "family-support":
+        return ({**task, "statusReason": {"text": told.reason}} if told.reason else task), ()
+    values = {name: getattr(told, name) for name in _OUTPUTS}
+    if told.date and event.id in _DATED and not values[_DATED[event.id]]:
+        values[_DATED[event.id]] = told.date[:10]
+    outputs = list(listed(task.get("output")))
+    for name, code in _OUTPUTS.items():
+        new = _said_outputs(values[name], code)
+        if new:
+            others = [one for one in outputs if not fhir.has_code(one.get("type"), OUTPUT, code)]
+            outputs = [*others, *new]
+    made = {**task, **({"output": outputs} if outputs else {})}
+    if told.reason:
+        made["statusReason"] = concept(REASON, told.reason)
+    if told.note:
+        note = {"time": fhir.instant(case.now), "text": told.note}
+        made["note"] = [*listed(task.get("note")), note]
+    if told.owner is None:
+        return made, ()
+    role = _role(case, exchange, told.owner)
+    made["owner"] = {**fhir.reference(role), "display": told.owner.name}
+    stored = case.loaded.resource(case.shelf.key, fhir.name(role))
+    return made, put(role, stored, shelf=case.shelf.key, now=case.now)
+
+
+def _said_outputs(value: Any, code: str) -> list[Resource]:
+    kind = concept(OUTPUT, code)
+    if isinstance(value, tuple):
+        return [{"type": kind, "valueCode": one} for one in value]
+    if isinstance(value, Person):
+        phone = [{"system": "phone", "value": value.phone}] if value.phone else []
+        contact = {"name": value.name, **({"telecom": phone} if phone else {})}
+        return [{"type": kind, "valueContactDetail": contact}]
+    if not value:
+        return []
+    if code.endswith("-date"):
+        return [{"type": kind, "valueDate": value[:10]}]
+    if code in {"track", "disposition"}:
+        return [{"type": kind, "valueCode": value}]
+    return [{"type": kind, "valueString": value}]
+
+
+def _role(case: Case, exchange: Exchange, owner: Person) -> Resource:
+    """A named human of the agency, for this exchange; the same person is the same role."""
+    identity = derive(case.key, "owner", exchange.id, owner.name, owner.phone)
+    role: Resource = {
+        "resourceType": "PractitionerRole",
+        "id": identity,
+        "practitioner": {"display": owner.name},
+    }
+    if owner.phone:
+        role["telecom"] = [{"system": "phone", "value": owner.phone}]
+    return role

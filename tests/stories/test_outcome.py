@@ -1,0 +1,411 @@
+"""What each of the agency's events lets the clinic learn: by jurisdiction, by whose shelf it is, and no more."""
+
+import json
+from dataclasses import dataclass, field
+
+import pytest
+from exchange import refused, resources
+
+from app.sandbox import family
+
+KINBRIDGE = family.KINBRIDGE
+REPORT = "clinic/reports/fhir/$report"
+NPI = "http://hl7.org/fhir/sid/us-npi|1234567893"
+OUTPUT = f"{KINBRIDGE}/CodeSystem/task-output"
+SECRETS = ("stepfather", "another caller said", "Case/991", "law-enforcement-only")
+
+
+@pytest.fixture
+def tenants(endpoints, strict):
+    """A clinic with its shared reports shelf and two inboxes; one agency with a rule on file, one without."""
+
+    def source(name, **more):
+        return {"id": name, "kind": "cps-report", "role": "source", **more}
+
+    def agency(name, jurisdiction):
+        return {"id": name, "name": name, "jurisdiction": jurisdiction, "shelves": [
+            {"id": "intake", "kind": "cps-report", "role": "recipient"}]}  # fmt: skip
+
+    return [
+        {"id": "clinic", "name": "Clinic", "shelves": [
+            {"id": "chart", "kind": "family-support", "role": "source"},
+            source("reports"),
+            source("dr-lin", audience="reporter", person=NPI),
+            source("dr-pcp", audience="treating", person="urn:npi|77"),
+        ]},
+        agency("agency", "fairview"),
+        agency("elsewhere", "example"),
+    ]  # fmt: skip
+
+
+@dataclass
+class Told:
+    """One report, what the agency says of it, and where the clinic might learn of it."""
+
+    exchange: object
+    agency: str
+    task: dict
+    theirs: dict
+    events: int = 0
+    said: list = field(default_factory=list)
+
+    def record(self, event, **more):
+        """A $record-event, with everything in it that must never leave."""
+        self.events += 1
+        body = {"event": event, "identifier": "CW-26-0042", "sequence": self.events, **more}
+        return self.exchange.call(
+            "POST", f"{self.agency}/intake/fhir/Task/{self.theirs['id']}/$record-event", body
+        )
+
+    def seen(self, shelf):
+        """The clinic's Task on one of its shelves, as status, business status and outputs."""
+        found = self.exchange.rows(
+            f"SELECT body FROM resource WHERE shelf = 'clinic/{shelf}' AND type = 'Task'"
+        )
+        tasks = [json.loads(row[0]) for row in found]
+        tasks = [one for one in tasks if "businessStatus" in one]
+        if not tasks:
+            return None
+        task = tasks[0]
+        outputs = [one["type"]["coding"][0]["code"] for one in task.get("output", [])]
+        status = task["businessStatus"]["coding"][0]["code"]
+        return task["status"], status, outputs, task
+
+
+def sent(exchange, agency="agency", change=None):
+    """A report that was sent to an agency."""
+    made = family.report(by_device=False)
+    for one in made["entry"]:
+        resource = one["resource"]
+        if resource["resourceType"] == "ServiceRequest":
+            resource["performer"][0]["identifier"]["value"] = agency
+        if resource["resourceType"] == "Patient":
+            resource["generalPractitioner"] = [{"reference": "Practitioner/pcp"}]
+    made["entry"].append({"fullUrl": "https://ehr.example.org/fhir/Practitioner/pcp", "resource": {
+        "resourceType": "Practitioner", "id": "pcp", "name": [{"family": "Ito"}],
+        "identifier": [{"system": "urn:npi", "value": "77"}]}})  # fmt: skip
+    if change:
+        change(made)
+    task = resources(exchange.call("POST", REPORT, made), "Task")[0]
+    found = exchange.rows(
+        f"SELECT recipient_task FROM exchange WHERE source_task = 'Task/{task['id']}'"
+    )
+    theirs = exchange.get(f"{agency}/intake/fhir/{found[0][0]}").json()
+    return Told(exchange, agency, task, theirs)
+
+
+# event: what is recorded with it
+SAYS = {
+    "received": {"intakeNumber": "26-0042", "owner": {"name": "Sam Porter", "phone": "555-0142"}},
+    "screened-out": {"reason": "not-statutory-definition"},
+    "screened-in": {"track": "investigation"},
+    "linked-to-open-case": {"linkedCase": "L-77"},
+    "assigned": {"owner": {"name": "Cora Fields", "phone": "555-0177"}},
+    "first-contact": {"date": "2026-11-24"},
+    "investigating": {},
+    "unable-to-complete": {"reason": "refused-access"},
+    "disposition": {"disposition": "6"},
+    "services": {"services": ["counseling", "housing"]},
+    "placement-changed": {"custodian": {"name": "Fairview Child Services", "phone": "555-0190"},
+                          "date": "2026-12-01"},
+    "closed": {"date": "2026-12-20"},
+    "disposition-amended": {"disposition": "unsubstantiated"},
+}  # fmt: skip
+WAY = {
+    "received": [],
+    "screened-out": ["received"],
+    "screened-in": ["received"],
+    "linked-to-open-case": ["received"],
+    "assigned": ["received", "screened-in"],
+    "first-contact": ["received", "screened-in", "assigned"],
+    "investigating": ["received", "screened-in", "assigned"],
+    "unable-to-complete": ["received", "screened-in"],
+    "disposition": ["received", "screened-in", "investigating"],
+    "services": ["received", "screened-in", "disposition"],
+    "placement-changed": ["received", "screened-in", "investigating"],
+    "closed": ["received", "screened-in", "disposition"],
+    "disposition-amended": ["received", "screened-in", "disposition"],
+}
+RECEIVED = ("received", "received", ["intake-number", "named-contact"])
+IN = ("accepted", "screened-in", ["intake-number", "track", "named-contact"])
+# event: what the reporter's inbox and the treating clinician's say where a rule is on file
+TOLD = {
+    "received": (RECEIVED, RECEIVED),
+    "screened-out": (("rejected", "screened-out", ["intake-number", "named-contact"]),) * 2,
+    "screened-in": (IN, ("accepted", "screened-in", ["intake-number", "named-contact"])),
+    "linked-to-open-case": (
+        ("accepted", "linked-to-open-case", ["intake-number", "linked-case", "named-contact"]),
+    ) * 2,
+    "assigned": (("accepted", "assigned", ["intake-number", "track", "named-contact"]), None),
+    "first-contact": (
+        ("in-progress", "first-contact", ["intake-number", "track", "first-contact-date", "named-contact"]), None),
+    "investigating": (
+        ("in-progress", "investigating", ["intake-number", "track", "named-contact"]),
+        ("in-progress", "investigating", ["intake-number", "named-contact"])),
+    "unable-to-complete": (
+        ("failed", "unable-to-complete", ["intake-number", "track", "named-contact"]),
+        ("failed", "unable-to-complete", ["intake-number", "named-contact"])),
+    "disposition": (
+        ("completed", "disposition", ["intake-number", "track", "disposition", "named-contact"]),
+        ("completed", "disposition", ["intake-number", "disposition", "named-contact"])),
+    "services": (
+        ("completed", "services", ["intake-number", "track", "disposition", "service-category", "service-category", "named-contact"]),
+        ("completed", "services", ["intake-number", "disposition", "service-category", "service-category", "named-contact"])),
+    "placement-changed": (None, (
+        "in-progress", "placement-changed", ["intake-number", "custodian", "placement-date", "named-contact"])),
+    "closed": (
+        ("completed", "closed", ["intake-number", "closed-date", "track", "disposition", "named-contact"]),
+        ("completed", "closed", ["intake-number", "closed-date", "disposition", "named-contact"])),
+    "disposition-amended": (
+        ("completed", "disposition-amended", ["intake-number", "track", "disposition", "named-contact"]),
+        ("completed", "disposition-amended", ["intake-number", "disposition", "named-contact"])),
+}  # fmt: skip
+# event: what everybody sees where no rule is on file, and the shared shelf always
+RECEIPT = {
+    "received": RECEIVED,
+    "unable-to-complete": ("failed", "unable-to-complete", RECEIVED[2]),
+    "closed": ("completed", "closed", ["intake-number", "closed-date", "named-contact"]),
+}
+
+
+def everything_the_clinic_can_get(exchange):
+    """Every byte of every answer on the clinic's shelves: current, past, by history."""
+    held = []
+    for shelf in ("chart", "reports", "dr-lin", "dr-pcp"):
+        held.append(exchange.get(f"clinic/{shelf}/fhir/_history?_count=500").text)
+        for kind, name in exchange.rows(
+            f"SELECT type, id FROM resource WHERE shelf = 'clinic/{shelf}'"
+        ):
+            path = f"clinic/{shelf}/fhir/{kind}/{name}"
+            held += [exchange.get(path).text, exchange.get(f"{path}/_history?_count=500").text]
+    return "\n".join(held)
+
+
+@pytest.mark.parametrize("agency", ["agency", "elsewhere"])
+@pytest.mark.parametrize("event", sorted(TOLD))
+def test_each_event_tells_what_the_rule_on_file_opens(exchange, event, agency):
+    """Every row of the state map, for each shelf of the clinic, with a rule on file and with none."""
+    told = sent(exchange, agency)
+    for one in [*WAY[event], event]:
+        assert (
+            told.record(one, **SAYS[one], note="The stepfather; another caller said").status_code
+            == 200
+        )
+        before = {shelf: told.seen(shelf)[:3] for shelf in ("reports", "dr-lin", "dr-pcp")}
+        told.said.append(before)
+
+    now, earlier = told.said[-1], told.said[-2] if len(told.said) > 1 else None
+    on_file = agency == "agency"
+    for shelf, expected in (
+        ("reports", None),
+        ("dr-lin", TOLD[event][0] if on_file else None),
+        ("dr-pcp", TOLD[event][1] if on_file else None),
+    ):
+        rule_opens = on_file and shelf != "reports"
+        wanted = expected if rule_opens else RECEIPT.get(event)
+        assert now[shelf] == (wanted or earlier[shelf]), shelf
+    held = everything_the_clinic_can_get(exchange)
+    for secret in SECRETS:
+        assert secret not in held
+    assert "intentional" not in held
+    assert '"6"' not in held
+    assert '"Condition"' not in held
+    assert '"Flag"' not in held
+    if not on_file:
+        for word in ("screened-in", "substantiated", "Fields", "counseling", "Child Services"):
+            assert word not in held
+    shared = exchange.get("clinic/reports/fhir/_history?_count=500").text
+    for word in ("screened-in", "substantiated", "Fields", "counseling", "Child Services"):
+        assert word not in shared
+
+
+def test_false_reporting_is_told_as_unsubstantiated(exchange):
+    """A finding that accuses the reporter is never sent; it reads as unsubstantiated."""
+    told = sent(exchange)
+    for event in ("received", "screened-in", "disposition"):
+        told.record(event, **SAYS[event])
+
+    task = told.seen("dr-lin")[3]
+
+    finding = next(
+        one for one in task["output"] if one["type"]["coding"][0]["code"] == "disposition"
+    )
+    assert finding["valueCodeableConcept"]["coding"][0]["code"] == "unsubstantiated"
+
+
+def test_the_words_are_for_a_clinician(exchange):
+    """The Task says in a sentence what has happened, and whom to call."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+
+    task = told.seen("dr-lin")[3]
+
+    assert task["businessStatus"]["text"].startswith("Child welfare has your report.")
+    contact = task["output"][-1]["valueContactDetail"]
+    assert contact == {"name": "Sam Porter", "telecom": [{"system": "phone", "value": "555-0142"}]}
+
+
+def test_what_is_told_beyond_the_receipt_names_its_statute(exchange):
+    """The privacy officer reads under which law the reporter learned of the decision."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+    told.record("screened-in", **SAYS["screened-in"])
+
+    rows = exchange.rows("SELECT recipient, rule, basis FROM ledger WHERE source = 'agency/intake'")
+
+    ruled = {row[0]: row[1:] for row in rows if "feedback" in row[1]}
+    assert "Fairview Code 7-101" in ruled["clinic/dr-lin"][1]
+    assert {row[0] for row in rows if row[1] == "receipt"} == {"clinic/reports"}
+
+
+def permissive(made):
+    for one in made["entry"]:
+        if one["resource"]["resourceType"] == "ServiceRequest":
+            url = f"{KINBRIDGE}/StructureDefinition/cps-reporter-duty"
+            one["resource"].setdefault("extension", []).append(
+                {"url": url, "valueCode": "permissive"}
+            )
+
+
+def test_a_rule_for_mandated_reporters_is_for_them_alone(exchange):
+    """Somebody who reports without a duty to learns the receipt."""
+    told = sent(exchange, change=permissive)
+    told.record("received", **SAYS["received"])
+    told.record("screened-in", **SAYS["screened-in"])
+
+    assert told.seen("dr-lin")[:3] == RECEIVED
+
+
+def test_an_event_is_recorded_once(exchange):
+    """The same event sent again changes nothing; another one under its number is refused."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+    before = everything_the_clinic_can_get(exchange)
+    told.events = 0
+
+    assert told.record("received", **SAYS["received"]).status_code == 200
+
+    assert everything_the_clinic_can_get(exchange) == before
+    told.events = 0
+    refused(told.record("screened-in"), 409)
+    assert exchange.rows("SELECT count(*) FROM event") == [(1,)]
+
+
+def test_a_late_event_is_kept_and_nothing_steps_back(exchange):
+    """`received` that arrives after the case was accepted is noted; its intake number is told."""
+    told = sent(exchange)
+    told.events = 1
+    told.record("screened-in", **SAYS["screened-in"])
+    told.events = 0
+
+    late = told.record("received", intakeNumber="26-0042")
+
+    assert late.status_code == 200
+    assert late.json()["status"] == "accepted"
+    status, business, outputs, _ = told.seen("dr-lin")
+    assert (status, business) == ("accepted", "screened-in")
+    assert "intake-number" in outputs
+    standings = exchange.rows("SELECT event, standing FROM event ORDER BY sequence")
+    assert standings == [("received", "late"), ("screened-in", "applied")]
+
+
+def test_a_forbidden_step_says_which_are_allowed(exchange):
+    """A case that was screened out is not determined; the answer says what may come."""
+    told = sent(exchange)
+    told.record("received")
+    told.record("screened-out", **SAYS["screened-out"])
+
+    issues = refused(told.record("disposition", disposition="1"), 409, "conflict")
+
+    assert "closed" in issues[0]["details"]["text"]
+
+
+def test_parameters_say_the_same(exchange):
+    """A case system that speaks FHIR sends Parameters."""
+    told = sent(exchange)
+    body = {"resourceType": "Parameters", "parameter": [
+        {"name": "event", "valueCode": "received"}, {"name": "intake-number", "valueString": "26-7"},
+        {"name": "owner", "part": [{"name": "name", "valueString": "Sam"}, {"name": "phone", "valueString": "555-0142"}]},
+    ]}  # fmt: skip
+
+    answer = exchange.call(
+        "POST", f"agency/intake/fhir/Task/{told.theirs['id']}/$record-event", body
+    )
+
+    assert answer.status_code == 200
+    assert told.seen("reports")[2] == ["intake-number", "named-contact"]
+
+
+@pytest.mark.parametrize("body", [{}, [], "x", {"event": 5}, {"event": "received", "verdict": "guilty"},
+                                  {"event": "received", "owner": "Sam"}, {"event": "guilty"}])  # fmt: skip
+def test_a_wrong_event_is_refused_without_its_words(exchange, body):
+    """What is not understood is named by its place, and not repeated."""
+    told = sent(exchange)
+
+    answer = exchange.call(
+        "POST", f"agency/intake/fhir/Task/{told.theirs['id']}/$record-event", body
+    )
+
+    assert answer.status_code in {400, 422}
+    assert "guilty" not in answer.text
+
+
+def test_an_inbox_is_read_only(exchange):
+    """What the agency said is not the reader's to change."""
+    told = sent(exchange)
+    task = told.seen("dr-lin")[3]
+
+    refused(
+        exchange.call(
+            "PUT", f"clinic/dr-lin/fhir/Task/{task['id']}", {**task, "status": "completed"}
+        ),
+        403,
+    )
+
+
+def test_after_a_case_help_is_suggested_and_no_label_is_put(exchange):
+    """A closed case offers the clinician a draft for help; where no finding is told, always."""
+    told = sent(exchange, "elsewhere")
+    for event in ("received", "screened-in"):
+        told.record(event, **SAYS[event])
+    told.record("disposition", disposition="1")
+    told.record("closed")
+
+    found = exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'clinic/reports' AND type = 'ServiceRequest'"
+    )
+
+    drafts = [one for one in map(json.loads, (row[0] for row in found)) if one["status"] == "draft"]
+    assert len(drafts) == 1
+    assert drafts[0]["intent"] == "proposal"
+    assert exchange.rows("SELECT count(*) FROM resource WHERE type IN ('Condition', 'Flag')") == [
+        (0,)
+    ]
+
+
+def test_no_help_is_suggested_beside_a_finding_that_is_told(exchange):
+    """Whoever is told that maltreatment was found is not offered a voluntary referral in its place."""
+    told = sent(exchange)
+    for event in ("received", "screened-in"):
+        told.record(event, **SAYS[event])
+    told.record("disposition", disposition="1")
+    told.record("closed")
+
+    drafts = exchange.rows(
+        "SELECT shelf FROM resource WHERE shelf LIKE 'clinic/%' AND type = 'ServiceRequest'"
+    )
+
+    assert ("clinic/dr-lin",) not in drafts
+
+
+def test_an_agency_reads_its_own_words(exchange):
+    """The agency's Task keeps what it said, as it said it."""
+    told = sent(exchange)
+    for event in ("received", "screened-in", "disposition"):
+        told.record(event, **SAYS[event])
+
+    task = exchange.get(f"agency/intake/fhir/Task/{told.theirs['id']}").json()
+
+    assert task["businessStatus"]["coding"][0]["code"] == "disposition"
+    codes = [one["type"]["coding"][0]["code"] for one in task["output"]]
+    assert {"intake-number", "track", "disposition"} <= set(codes)
