@@ -24,6 +24,10 @@ from app import conformance, fhir
 from app.conformance import packing
 from app.sandbox import examples
 
+# SDOH Clinical Care's additional bindings, which our snapshots inherit: HL7's tools package, which
+# defines that extension, is not beside the validator, so it says that of SDOH Clinical Care too.
+NOT_LOADED = "http://hl7.org/fhir/tools/StructureDefinition/additional-binding"
+
 
 def written(folder: Path, package: Path) -> dict[Path, bool]:
     """Every definition and example as a file, with whether it claims to be valid."""
@@ -49,6 +53,14 @@ def written(folder: Path, package: Path) -> dict[Path, bool]:
     return claims
 
 
+def verdict(answer: dict[str, Any]) -> bool | None:
+    """Whether HL7's validator finds it valid; None where it could not say."""
+    if answer["valid"] is None:
+        return None
+    wrong = [one for one in answer["issues"] if one["severity"] in ("error", "fatal")]
+    return all(NOT_LOADED in one["text"] for one in wrong)
+
+
 def main(command: str) -> int:
     definitions = conformance.load(conformance.folder())
     now = datetime.now(UTC)
@@ -68,10 +80,11 @@ def main(command: str) -> int:
             path = Path(answer["file"])
             issues = definitions.check(fhir.decode(path.read_bytes()), now=now)
             ours = not any(one.severity in ("error", "fatal") for one in issues)
-            if claims[path] is ours and claims[path] is answer["valid"]:
+            theirs = verdict(answer)
+            if claims[path] is ours and claims[path] is theirs:
                 continue
             wrong += 1
-            print(f"{path.name}: claims {claims[path]}, here {ours}, HL7 {answer['valid']}")
+            print(f"{path.name}: claims {claims[path]}, here {ours}, HL7 {theirs}")
             for issue in answer.get("issues", []):
                 if issue["severity"] in ("error", "fatal"):
                     print(f"    HL7 {issue.get('expression')}: {issue['text'][:300]}")

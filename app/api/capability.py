@@ -14,6 +14,7 @@ _INTERACTIONS: Final = (
     "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type",
 )  # fmt: skip
 _SYSTEM: Final = ("transaction", "batch", "history-system")
+_NOT_OFFERED: Final = "Of what SDOH Clinical Care 3.0.0 asks of a server, XML and Subscriptions by e-mail are not met."
 OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("family-support", "source"): ("submit-screening", "refer", "check-referral"),
     ("cps-report", "source"): ("report", "check-referral"),
@@ -36,6 +37,7 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
         "rest": [
             {
                 "mode": "server",
+                "documentation": _NOT_OFFERED,
                 "security": {
                     "description": "HTTP Basic with a registered client; loopback may be open"
                 },

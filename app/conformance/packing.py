@@ -59,10 +59,9 @@ def _manifest(folder: Path) -> Any:
 
 def _with_snapshot(definition: Any, definitions: Definitions) -> Any:
     """
-    A StructureDefinition with its snapshot; sdf-3 asks that each of its elements is defined.
+    A StructureDefinition with its snapshot.
 
-    The guides that come with the service come without prose, so an element that says nothing of
-    itself points at the one that it is of.
+    raises          Malformed: what the differential says cannot be so
     """
     if definition["resourceType"] != "StructureDefinition":
         return definition
@@ -70,16 +69,26 @@ def _with_snapshot(definition: Any, definitions: Definitions) -> Any:
     wrong = tuple(one for one in made.issues if one.severity in ("error", "fatal"))
     if wrong:
         raise Malformed(issues=wrong)
-    rows = [
-        row if row.get("definition") else {**row, "definition": f"As {_of(row)} is defined."}
-        for row in made.rows
-    ]
+    rows = [_told(row) for row in made.rows]
     kept = {name: value for name, value in definition.items() if name != "differential"}
     return {**kept, "snapshot": {"element": rows}, "differential": definition["differential"]}
 
 
-def _of(row: fhir.Resource) -> str:
-    return str(row.get("base", {}).get("path") or row["path"])
+def _told(row: fhir.Resource) -> fhir.Resource:
+    """
+    An element with the words that R4 asks of a snapshot (sdf-3, sdf-10, eld-18).
+
+    The guides that come with the service come without prose, so an element that says nothing of
+    itself points at the one that it is of.
+    """
+    of = f"As {row.get('base', {}).get('path') or row['path']} is defined."
+    told = {**row, "definition": row.get("definition", of)}
+    if row.get("isModifier"):
+        told.setdefault("isModifierReason", of)
+    binding = row.get("binding")
+    if binding and not binding.get("valueSet"):
+        told["binding"] = {"description": of, **binding}
+    return told
 
 
 def _guide(guide: Any, whole: dict[str, Any]) -> Any:

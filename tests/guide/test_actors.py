@@ -1,0 +1,175 @@
+"""What the CapabilityStatements of the actors say is what the service does, and what it asks."""
+
+import time
+from urllib.parse import unquote
+
+import pytest
+from exchange import resources
+from guided import definitions
+
+from app.sandbox import examples, family
+
+WAIT_SECONDS = 10
+EXPECTED = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-expectation"
+ACTORS = {one["id"]: one for one in definitions("CapabilityStatement")}
+SHELVES = ("clinic/chart", "clinic/reports", "agency/support", "agency/intake")
+WHERE = {"submit-screening": "clinic/chart", "refer": "clinic/chart", "report": "clinic/reports"}
+SENT = {
+    "submit-screening": examples.good("screening-hunger-vital-sign"),
+    "refer": examples.good("referral"),
+    "report": examples.good("report"),
+}
+KINDS = {
+    one["resourceType"]: one
+    for one in (
+        *(examples.good(name) for name in examples.names()),
+        {"resourceType": "Organization", "id": "clinic", "name": "Riverside Pediatrics"},
+        {
+            "resourceType": "Condition",
+            "id": "suspected",
+            "subject": {"reference": "Patient/rosa"},
+        },
+    )
+}
+
+
+def told(actor, mode):
+    return next(one for one in ACTORS[actor]["rest"] if one["mode"] == mode)
+
+
+def expected(one):
+    return next(part["valueCode"] for part in one["extension"] if part["url"] == EXPECTED)
+
+
+def shall(rest):
+    """(type or "", interaction) of everything that SHALL be done."""
+    for kind in rest.get("resource", ()):
+        for one in kind["interaction"]:
+            if expected(one) == "SHALL":
+                yield kind["type"], one["code"]
+    for one in rest.get("interaction", ()):
+        if expected(one) == "SHALL":
+            yield "", one["code"]
+
+
+def tried(exchange, base, kind, code):
+    """An interaction, tried; the resource that it is tried on is made anew."""
+    body = {**KINDS.get(kind, KINDS["Patient"]), "id": "tried"}
+    body.pop("identifier", None)
+    kind = kind or "Patient"
+    plain = {**body, "status": "draft"} if kind == "Task" else body
+    if code not in {"create", "transaction", "batch", "history-system"}:
+        made = exchange.call("PUT", f"{base}/{kind}/tried", plain)
+        assert made.status_code in {200, 201}, made.text
+    patch = [{"op": "add", "path": "/language", "value": "en"}]
+    bundle = {"resourceType": "Bundle", "type": code}
+    named = {"Content-Type": "application/json-patch+json"}
+    calls = {
+        "create": lambda: exchange.call("POST", f"{base}/{kind}", plain),
+        "read": lambda: exchange.get(f"{base}/{kind}/tried"),
+        "vread": lambda: exchange.get(f"{base}/{kind}/tried/_history/1"),
+        "update": lambda: exchange.call("PUT", f"{base}/{kind}/tried", plain),
+        "patch": lambda: exchange.call("PATCH", f"{base}/{kind}/tried", patch, **named),
+        "delete": lambda: exchange.call("DELETE", f"{base}/{kind}/tried"),
+        "history-instance": lambda: exchange.get(f"{base}/{kind}/tried/_history"),
+        "history-type": lambda: exchange.get(f"{base}/{kind}/_history"),
+        "history-system": lambda: exchange.get(f"{base}/_history"),
+        "transaction": lambda: exchange.call("POST", base, bundle),
+        "batch": lambda: exchange.call("POST", base, bundle),
+    }
+    return calls[code]()
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_the_exchange_does_what_it_shall(exchange, shelf):
+    """Every interaction that the exchange SHALL have is tried on every shelf, and works."""
+    base = f"{shelf}/fhir"
+    exchange.call("PUT", f"{base}/Patient/rosa", family.PATIENT)
+
+    for kind, code in shall(told("exchange", "server")):
+        done = tried(exchange, base, kind, code)
+        assert done.status_code < 300, (kind, code, done.text)
+
+
+def test_the_exchange_declares_what_it_shall(exchange):
+    """Each shelf's own CapabilityStatement has all that the actor's says, and its operations."""
+    for shelf in SHELVES:
+        rest = exchange.get(f"{shelf}/fhir/metadata").json()["rest"][0]
+        has = {
+            (kind["type"], one["code"]) for kind in rest["resource"] for one in kind["interaction"]
+        } | {("", one["code"]) for one in rest["interaction"]}
+        assert set(shall(told("exchange", "server"))) <= has
+        acts = {one["name"] for one in rest.get("operation", ())}
+        here = {name for name, where in WHERE.items() if where == shelf}
+        assert {one["name"] for one in told("exchange", "server")["operation"]} & here <= acts
+
+
+@pytest.mark.parametrize("name", sorted(WHERE))
+def test_an_act_works_as_the_guide_says(exchange, patient, name):
+    """The guide's own message, sent to the operation that it is for, is taken."""
+    assert name in {one["name"] for one in told("exchange", "server")["operation"]}
+
+    done = exchange.call("POST", f"{WHERE[name]}/fhir/${name}", SENT[name])
+
+    assert resources(done)
+
+
+@pytest.mark.parametrize(("actor", "shelves"), [
+    ("clinic", ("clinic/chart", "clinic/reports")), ("agency", ("agency/support", "agency/intake")),
+])  # fmt: skip
+def test_an_actor_can_do_what_it_shall(exchange, actor, shelves):
+    """What a clinic or an agency SHALL do as a client, each of its shelves answers."""
+    for shelf in shelves:
+        exchange.call("PUT", f"{shelf}/fhir/Patient/rosa", family.PATIENT)
+        for kind, code in shall(told(actor, "client")):
+            done = tried(exchange, f"{shelf}/fhir", kind, code)
+            assert done.status_code < 300, (kind, code, done.text)
+
+
+class TestPushed:
+    """With servers of their own on both sides."""
+
+    @pytest.fixture
+    def endpoints(self):
+        return {
+            "agency/support": "https://agency.example.org/support",
+            "agency/intake": "https://agency.example.org/intake",
+            "clinic/reports": "https://ehr.example.org/fhir",
+        }
+
+    def test_a_partner_is_asked_for_nothing_more(self, exchange, endpoints):
+        """Each push is a transaction of conditional updates of types that the actor says it takes."""
+        exchange.call("POST", "clinic/chart/fhir/$refer", SENT["refer"])
+        exchange.call("POST", "clinic/reports/fhir/$report", examples.good("report-full"))
+        takes = {
+            actor: {kind for kind, code in shall(told(actor, "server")) if code == "update"}
+            for actor in ("clinic", "agency")
+        }
+
+        until = time.monotonic() + WAIT_SECONDS
+        while len(exchange.network.sent) < len(endpoints) and time.monotonic() < until:
+            exchange.network.arrived.wait(0.02)
+
+        assert {url for url, _ in exchange.network.sent} == set(endpoints.values())
+        for url, bundle in exchange.network.sent:
+            actor = "clinic" if "ehr.example.org" in url else "agency"
+            assert bundle["type"] == "transaction"
+            for entry in bundle["entry"]:
+                assert entry["request"]["method"] == "PUT"
+                kind, _, condition = unquote(entry["request"]["url"]).partition("?")
+                assert kind in takes[actor]
+                assert condition.startswith(("identifier=https://kinbridge.example.org/", "_tag="))
+
+
+def test_what_is_not_met_is_said(exchange):
+    """XML is refused, no e-mail is sent, and both stand where an engineer looks."""
+    said = told("exchange", "server")["documentation"]
+
+    refused = exchange.get("clinic/chart/fhir/metadata?_format=application/fhir%2Bxml")
+
+    assert refused.status_code == 406
+    assert "XML" in said
+    assert "e-mail" in said
+    rest = exchange.get("clinic/chart/fhir/metadata").json()["rest"][0]
+    assert "XML" in rest["documentation"]
+    assert "e-mail" in rest["documentation"]
