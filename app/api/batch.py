@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api import body, responses
-from app.domain.plan import Answer, Caller, Change, Entry
-from app.errors import NotSupported, Refusal
+from app import fhir
+from app.api import body, entries, responses, view
+from app.domain.plan import Caller, Change, Entry
+from app.errors import Gone, Issue, Refusal
 from app.fhir import Resource
-from app.flows import read, write
+from app.flows import write
 from app.flows.service import Service
 from app.flows.write import Written
 from app.settings import Shelf
+
+# What a request in a Bundle says beside its url, as the header that it stands for.
+_HEADERS: Final = {"ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modified-since"}
+_OURS: Final = frozenset({b"authorization", b"host"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """
+    One GET of a Bundle.
+
+    name        Type/id, "" where it is something else
+    request     the same, as a request of its own
+    """
+
+    at: str
+    name: str
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +46,7 @@ class Bundled:
     What a caller asks of one shelf in one Bundle.
 
     change      makes the change of these entries
+    get         answers a GET as if it had come alone
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
 
@@ -33,57 +55,134 @@ class Bundled:
     caller: Caller
     base: str
     change: Callable[..., Change]
+    get: Callable[[Request], Awaitable[Response]]
 
     async def answer(self, request: Request, bundle: Resource) -> Response:
-        minimal = "return=minimal" in request.headers.get("Prefer", "")
+        asked = [(one, f"Bundle.entry[{at}]") for at, one in enumerate(entries.listed(bundle))]
         if bundle["type"] == "transaction":
-            entries = await self._transaction(body.entries(bundle), minimal=minimal)
-            return responses.bundle(request, "transaction-response", entries)
-        asked = bundle.get("entry", [])
-        asked = asked if isinstance(asked, list) else []
-        answers = [
-            await self._alone(one, f"Bundle.entry[{index}]", minimal=minimal)
-            for index, one in enumerate(asked)
-        ]
-        return responses.bundle(request, "batch-response", answers)
+            answers = await self._transaction(request, asked)
+        else:
+            answers = [await self._alone(request, one, at) for one, at in asked]
+        return responses.bundle(request, f"{bundle['type']}-response", answers)
 
-    async def _transaction(self, entries: tuple[Entry, ...], *, minimal: bool) -> list[bytes]:
-        """All or nothing; reads see what the writes have made."""
-        writes = tuple(one for one in entries if one.method != "GET")
-        done = Written(Answer(()), {})
-        if writes:
-            done = await write.write(
-                self.service, self.change(self.shelf, self.caller, "transaction", *writes)
-            )
+    async def _transaction(self, request: Request, asked: list[tuple[Any, str]]) -> list[bytes]:
+        """
+        All or nothing; reads see what the writes have made.
+
+        A read that cannot be answered refuses the whole, so each is tried before anything is
+        written. What another caller takes away in between is answered in the read's own place.
+        """
+        all_of = [self._entry(request, one, at) for one, at in asked]
+        writes = tuple(one for one in all_of if isinstance(one, Entry))
+        reads = [one for one in all_of if isinstance(one, _Read)]
+        tried = {one.at: await self._tried(one, writes) for one in reads}
+        if not writes:
+            return list(tried.values())
+        made = self.change(self.shelf, self.caller, "transaction", *writes)
+        done = await write.write(self.service, made)
         names = iter(done.answer.names)
         return [
-            await self._read(one)
-            if one.method == "GET"
-            else responses.entry(done, next(names), self.base, minimal=minimal)
-            for one in entries
+            self._written(request, done, next(names))
+            if isinstance(one, Entry)
+            else await self._answered(one)
+            for one in all_of
         ]
 
-    async def _alone(self, asked: Any, at: str, *, minimal: bool) -> bytes:
+    def _entry(self, request: Request, asked: Any, at: str) -> Entry | _Read:
+        method, url, said = entries.request(asked, at)
+        bases = (self.base, f"{request.base_url}{self.shelf.key}/fhir")
+        if method not in entries.READS:
+            return entries.write(asked, at, bases)
+        path, _, query = entries.relative(url, bases, at).partition("?")
+        path = unquote(path).strip("/")
+        kind, _, identity = path.partition("/")
+        headers = [one for one in request.scope["headers"] if one[0] in _OURS]
+        headers.append((b"accept", b"application/fhir+json"))
+        headers += [
+            (name, str(said[key]).encode("latin-1", "replace"))
+            for key, name in _HEADERS.items()
+            if key in said
+        ]
+        whole = f"/{self.shelf.key}/fhir/{path}".rstrip("/")
+        scope = {
+            "type": "http",
+            "app": request.scope.get("app"),
+            "method": method,
+            "path": whole,
+            "raw_path": quote(whole).encode(),
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": headers,
+            "scheme": request.scope["scheme"],
+            "server": request.scope.get("server"),
+            "client": request.scope.get("client"),
+        }
+        is_one = kind[:1].isupper() and identity and "/" not in identity
+        if is_one:
+            body.type_of(kind, f"{at}.request.url")
+        return _Read(at, path if is_one else "", Request(scope))
+
+    async def _tried(self, one: _Read, writes: tuple[Entry, ...]) -> bytes:
+        """
+        The answer of a read as things stand before the writes.
+
+        raises      Refusal: it cannot be answered, and the place of it
+        """
+        changes = {each.name: each.method for each in writes if each.id}
+        if one.name and changes.get(one.name) == "DELETE":
+            text = "This Bundle deletes what it reads here."
+            raise Gone(text, expression=f"{one.at}.request.url")
+        try:
+            if one.name and changes.get(one.name) == "PUT":  # it will be there
+                view.of_one(one.request.query_params)
+                return b""
+            return await self._read(one)
+        except Refusal as refused:
+            raise _placed(refused, one.at) from None
+
+    async def _answered(self, one: _Read) -> bytes:
+        try:
+            return await self._read(one)
+        except Refusal as refused:
+            return responses.refused_entry(_placed(refused, one.at))
+
+    async def _alone(self, request: Request, asked: Any, at: str) -> bytes:
         """One entry of a batch stands for itself."""
         try:
-            entry = body.entry(asked, at)
-            if entry.method == "GET":
-                return await self._read(entry)
-            done = await write.write(
-                self.service, self.change(self.shelf, self.caller, "transaction", entry)
-            )
+            entry = self._entry(request, asked, at)
+            if isinstance(entry, _Read):
+                return await self._answered(entry)
+            made = self.change(self.shelf, self.caller, "transaction", entry)
+            done = await write.write(self.service, made)
         except Refusal as refused:
             return responses.refused_entry(refused)
-        return responses.entry(done, done.answer.names[0], self.base, minimal=minimal)
+        return self._written(request, done, done.answer.names[0])
 
-    async def _read(self, entry: Entry) -> bytes:
-        name, _, version = entry.name.partition("/_history/")
-        if not entry.id or entry.condition or (not version.isdigit() and version):
-            raise NotSupported(
-                "In a Bundle, GET takes Type/id and its versions; search is not there yet."
-            )
-        if version:
-            row = await read.vread(self.service, self.shelf, self.caller, name, int(version))
-        else:
-            row = await read.read(self.service, self.shelf, self.caller, name)
-        return responses.entry(Written(Answer(()), {name: row}), name, self.base)
+    def _written(self, request: Request, done: Written, name: str) -> bytes:
+        prefer = responses.preferred(request)
+        found: tuple[Issue, ...] = ()
+        row = done.rows.get(name)
+        if prefer == "OperationOutcome" and row and row.stands:
+            found = (*done.answer.issues, *write.findings(self.service, row.body))
+        return responses.entry(done, name, self.base, prefer=prefer, findings=found)
+
+    async def _read(self, one: _Read) -> bytes:
+        found = await self.get(one.request)
+        said: Resource = {"status": f"{found.status_code} {HTTPStatus(found.status_code).phrase}"}
+        if "etag" in found.headers:
+            said["etag"] = found.headers["etag"]
+        response = b'"response":' + fhir.encode(said) + b"}"
+        content = bytes(found.body)
+        if not content or one.request.method == "HEAD":
+            return b"{" + response
+        url = b'"fullUrl":' + fhir.encode(f"{self.base}/{one.name}") + b"," if one.name else b""
+        return b"{" + url + b'"resource":' + content + b"," + response
+
+
+def _placed(refused: Refusal, at: str) -> Refusal:
+    """The refusal, which names the entry where it does not name a place in it already."""
+    refused.issues = tuple(
+        one if one.expression.startswith(at) else replace(one, expression=f"{at}.request.url")
+        for one in refused.issues
+    )
+    return refused

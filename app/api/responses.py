@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from app.storage.history import Past
 from app.storage.resources import Version
 
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
+_RETURNS: Final = ("minimal", "representation", "OperationOutcome")
 _TRUE: Final = frozenset({"true", "1", ""})
 
 
@@ -69,8 +71,21 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-def wants_findings(request: Request) -> bool:
-    return "return=OperationOutcome" in request.headers.get("Prefer", "")
+def preferred(request: Request) -> str:
+    """
+    What a write is answered with: minimal, representation or OperationOutcome; "" if nobody says.
+
+    source      https://hl7.org/fhir/R4/http.html#ops, https://www.rfc-editor.org/rfc/rfc7240
+    """
+    header = request.headers.get("Prefer")
+    if not header:
+        return ""
+    for one in header.replace(",", ";").split(";"):
+        name, _, value = one.partition("=")
+        if name.strip().lower() == "return":
+            found = value.strip().strip('"').lower()
+            return next((known for known in _RETURNS if known.lower() == found), "")
+    return ""
 
 
 def one(
@@ -91,37 +106,48 @@ def one(
         "Last-Modified": format_datetime(fhir.moment(row.updated), usegmt=True),
         "Location": f"{base}/{name}/_history/{row.version}",
     }
-    prefer = request.headers.get("Prefer", "")
+    prefer = preferred(request)
     body = row.body
-    if "return=minimal" in prefer:
+    if prefer == "minimal":
         body = b""
-    elif wants_findings(request):
+    elif prefer == "OperationOutcome":
         body = fhir.encode(_findings((*written.answer.issues, *findings)))
     return fhir_json(request, body, status=201 if created else 200, headers=headers)
 
 
-def entry(written: Written, name: str, base: str, *, minimal: bool = False) -> bytes:
-    """What became of one entry of a transaction or batch, as its answer's entry."""
+def entry(
+    written: Written, name: str, base: str, *, prefer: str, findings: tuple[Issue, ...] = ()
+) -> bytes:
+    """
+    What became of one entry of a transaction or batch, as its answer's entry.
+
+    findings    what there is to say about it, where prefer is OperationOutcome
+    """
     row = written.rows.get(name)
     if row is None or not row.stands:
         said: Resource = {"status": "204 No Content"}
         if row:
             said["etag"] = f'W/"{row.version}"'
         return b'{"response":' + fhir.encode(said) + b"}"
-    response = {
+    response: Resource = {
         "status": "201 Created" if name in written.answer.created else "200 OK",
         "location": f"{base}/{name}/_history/{row.version}",
         "etag": f'W/"{row.version}"',
         "lastModified": row.updated,
     }
+    resource = b',"resource":' + row.body
+    if prefer == "OperationOutcome":
+        response["outcome"] = _findings(findings)
+    if prefer in {"minimal", "OperationOutcome"}:
+        resource = b""
     head = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
-    resource = b"" if minimal else b',"resource":' + row.body
     return head + resource + b',"response":' + fhir.encode(response) + b"}"
 
 
 def refused_entry(refused: Refusal) -> bytes:
     """The answer's entry for an entry of a batch that was refused."""
-    said = {"status": str(refused.status), "outcome": refused.outcome()}
+    status = f"{refused.status} {HTTPStatus(refused.status).phrase}"
+    said = {"status": status, "outcome": refused.outcome()}
     return b'{"response":' + fhir.encode(said) + b"}"
 
 

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 
 from app import fhir
-from app.api import access, batch, body, capability, past, responses, view
-from app.domain import record
+from app.api import access, batch, body, capability, entries, past, responses, view
+from app.domain import condition, record
+from app.domain.condition import Condition
 from app.domain.plan import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
 from app.flows import check, read, write
@@ -63,9 +65,18 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, change(shelf, caller, act, entry))
         row = done.rows.get(done.answer.names[0])
         found: tuple[Issue, ...] = ()
-        if row and row.stands and responses.wants_findings(request):
+        if row and row.stands and responses.preferred(request) == "OperationOutcome":
             found = write.findings(service, row.body)
         return responses.one(request, done, _base(shelf), found)
+
+    async def get(request: Request) -> Response:
+        """The answer to a GET that stands in a Bundle."""
+        for route in routes.routes:
+            match, more = route.matches(request.scope)
+            if match is Match.FULL and isinstance(route, APIRoute):
+                answer: Response = await route.endpoint(Request({**request.scope, **more}))
+                return answer
+        raise NotFound("There is no such route.")
 
     @routes.api_route(_BASE + "/metadata", methods=["GET", "HEAD"])
     async def metadata(request: Request) -> Response:
@@ -91,7 +102,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
-        made = batch.Bundled(service, shelf, caller, _base(shelf), change)
+        made = batch.Bundled(service, shelf, caller, _base(shelf), change, get)
         return await made.answer(request, bundle)
 
     @routes.post(_BASE + "/${operation}")
@@ -109,14 +120,15 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         sent = await body.resource(request, most=most)
         if sent["resourceType"] == "Bundle":
             _enveloped(sent)
-        entries = body.entries(sent) if sent["resourceType"] == "Bundle" else (_alone(sent),)
-        if any(one.method not in {"POST", "PUT"} for one in entries):
+        is_bundle = sent["resourceType"] == "Bundle"
+        came = entries.collected(sent) if is_bundle else (_alone(sent),)
+        if any(one.method not in {"POST", "PUT"} for one in came):
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
-        if act == "submit-screening" and {one.type for one in entries} != {"QuestionnaireResponse"}:
+        if act == "submit-screening" and {one.type for one in came} != {"QuestionnaireResponse"}:
             raise NotSupported("Send a QuestionnaireResponse, or a Bundle of them.")
         if act == "check-referral":
             query = request.query_params
-            asked = change(shelf, caller, act, *entries)
+            asked = change(shelf, caller, act, *came)
             found = await check.check(
                 service,
                 asked,
@@ -124,11 +136,11 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 flags=frozenset(query.getlist("flag")),
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
-        made = change(shelf, caller, act, *entries)
-        if act == "report" and entries and {one.type for one in entries} == {"Bundle"}:
-            for one in entries:
+        made = change(shelf, caller, act, *came)
+        if act == "report" and came and {one.type for one in came} == {"Bundle"}:
+            for one in came:
                 _enveloped(one.resource)
-            siblings = tuple(body.entries(one.resource) for one in entries)
+            siblings = tuple(entries.collected(one.resource) for one in came)
             made = replace(made, entries=(), siblings=siblings)
         done = await write.write(service, made)
         return responses.all_of(request, done, _base(shelf))
@@ -175,8 +187,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         kind = body.type_of(request.path_params["type"])
         await access.enter(service, request)
         sent = await _of_type(request, kind, most)
-        condition = body.condition_of(request.headers.get("If-None-Exist"), kind)
-        return await written(request, "create", Entry("POST", sent, if_none_exist=condition))
+        query = request.headers.get("If-None-Exist")
+        said = None if query is None else condition.read(query, kind)
+        return await written(request, "create", Entry("POST", sent, if_none_exist=said))
 
     @routes.put(_BASE + "/{type}/{id}")
     async def update(request: Request) -> Response:
@@ -193,10 +206,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def conditional_update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#cond-update."""
         await access.enter(service, request)
-        kind, condition = _condition(request)
+        kind, said = _condition(request)
         sent = await _of_type(request, kind, most)
         identity = sent.get("id", "")
-        entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=condition)
+        entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=said)
         return await written(request, "update", entry)
 
     @routes.patch(_BASE + "/{type}/{id}")
@@ -262,12 +275,11 @@ def _guard(request: Request) -> int | None:
     return body.version_of(request.headers.get("If-Match"))
 
 
-def _condition(request: Request) -> tuple[str, tuple[str, str]]:
+def _condition(request: Request) -> tuple[str, Condition]:
     kind = body.type_of(request.path_params["type"])
-    condition = body.condition_of(request.url.query or None, kind)
-    if condition is None:
+    if not request.url.query:
         raise Malformed("Name the resource by Type/id, or by a condition.", expression=kind)
-    return kind, condition
+    return kind, condition.read(request.url.query, kind)
 
 
 def _target(request: Request) -> dict[str, Any]:
@@ -277,8 +289,8 @@ def _target(request: Request) -> dict[str, Any]:
         kind, identity = _named(request).split("/", 1)
         resource = {"resourceType": kind, "id": identity}
         return {"resource": resource, "id": identity, "if_match": guard}
-    kind, condition = _condition(request)
-    return {"resource": {"resourceType": kind}, "condition": condition, "if_match": guard}
+    kind, said = _condition(request)
+    return {"resource": {"resourceType": kind}, "condition": said, "if_match": guard}
 
 
 def _alone(resource: dict[str, Any]) -> Entry:

@@ -61,18 +61,23 @@ def asked(params: QueryParams) -> View:
     return View(summary, elements)
 
 
+def of_one(params: QueryParams) -> View:
+    """Raises Malformed: as asked; _summary=count, which is of searches and histories."""
+    view = asked(params)
+    if view.summary == "count":
+        raise Malformed("_summary=count is for searches and histories.")
+    return view
+
+
 def of(request: Request, definitions: Definitions, body: bytes) -> bytes:
     """
     One resource as the request's query wants to see it.
 
-    raises      Malformed: as asked; _summary=count, which is of searches and histories
+    raises      Malformed: as of_one
     """
     if not request.scope["query_string"]:
         return body
-    view = asked(request.query_params)
-    if view.summary == "count":
-        raise Malformed("_summary=count is for searches and histories.")
-    return view.of(definitions, body)
+    return of_one(request.query_params).of(definitions, body)
 
 
 def acceptable(request: Request) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Final, TypeVar
 
 from app import fhir
 from app.conformance import Definitions
 from app.conformance.subset import is_subset
 from app.domain.mappings import Mappings
-from app.domain.plan import Change, Entry, Loaded, Receipt, Want, derive
-from app.errors import Conflict, Invalid, Malformed, NotFound, Stale
+from app.domain.naming import Names
+from app.domain.plan import Change, Entry, Loaded, NotLoaded, Receipt, Want, derive
+from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, Refusal, Stale
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_NO_CONDITION: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,35 +127,86 @@ def arrived(case: Case) -> Case:
 
     raises      NotLoaded: conditions and patches are about what stands
                 Malformed: a urn that no entry carries, two entries for one resource
-                Stale: a condition that several resources meet
+                Stale: a condition, or a conditional reference, that not one resource meets
                 NotFound: a patch of nothing
-    source      https://hl7.org/fhir/R4/http.html#transaction
+    source      https://hl7.org/fhir/R4/http.html#trules
     """
-    names: dict[str, str] = {}
+    case.loaded.announce(_conditions(case))
+    names = Names(case.change)
     entries: list[tuple[Entry, str, bool]] = []
-    order: list[str] = []
+    written: set[str] = set()
     new: dict[Want, None] = {}
     for position, entry in enumerate(case.change.entries):
-        met = _met(case, entry)
-        identity = met or entry.id or case.id("entry", str(position))
+        met = names.conditions.get((entry.type, entry.if_none_exist or _NO_CONDITION))
+        identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
+        known = bool(identity)
+        identity = identity or entry.id or case.id("entry", str(position))
         name = f"{entry.type}/{identity}"
-        order.append(name)
-        if entry.full_url in names:
-            raise Malformed("Two entries have the same fullUrl.", expression="Bundle.entry.fullUrl")
-        if entry.full_url:
-            names[entry.full_url] = name
-        if not (met or entry.id):  # chance made this id: nothing can stand there
+        names.add(entry, name)
+        if known and entry.if_none_exist:
+            continue
+        if name in written:
+            text = "Two entries write the same resource; each may stand once."
+            raise Malformed(text, expression=entry.at.removesuffix(".resource"))
+        written.add(name)
+        entries.append((entry, identity, known))
+        if not (known or entry.id):  # chance made this id: nothing can stand there
             new |= dict.fromkeys(_about(case.shelf.key, name))
-        if not (met and entry.if_none_exist):
-            entries.append((entry, identity, bool(met)))
-    if len({(entry.type, identity) for entry, identity, _ in entries}) != len(entries):
-        raise Malformed("Two entries write the same resource; each may stand once.")
-    resolved = tuple(
-        _resolved(case, entry, names, identity=identity, met=met)
-        for entry, identity, met in entries
-    )
+
+    def resolved(one: tuple[Entry, str, bool]) -> Entry:
+        return blamed(one[0], _resolved, case, names, *one)
+
+    made = at_once(resolved, entries)
     loaded = Loaded({**case.loaded.seen, **new})
-    return replace(case, entries=resolved, order=tuple(order), loaded=loaded)
+    return replace(case, entries=tuple(made), order=tuple(names.order), loaded=loaded)
+
+
+def at_once(step: Callable[[_T], _R], things: Iterable[_T]) -> list[_R]:
+    """
+    The step for each; what they need to see is announced for all of them at once.
+
+    raises      NotLoaded, Refusal: as the step
+    """
+    made: list[_R] = []
+    wants: set[Want] = set()
+    for one in things:
+        try:
+            made.append(step(one))
+        except NotLoaded as asked:
+            wants |= asked.wants
+    if wants:
+        raise NotLoaded(frozenset(wants))
+    return made
+
+
+def blamed(entry: Entry, step: Callable[..., _R], *arguments: Any) -> _R:
+    """The step; its refusal names the entry of the Bundle that is at fault."""
+    try:
+        return step(*arguments)
+    except Refusal as refused:
+        if entry.at:
+            refused.issues = tuple(_within(one, entry) for one in refused.issues)
+        raise
+
+
+def _within(issue: Issue, entry: Entry) -> Issue:
+    first, dot, rest = issue.expression.partition(".")
+    if first not in {entry.type, "Parameters", ""}:
+        return issue
+    at = entry.at if first else entry.at.removesuffix(".resource")
+    return replace(issue, expression=at + dot + rest)
+
+
+def _conditions(case: Case) -> set[Want]:
+    """What stands that the entries name by a condition, or patch by id."""
+    shelf = case.shelf.key
+    wants = set()
+    for entry in case.change.entries:
+        if said := entry.if_none_exist or entry.condition:
+            wants.add(Want("identifier", shelf, f"{entry.type}|{said[0]}|{said[1]}"))
+        elif entry.method == "PATCH":
+            wants.add(Want("resource", shelf, entry.name))
+    return wants
 
 
 def _about(shelf: str, name: str) -> tuple[Want, Want]:
@@ -172,22 +230,12 @@ def _met(case: Case, entry: Entry) -> str:
     return found[0].split("/", 1)[1] if found else ""
 
 
-def _resolved(
-    case: Case, entry: Entry, names: dict[str, str], *, identity: str, met: bool
-) -> Entry:
+def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) -> Entry:  # noqa: FBT001 — one of three that stand together
     if entry.method == "PATCH":
         entry = _patched(case, replace(entry, id=identity))
-    here = f"{case.change.base}/"
 
     def plain(target: str) -> str:
-        if target in names:
-            return names[target]
-        if target.startswith("urn:"):
-            text = "This urn is the fullUrl of no entry."
-            raise Malformed(text, expression=f"{entry.type}")
-        if target.startswith(here):
-            return target.removeprefix(here).split("/_history/", 1)[0]
-        return target
+        return names.plain(entry, target, case.loaded)
 
     resource: Resource = {**fhir.renamed(entry.resource, plain), "id": identity}
     condition = None if met else entry.condition

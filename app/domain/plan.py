@@ -395,8 +395,11 @@ class Loaded:
 
     def expect(self, shelf: str, names: list[str]) -> None:
         """Announce several resources at once, so that they are read together."""
-        missing = {Want("resource", shelf, name) for name in names} - self.seen.keys()
-        if missing:
+        self.announce({Want("resource", shelf, name) for name in names})
+
+    def announce(self, wants: set[Want]) -> None:
+        """Announce those of them that were not read yet."""
+        if missing := wants - self.seen.keys():
             raise NotLoaded(frozenset(missing))
 
     def _get(self, want: Want) -> Any:
@@ -423,6 +426,11 @@ def same(one: Resource, other: Resource) -> bool:
     return _said(one) == _said(other)
 
 
+def _alike(one: Resource, other: Resource) -> bool:
+    """Whether they are the same to the digit: Python takes 1.50 for 1.5, and any order of members."""
+    return same(one, other) and fhir.encode(_said(one)) == fhir.encode(_said(other))
+
+
 def _said(resource: Resource) -> Resource:
     ours = {"versionId", "lastUpdated"}
     meta = {name: value for name, value in resource.get("meta", {}).items() if name not in ours}
@@ -439,7 +447,7 @@ def put(  # noqa: PLR0913 — what a row consists of
     method: Method = "PUT",
 ) -> tuple[Put, ...]:
     """The put that makes it so; none where it says what stands there already."""
-    if stored is not None and stored.stands and same(stored.resource, resource):
+    if stored is not None and stored.stands and _alike(stored.resource, resource):
         return ()
     expected = stored.version if stored else 0
     resource = stamped(resource, version=expected + 1, now=now)

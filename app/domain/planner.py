@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app import fhir
 from app.domain import outcome, record, referral, screening, siblings
-from app.domain.case import Case
+from app.domain.case import Case, at_once, blamed
 from app.domain.case import arrived as resolved
 from app.domain.plan import (
     Answer,
     Entry,
     Exchange,
-    NotLoaded,
     Plan,
     Put,
     Stored,
-    Want,
     put,
     same,
     stamped,
@@ -49,25 +48,11 @@ def plan(case: Case) -> Plan:
         return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
         return replace(referral.plan(case, None), absent=_absent(case))
-    plans = _each(case)
+    plans = at_once(partial(_blamed, case), case.entries)
     sent = [one for one in plans if one.exchanges]
     if len(sent) > 1:
         raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
     return _together(case, plans)
-
-
-def _each(case: Case) -> list[Plan]:
-    """The plan of each entry; what they need to see is announced for all of them at once."""
-    plans: list[Plan] = []
-    wants: set[Want] = set()
-    for entry in case.entries:
-        try:
-            plans.append(_meaning(case, entry))
-        except NotLoaded as asked:
-            wants |= asked.wants
-    if wants:
-        raise NotLoaded(frozenset(wants))
-    return plans
 
 
 _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
@@ -75,9 +60,14 @@ _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 
 def _permitted(case: Case) -> None:
     for entry in case.change.all_entries:
-        case.change.caller.must(_PERMISSION[entry.method], entry.type)
+        must = partial(blamed, entry, case.change.caller.must)
+        must(_PERMISSION[entry.method], entry.type)
         if entry.if_none_exist:  # what is found is answered whole
-            case.change.caller.must("r", entry.type)
+            must("r", entry.type)
+
+
+def _blamed(case: Case, entry: Entry) -> Plan:
+    return blamed(entry, _meaning, case, entry)
 
 
 def _meaning(case: Case, entry: Entry) -> Plan:

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import time
 
-from asking import CHART, asked, bundle
+import pytest
+from asking import CHART, FOUND, MRN, PATIENT, asked, bundle
 from exchange import refused
 
 from app.sandbox import family
@@ -121,3 +123,204 @@ def test_an_empty_transaction_does_nothing(exchange):
     answer = exchange.call("POST", CHART, {"resourceType": "Bundle", "type": "transaction"})
 
     assert answer.json() == {"resourceType": "Bundle", "type": "transaction-response"}
+
+
+BASE = f"https://exchange.example.org/{CHART}"
+
+
+def observed(subject, **more):
+    made = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+    return {**made, "subject": {"reference": subject}, **more}
+
+
+def answered(answer):
+    assert answer.status_code == 200, answer.text
+    return answer.json()["entry"]
+
+
+def test_a_read_that_cannot_be_answered_undoes_the_writes(exchange, patient):
+    """All or nothing is of reads too: nothing is written when one of them fails."""
+    made = asked("POST", "Patient", {"resourceType": "Patient"})
+
+    for read in ("Patient/none", "Patient/rosa/_history/7", "Child/1", "Patient/rosa/nonsense/x"):
+        answer = exchange.call("POST", CHART, bundle("transaction", made, asked("GET", read)))
+        assert 400 <= answer.status_code < 500, answer.text
+        assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[1].request.url"]
+
+    assert exchange.rows("SELECT count(*) FROM resource") == [(1,)]
+
+
+def test_a_read_sees_what_the_same_bundle_makes(exchange, patient):
+    """What a PUT in the same Bundle makes can be read there; what a DELETE takes cannot."""
+    child = {"resourceType": "Patient", "id": "new", "active": True}
+    put, read = asked("PUT", "Patient/new", child), asked("GET", "Patient/new")
+    deleted, gone = asked("DELETE", "Patient/rosa"), asked("GET", "Patient/rosa")
+
+    entries = answered(exchange.call("POST", CHART, bundle("transaction", read, put)))
+    refused(exchange.call("POST", CHART, bundle("transaction", gone, deleted)), 410)
+
+    assert entries[0]["resource"] == entries[1]["resource"]
+    assert exchange.get(PATIENT).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_whatever_can_be_read_can_be_read_in_a_bundle(exchange, patient, kind):
+    """A part, a version, a history, what is new, the CapabilityStatement: each as if it came alone."""
+    sent = bundle(
+        kind,
+        asked("GET", "Patient/rosa?_elements=gender"),
+        asked("GET", f"{BASE}/Patient/rosa/_history/1"),
+        asked("GET", "/Patient/rosa/_history"),
+        asked("GET", "Patient/rosa", request={"ifNoneMatch": 'W/"1"'}),
+        asked("GET", "metadata?_summary=true"),
+        asked("HEAD", "Patient/rosa"),
+    )
+
+    part, version, history, known, capable, head = answered(exchange.call("POST", CHART, sent))
+
+    assert "name" not in part["resource"]
+    assert part["fullUrl"] == f"{BASE}/Patient/rosa"
+    assert version["resource"] == patient
+    assert history["resource"]["total"] == 1
+    assert known == {"response": {"status": "304 Not Modified", "etag": 'W/"1"'}}
+    assert capable["resource"]["resourceType"] == "CapabilityStatement"
+    assert head == {"response": {"status": "200 OK", "etag": 'W/"1"'}}
+
+
+def test_a_url_may_be_whole_and_carry_a_version(exchange, patient):
+    """What HAPI's clients send after a read is an update of that resource."""
+    changed = {**family.PATIENT, "gender": "other"}
+    for url in (
+        f"{BASE}/Patient/rosa/_history/1",
+        "/Patient/rosa",
+        "http://testserver/clinic/chart/fhir/Patient/rosa",
+    ):
+        sent = bundle("transaction", asked("PUT", url, changed))
+        assert answered(exchange.call("POST", CHART, sent))[0]["resource"]["gender"] == "other"
+
+    assert exchange.get(PATIENT).headers["etag"] == 'W/"2"'
+
+
+def test_a_conditional_reference_is_what_meets_it(exchange, patient):
+    """A record number in place of an id: of what stands, or of what comes in the same Bundle."""
+    agency = {"resourceType": "Organization", "identifier": [{"system": "urn:x", "value": "a"}]}
+    sent = bundle(
+        "transaction",
+        asked(
+            "POST",
+            "Observation",
+            observed(
+                f"Patient?{FOUND}", performer=[{"reference": "Organization?identifier=urn:x|a"}]
+            ),
+        ),
+        asked("POST", "Organization", agency),
+    )
+
+    entries = answered(exchange.call("POST", CHART, sent))
+
+    made = entries[0]["resource"]
+    assert made["subject"]["reference"] == "Patient/rosa"
+    assert made["performer"][0]["reference"] == f"Organization/{entries[1]['resource']['id']}"
+
+
+@pytest.mark.parametrize(
+    ("reference", "status"),
+    [("Patient?identifier=urn:x|none", 412), (f"Patient?{FOUND}", 412), ("Patient?name=Rosa", 422)],
+)
+def test_a_conditional_reference_that_not_one_meets_is_refused(
+    exchange, patient, reference, status
+):
+    """None, two, or a condition that is not understood: nothing is guessed, nothing stored."""
+    exchange.call("PUT", f"{CHART}/Patient/twin", {**family.PATIENT, "id": "twin"})
+
+    sent = bundle("transaction", asked("POST", "Observation", observed(reference)))
+    issues = refused(exchange.call("POST", CHART, sent), status)
+
+    assert issues[0]["expression"] == ["Bundle.entry[0].resource"]
+    assert exchange.rows("SELECT count(*) FROM resource WHERE type = 'Observation'") == [(0,)]
+
+
+def test_references_between_entries_follow_their_full_urls(exchange):
+    """By urn:uuid, urn:oid, whole URL with a version, and relative to the entry's own base."""
+    ehr = "https://ehr.example.org/fhir"
+    child = {"resourceType": "Patient", "id": "7"}
+    sent = bundle(
+        "transaction",
+        asked("POST", "Patient", child, fullUrl=f"{ehr}/Patient/7"),
+        asked("POST", "Patient", {"resourceType": "Patient"}, fullUrl="urn:oid:1.2.3"),
+        asked("POST", "Observation", observed("Patient/7"), fullUrl=f"{ehr}/Observation/1"),
+        asked("POST", "Observation", observed(f"{ehr}/Patient/7/_history/3"), fullUrl="urn:uuid:o"),
+        asked("POST", "Observation", observed("Patient/7"), fullUrl="urn:uuid:p"),
+        asked("POST", "Observation", observed("urn:oid:1.2.3")),
+    )
+
+    entries = answered(exchange.call("POST", CHART, sent))
+
+    names = [f"Patient/{one['resource']['id']}" for one in entries[:2]]
+    subjects = [one["resource"]["subject"]["reference"] for one in entries[2:]]
+    assert subjects == [names[0], names[0], "Patient/7", names[1]]
+
+
+def test_one_condition_twice_makes_one(exchange):
+    """Two conditional creates of one record number in one Bundle are one child."""
+    child = {"resourceType": "Patient", "identifier": [MRN]}
+    create = asked("POST", "Patient", child, request={"ifNoneExist": FOUND})
+    first, second = {**create, "fullUrl": "urn:uuid:a"}, {**create, "fullUrl": "urn:uuid:b"}
+    seen = asked("POST", "Observation", observed("urn:uuid:b"))
+
+    entries = answered(exchange.call("POST", CHART, bundle("transaction", first, second, seen)))
+
+    assert entries[0]["resource"] == entries[1]["resource"]
+    assert (
+        entries[2]["resource"]["subject"]["reference"] == f"Patient/{entries[0]['resource']['id']}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize(
+    ("prefer", "members"),
+    [
+        ("return=minimal", set()),
+        ("handling=lenient; return=minimal", set()),
+        ('respond-async, return="minimal"', set()),
+        ("return=representation", {"resource"}),
+        ("", {"resource"}),
+        ("return=OperationOutcome", {"outcome"}),
+    ],
+)
+def test_a_bundle_is_answered_as_preferred(exchange, kind, prefer, members):
+    """Nothing, the resources, or what there is to say about each."""
+    sent = bundle(kind, asked("POST", "Patient", {"resourceType": "Patient"}))
+
+    (entry,) = answered(exchange.call("POST", CHART, sent, Prefer=prefer))
+
+    found = {"resource"} & entry.keys() | {"outcome"} & entry["response"].keys()
+    assert (found, entry["response"]["status"]) == (members, "201 Created")
+
+
+@pytest.mark.parametrize("number", [400])
+def test_a_long_transaction_is_one_change(exchange, number):
+    """Hundreds of conditional creates, Tasks and updates are read for together, and written."""
+    child = {"resourceType": "Patient"}
+    task = {"resourceType": "Task", "status": "draft", "intent": "order"}
+    identified = [
+        {**child, "identifier": [{"system": "urn:x", "value": str(one)}]} for one in range(number)
+    ]
+    entries = [
+        *(
+            asked("POST", "Patient", one, request={"ifNoneExist": f"identifier=urn:x|{at}"})
+            for at, one in enumerate(identified)
+        ),
+        *(
+            asked("POST", "Task", {**task, "for": {"reference": f"Patient?identifier=urn:x|{at}"}})
+            for at in range(number)
+        ),
+        *(asked("PUT", f"Patient/p{at}", {**child, "id": f"p{at}"}) for at in range(number)),
+    ]
+    sent = bundle("transaction", *entries)
+
+    begun = time.perf_counter()
+    answer = exchange.call("POST", CHART, sent, Prefer="return=minimal")
+
+    assert len(answered(answer)) == 3 * number
+    assert time.perf_counter() - begun < 20  # where each was read for alone, it was refused

@@ -1,0 +1,137 @@
+"""The entries of a Bundle that came in: what each asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import unquote
+
+from app.api import body
+from app.domain import condition
+from app.domain.plan import Entry, Method
+from app.errors import Invalid, Malformed, NotSupported
+from app.fhir import Resource
+
+_WRITES: Final[tuple[Method, ...]] = ("POST", "PUT", "PATCH", "DELETE")
+_BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
+READS: Final = frozenset({"GET", "HEAD"})
+
+
+def collected(bundle: Resource) -> tuple[Entry, ...]:
+    """
+    The resources of a Bundle that an operation takes: created, or updated where they have an id.
+
+    raises      Malformed, NotFound, Invalid: with the place in the Bundle
+    """
+    found, kind = listed(bundle), bundle.get("type")
+    if kind not in _BUNDLES:
+        text = "Send a Bundle of one of these types: " + ", ".join(sorted(_BUNDLES)) + "."
+        raise Invalid(text, expression="Bundle.type")
+    if kind != "collection":
+        return tuple(write(one, f"Bundle.entry[{index}]") for index, one in enumerate(found))
+    return tuple(_collected(one, f"Bundle.entry[{index}]") for index, one in enumerate(found))
+
+
+def listed(bundle: Resource) -> list[Any]:
+    """Raises Malformed: Bundle.entry is no list."""
+    found = bundle.get("entry", [])
+    if not isinstance(found, list):
+        raise Malformed("Bundle.entry is a list.", expression="Bundle.entry")
+    return found
+
+
+def _collected(entry: Any, at: str) -> Entry:
+    if not isinstance(entry, dict):
+        raise Malformed("An entry is an object.", expression=at)
+    resource = body.resource_of(entry.get("resource"), f"{at}.resource")
+    identity = resource.get("id", "")
+    method: Method = "PUT" if identity else "POST"
+    url = str(entry.get("fullUrl", ""))
+    return Entry(method, resource, identity, url, at=f"{at}.resource")
+
+
+def request(entry: Any, at: str) -> tuple[str, str, Resource]:
+    """
+    What an entry of a transaction or a batch asks: method, url, and all that it says of it.
+
+    raises      Malformed: it does not say it
+    """
+    if not isinstance(entry, dict):
+        raise Malformed("An entry is an object.", expression=at)
+    asked = entry.get("request")
+    if not isinstance(asked, dict):
+        raise Malformed("An entry of such a Bundle has a request.", expression=f"{at}.request")
+    method, url = asked.get("method"), asked.get("url")
+    if not isinstance(method, str) or not isinstance(url, str):
+        raise Malformed("A request has a method and a url.", expression=f"{at}.request")
+    return method, url, asked
+
+
+def relative(url: str, bases: tuple[str, ...], at: str) -> str:
+    """
+    The url from our base on; clients send it whole too.
+
+    raises      NotSupported: it is on another server
+    """
+    for base in bases:
+        if url.startswith(f"{base}/"):
+            return url.removeprefix(f"{base}/")
+    if "://" in url.partition("?")[0]:
+        raise NotSupported("The url is on another server.", expression=f"{at}.request.url")
+    return url.lstrip("/")
+
+
+def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
+    """
+    One entry of a transaction or a batch that is to change something.
+
+    bases       URLs by which the shelf is reached
+    raises      Malformed, NotSupported, NotFound: with the place in the entry
+    source      https://hl7.org/fhir/R4/http.html#transaction
+    """
+    said, url, asked = request(entry, at)
+    method = next((one for one in _WRITES if one == said), None)
+    path, _, query = relative(url, bases, at).partition("?")
+    # HAPI's clients put the version that they have read into the url of an update
+    path = unquote(path).strip("/").partition("/_history/")[0]
+    kind, _, identity = path.partition("/")
+    if not kind and method == "POST":
+        raise NotSupported("A Bundle is no entry of another.", expression=f"{at}.request.url")
+    body.type_of(kind, f"{at}.request.url")
+    if identity:
+        body.id_of(identity)
+    made = Entry(
+        method or "POST",
+        {"resourceType": kind, **({"id": identity} if identity else {})},
+        identity,
+        str(entry.get("fullUrl", "")),
+        if_match=body.version_of(asked.get("ifMatch")),
+        condition=condition.read(query, kind, f"{at}.request.url") if query else None,
+        at=f"{at}.resource",
+    )
+    named = bool(identity or query)
+    if method is None or (method == "POST") is named:
+        text = "An entry is GET, POST Type, PUT, PATCH or DELETE Type/id or Type?identifier=…"
+        raise NotSupported(text, expression=f"{at}.request.method")
+    if method == "DELETE":
+        return made
+    resource = body.resource_of(entry.get("resource"), f"{at}.resource")
+    if method == "PATCH":
+        return replace(made, patch=body.patch_of(resource))
+    return _placed(made, resource, asked, at)
+
+
+def _placed(made: Entry, resource: Resource, asked: Resource, at: str) -> Entry:
+    """POST Type, PUT Type/id or PUT Type?identifier=…, of a resource of that type."""
+    if made.type != resource["resourceType"]:
+        raise NotSupported("The url is of another type.", expression=f"{at}.request.url")
+    if made.method == "POST":
+        query = asked.get("ifNoneExist")
+        place = f"{at}.request.ifNoneExist"
+        said = None if query is None else condition.read(str(query), made.type, place)
+        return replace(made, resource=resource, if_none_exist=said)
+    if made.id and resource.get("id", made.id) != made.id:
+        raise Malformed("The id is another than the url's.", expression=f"{at}.resource.id")
+    if asked.get("ifNoneMatch") == "*":
+        made = replace(made, if_match=0)
+    return replace(made, resource=resource, id=made.id or resource.get("id", ""))

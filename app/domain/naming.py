@@ -1,0 +1,100 @@
+"""What the entries of a change are called, and what the references between them come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from app.domain import condition
+from app.domain.condition import Condition
+from app.domain.plan import Change, Entry, Loaded
+from app.errors import Malformed, Stale
+from app.fhir import listed
+
+_ALONE: Final = frozenset({"create", "update"})  # one resource, whose references are its own
+
+
+@dataclass(slots=True)
+class Names:
+    """
+    The names that the entries of one change have come to.
+
+    urls        {fullUrl: Type/id}
+    conditions  {(type, condition that the entry came with): Type/id}
+    order       the name of each entry, in their order
+    source      https://hl7.org/fhir/R4/http.html#trules, https://hl7.org/fhir/R4/bundle.html#references
+    """
+
+    change: Change
+    urls: dict[str, str] = field(default_factory=dict)
+    conditions: dict[tuple[str, Condition], str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+    def add(self, entry: Entry, name: str) -> None:
+        """Raises Malformed: another entry has the same fullUrl."""
+        if entry.full_url in self.urls:
+            at = f"{entry.at.removesuffix('.resource')}.fullUrl" if entry.at else ""
+            raise Malformed("Two entries have the same fullUrl.", expression=at)
+        if entry.full_url:
+            self.urls[entry.full_url] = name
+        if said := entry.if_none_exist or entry.condition:
+            self.conditions[entry.type, said] = name
+        self.order.append(name)
+
+    def plain(self, entry: Entry, target: str, loaded: Loaded) -> str:
+        """
+        A literal reference of an entry as it is stored.
+
+        raises      NotLoaded: it is a conditional one, about what stands
+                    Malformed: a urn that no entry carries
+                    Stale: a conditional one that not one resource meets
+        """
+        if target in self.urls:
+            return self.urls[target]
+        if target.startswith("urn:"):
+            raise Malformed("This urn is the fullUrl of no entry.", expression=entry.type)
+        here = f"{self.change.base}/"
+        if self.urls and (found := self._beside(entry, target)):
+            return found
+        if target.startswith(here):
+            return target.removeprefix(here).split("/_history/", 1)[0]
+        if "?" in target and self.change.act not in _ALONE:
+            return self._conditional(entry, target, loaded)
+        return target
+
+    def _beside(self, entry: Entry, target: str) -> str:
+        """The entry that a RESTful reference leads to, "" for none; its version was another's."""
+        plain = target.partition("/_history/")[0]
+        root = entry.full_url.removesuffix(entry.full_url.partition(f"/{entry.type}/")[2])
+        root = root.removesuffix(f"{entry.type}/")
+        found = self.urls.get(plain, "")
+        if not found and root.startswith("http"):
+            found = self.urls.get(root + plain, "")
+        return target if found == plain else found  # kept with its version: it is what we have
+
+    def _conditional(self, entry: Entry, target: str, loaded: Loaded) -> str:
+        asked = condition.referred(target)
+        if asked is None:
+            return target
+        kind, said = asked[0], condition.read(asked[1], asked[0], entry.type)
+        if (kind, said) in self.conditions:
+            return self.conditions[kind, said]
+        names = {
+            name
+            for one, name in zip(self.change.entries, self.order, strict=True)
+            if one.type == kind and one.method in {"POST", "PUT"} and _carries(one, said)
+        }
+        names |= set(loaded.identified(self.change.shelf.key, kind, *said))
+        if len(names) != 1:
+            how = "Several resources meet" if names else "No resource meets"
+            text = f"{how} the condition of a reference; it must be met by one."
+            raise Stale(text, expression=entry.type)
+        return names.pop()
+
+
+def _carries(entry: Entry, said: Condition) -> bool:
+    return any(
+        (one.get("system", ""), one.get("value")) == said
+        for one in listed(entry.resource.get("identifier"))
+        if isinstance(one, dict)
+    )
