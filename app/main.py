@@ -20,6 +20,7 @@ from app.api import access, responses, routes
 from app.api.observe import Observe, places
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
+from app.flows import purge
 from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
@@ -61,7 +62,7 @@ async def open_service(
             " Register one with `kinbridge client add`, or serve on 127.0.0.1."
         )
         raise NotRegistered(message)
-    return Service(
+    service = Service(
         settings=settings,
         mappings=known,
         definitions=conformance.load(settings_module.folder("fhir_profiles")),
@@ -72,6 +73,8 @@ async def open_service(
         chance=chance,
         owed=owed,
     )
+    await purge.replay(service)
+    return service
 
 
 async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -> FastAPI:

@@ -103,7 +103,7 @@ def exchange(request, tmp_path, tenants) -> Iterator[Exchange]:
         retry_longest_seconds=0.02,
         tenants=tenants,
     )
-    made = Exchange(None, network, tmp_path, url, rows)  # type: ignore[arg-type]
+    made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
     app = Late(lambda: build(read, partners=partners, clock=made.clock))
     with TestClient(app, raise_server_exceptions=False) as client:

@@ -42,6 +42,7 @@ class Exchange:
     folder: Path
     database_url: str
     rows: Callable[[str], list[tuple[Any, ...]]]  # a look into the database, as an auditor takes it
+    tenants: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 
     def clock(self) -> datetime:

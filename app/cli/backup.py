@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,17 +33,35 @@ def restore(
     config: _Config = None,
     *,
     force: Annotated[bool, typer.Option(help="Throw away what stands there.")] = False,
+    purges: Annotated[
+        Path | None, typer.Option(help="What `kinbridge purges` wrote; it is purged again.")
+    ] = None,
 ) -> None:
     """Put what is in FILE into an empty database, of either kind; the service must not run."""
     from app.storage import backup as copies
 
+    purged = tuple(map(tuple, json.loads(purges.read_text()))) if purges else ()
     _run(config, database, lambda read: copies.restore(
-        read.database_url, file, owner_url=read.owner_url, force=force
+        read.database_url, file, owner_url=read.owner_url, force=force, purged=purged
     ))  # fmt: skip
     typer.echo(f"Everything that was in {file} is there.")
 
 
-def _run(config: Path | None, database: str | None, work: Callable[[Any], None]) -> None:
+def purges(
+    file: Annotated[Path, typer.Argument(help="A file, kept apart from the backups.")],
+    database: _Database = None,
+    config: _Config = None,
+) -> None:
+    """Write down what was expunged, ids and times alone, so that a restore can purge it again."""
+    from app.storage import backup as copies
+
+    _run(config, database, lambda read: file.write_text(json.dumps(
+        copies.purge_list(read.database_url, owner_url=read.owner_url)
+    )))  # fmt: skip
+    typer.echo(f"What was purged is listed in {file}.")
+
+
+def _run(config: Path | None, database: str | None, work: Callable[[Any], object]) -> None:
     from app import settings
     from app.errors import Unavailable
     from app.storage.backup import NotEmpty

@@ -103,7 +103,7 @@ def _to(  # noqa: PLR0913 — what is told depends on all of these
         return nothing
     puts = put(shown, seen, shelf=viewer.shelf, now=case.now, exchange=exchange.id)
     amended = event.id == AMENDED and not late
-    purges = (Purge(viewer.shelf, viewer.task, exchange.id),) if amended and puts else ()
+    purges = (Purge(viewer.shelf, viewer.task, exchange.id, "amended"),) if amended and puts else ()
     puts += _aftercare(case, exchange, viewer, event, shown)
     return Plan(
         Answer(()),

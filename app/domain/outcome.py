@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from app import fhir
-from app.domain import feedback, progress
+from app.domain import expunge, feedback, progress
 from app.domain.case import Case
-from app.domain.event import STATUS, Event
+from app.domain.event import EXPUNGED, STATUS, Event
 from app.domain.plan import (
     Answer,
     Entry,
@@ -78,6 +78,8 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     stored = case.loaded.resource(shelf, name)
     if stored is None or entry.if_match not in (None, stored.version):
         raise Stale("The Task has changed since; read it again.")
+    if exchange.state == EXPUNGED:
+        return expunged(case, exchange, entry.resource.get("status") == "entered-in-error")
     step = _said(case, entry.resource, exchange, str(stored.resource["status"]))
     task, ignored = _taken(entry.resource, stored.resource, exchange.kind)
     return answered(case, exchange, stored, task, step, Mark(), ignored)
@@ -98,6 +100,10 @@ def answered(  # noqa: PLR0913 — what an answer consists of
     task        with what the agency said of it; its state is set here
     """
     event = step.event
+    if event and event.id == EXPUNGED and step.standing == "applied":
+        gone = expunge.plan(case, exchange)
+        mine = _recorded(case, exchange, event, step, mark)
+        return together([gone, Plan(gone.answer, recorded=(mine,))], gone.answer)
     applied = event if step.standing == "applied" else None
     task = (
         applied.sets(task) if applied else _kept(task, stored.resource, "status", "businessStatus")
@@ -122,6 +128,13 @@ def answered(  # noqa: PLR0913 — what an answer consists of
     told = _told(case, exchange, after, event, task, late=applied is None)
     own = Plan(answer, puts, exchanges=(after,), recorded=recorded)
     return together([own, told], answer)
+
+
+def expunged(case: Case, exchange: Exchange, again: bool) -> Plan:  # noqa: FBT001
+    """Nothing follows, and nothing is written onto a tombstone; said again, it is so already."""
+    if again:
+        return Plan(Answer((exchange.recipient_task,)))
+    raise refused(case, exchange, "entered-in-error")
 
 
 def _told(  # noqa: PLR0913 — as above

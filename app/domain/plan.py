@@ -215,11 +215,16 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Nothing of what a resource ever said is left; the put beside it is its tombstone."""
+    """
+    Nothing of what a resource ever said is left; the put beside it is its tombstone.
+
+    why     expunged: all of it; amended: its past versions, the present one is newer
+    """
 
     shelf: str
     name: str
     exchange: str
+    why: Literal["expunged", "amended"] = "expunged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +348,12 @@ class Want:
                 | sent (key: the request's Type/id; answers its exchanges)
                 | identifier (key: Type|system|value; answers the names that carry it)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
+                | shared (key: exchange|Type/id; answers whether another exchange sent it too)
     """
 
-    kind: Literal["resource", "receipt", "exchange", "sent", "identifier", "recorded", "held"]
+    kind: Literal[
+        "resource", "receipt", "exchange", "sent", "identifier", "recorded", "held", "shared"
+    ]
     shelf: str
     key: str
 
@@ -388,6 +396,10 @@ class Loaded:
         """What stands on a shelf as part of an exchange."""
         found: list[str] = self._get(Want("held", shelf, exchange))
         return found
+
+    def shared(self, shelf: str, exchange: str, name: str) -> bool:
+        """Whether another exchange, not expunged, has sent the same resource."""
+        return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
 
     def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:
         found: list[str] = self._get(Want("identifier", shelf, f"{resource_type}|{system}|{value}"))

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 from app import fhir
 from app.domain import outcome
 from app.domain.case import Case
-from app.domain.event import OUTPUT, REASON, Event
+from app.domain.event import EXPUNGED, OUTPUT, REASON, Event
 from app.domain.outcome import Mark
 from app.domain.plan import Answer, Entry, Exchange, Plan, Put, derive, put, together
 from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupported
@@ -148,6 +148,8 @@ def plan(case: Case) -> Plan:
         raise NotFound("There is no referral's Task of this id on this shelf.")
     if case.shelf.key != exchange.recipient:
         raise NotSupported("Events are recorded by the agency, on its own Task.")
+    if exchange.state == EXPUNGED:
+        return outcome.expunged(case, exchange, told.event == EXPUNGED)
     written = told.model_dump_json(exclude_defaults=True)
     mark = Mark(told.identifier, told.sequence, hashlib.sha256(written.encode()).hexdigest())
     if again := _again(case, exchange, mark, entry.name):

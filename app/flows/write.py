@@ -15,6 +15,7 @@ from app.domain.case import Case
 from app.domain.plan import Answer, Change, Entry, Loaded, NotLoaded, Plan
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
+from app.flows import purge
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Tx
@@ -64,6 +65,8 @@ async def write(service: Service, change: Change) -> Written:
             except Overtaken:
                 continue
             _tell(service, plan)
+            if plan.purges:
+                await purge.scrub(service)
         if refusal:
             raise refusal
         return await _written(service, change, plan, stand)

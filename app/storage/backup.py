@@ -15,7 +15,7 @@ from app.storage import migration
 from app.storage.database import is_postgres
 from app.storage.migration import NeedsMigration
 from app.storage.sqlite import path_of, sole
-from app.storage.tables import METADATA
+from app.storage.tables import METADATA, PURGE
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,6 +25,10 @@ _CONNECT_SECONDS: Final = 10.0
 _COLUMNS: Final = {
     table.name: [column.name for column in table.columns] for table in METADATA.sorted_tables
 }
+
+
+Purged = tuple[Any, ...]  # a row of the table purge
+_PURGE: Final = _COLUMNS[PURGE.name]
 
 
 class NotEmpty(Exception):  # noqa: N818 — the command is refused, nothing went wrong
@@ -55,17 +59,27 @@ def backup(url: str, file: Path, *, owner_url: str = "") -> None:
         made.unlink(missing_ok=True)
 
 
-def restore(url: str, file: Path, *, owner_url: str = "", force: bool = False) -> None:
+def restore(
+    url: str,
+    file: Path,
+    *,
+    owner_url: str = "",
+    force: bool = False,
+    purged: tuple[Purged, ...] = (),
+) -> None:
     """
     What was backed up, and nothing else, in place of what stands; all of it or nothing.
 
-    force       what stands there is thrown away
+    What was purged since is written down, so that the next start purges it again.
+
+    force       what stands there is thrown away, but for its purge list
+    purged      the purge list of a database that is not there any more
     raises      NotEmpty: something stands there, or a service runs on it
                 NeedsMigration: the file is of another version
     """
     _check(file)
     if is_postgres(url):
-        asyncio.run(_to_postgres(owner_url, file, force=force))
+        asyncio.run(_to_postgres(owner_url, file, force=force, purged=purged))
         return
     path = path_of(url)
     if path.exists() and not force:
@@ -80,9 +94,48 @@ def restore(url: str, file: Path, *, owner_url: str = "", force: bool = False) -
     with lock:
         made.unlink(missing_ok=True)
         _copy(file, made)
+        _remember(made, [*_purged(path), *purged])
         for beside in ("-wal", "-shm"):  # they belong to the file that goes
             Path(f"{path}{beside}").unlink(missing_ok=True)
         _settle(made, path)
+
+
+def purge_list(url: str, *, owner_url: str = "") -> list[Purged]:
+    """What was purged: ids and times, to be kept apart from the backups and given to restore."""
+    if is_postgres(url):
+        return asyncio.run(_purged_there(owner_url))
+    return _purged(path_of(url))
+
+
+def _purged(path: Path) -> list[Purged]:
+    """The purge list of a SQLite file, as far as there is one; none of it counts as scrubbed."""
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(path)) as database, contextlib.suppress(sqlite3.Error):
+        names = ", ".join(_PURGE)
+        return [_unscrubbed(row) for row in database.execute(f"SELECT {names} FROM purge")]  # noqa: S608 — our own names
+    return []
+
+
+def _unscrubbed(row: Any) -> Purged:
+    said = dict(zip(_PURGE, row, strict=True)) | {"scrubbed": 0}
+    return tuple(said.values())
+
+
+def _remember(path: Path, rows: list[Purged]) -> None:
+    marks = ", ".join("?" * len(_PURGE))
+    put = f"INSERT OR REPLACE INTO purge ({', '.join(_PURGE)}) VALUES ({marks})"  # noqa: S608
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(put, rows)
+
+
+async def _purged_there(owner_url: str) -> list[Purged]:
+    connection = await _as_owner(owner_url)
+    try:
+        rows = await connection.fetch(f"SELECT {', '.join(_PURGE)} FROM purge")  # noqa: S608
+        return [_unscrubbed(row) for row in rows]
+    finally:
+        await connection.close()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -154,7 +207,9 @@ async def _from_postgres(owner_url: str, made: Path) -> None:
             await connection.close()
 
 
-async def _to_postgres(owner_url: str, file: Path, *, force: bool) -> None:
+async def _to_postgres(
+    owner_url: str, file: Path, *, force: bool, purged: tuple[Purged, ...]
+) -> None:
     """One transaction; the tables are locked, so that no service works on them meanwhile."""
     connection = await _as_owner(owner_url)
     names = ", ".join(_COLUMNS)
@@ -168,6 +223,8 @@ async def _to_postgres(owner_url: str, file: Path, *, force: bool) -> None:
                 message = "a service runs on this database; stop it first"
                 raise NotEmpty(message)
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            asked = f"SELECT {', '.join(_PURGE)} FROM purge"  # noqa: S608
+            known = [_unscrubbed(row) for row in await connection.fetch(asked)]
             if force:
                 await connection.execute(f"TRUNCATE {names}")
             for table, columns in _COLUMNS.items():
@@ -175,6 +232,11 @@ async def _to_postgres(owner_url: str, file: Path, *, force: bool) -> None:
                     message = f"rows stand in the table {table}; --force throws them away"
                     raise NotEmpty(message)
                 await _fill(connection, file, table, columns)
+            if known or purged:
+                marks = ", ".join(f"${number}" for number in range(1, len(_PURGE) + 1))
+                put = f"INSERT INTO purge ({', '.join(_PURGE)}) VALUES ({marks})"  # noqa: S608
+                again = "ON CONFLICT (shelf, type, id) DO UPDATE SET scrubbed = 0"
+                await connection.executemany(f"{put} {again}", [*known, *purged])
     finally:
         await connection.close()
 

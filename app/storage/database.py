@@ -135,6 +135,10 @@ class Database(Protocol):
         """
         ...
 
+    async def scrub(self) -> None:
+        """What was deleted is not in the file either; where the database itself sees to it, nothing."""
+        ...
+
     async def company(self) -> Company:
         """Whether this process may deliver what is owed, and whether it is the only one."""
         ...

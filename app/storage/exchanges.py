@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 
+from app.domain.event import EXPUNGED
 from app.domain.plan import Recorded
 from app.storage.database import Overtaken, Tx, insert_once, statement
-from app.storage.tables import EVENT, RESOURCE
+from app.storage.tables import EVENT, EXCHANGE, RESOURCE
 
 _RECORD: Final = insert_once(EVENT)
 _RECORDED: Final = statement(
@@ -27,6 +28,26 @@ _HELD: Final = statement(
         RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.exchange == bindparam("exchange")
     )
 )
+_OTHERS: Final = statement(
+    select(EXCHANGE.c.id)
+    .where(
+        EXCHANGE.c.source == bindparam("shelf"),
+        EXCHANGE.c.id != bindparam("exchange"),
+        EXCHANGE.c.state != EXPUNGED,
+        EXCHANGE.c.copies.contains(bindparam("quoted"), autoescape=False),
+    )
+    .limit(1)
+)
+_CLOSE: Final = statement(
+    update(EXCHANGE)
+    .where(EXCHANGE.c.id == bindparam("exchange"))
+    .values(state=bindparam("to"), copies=bindparam("nothing"), due=0.0)
+)
+
+
+async def shared(tx: Tx, shelf: str, exchange: str, name: str) -> bool:
+    """Whether another exchange has sent this too; looked for in what each has copied."""
+    return bool(await tx.rows(_OTHERS, shelf=shelf, exchange=exchange, quoted=f'"{name}":'))
 
 
 async def record(tx: Tx, row: Recorded, *, at: str) -> None:
@@ -44,3 +65,8 @@ async def held(tx: Tx, shelf: str, exchange: str) -> list[str]:
     """Type/id of what stands, or stood, on a shelf as part of an exchange."""
     rows = await tx.rows(_HELD, shelf=shelf, exchange=exchange)
     return sorted(f"{row[0]}/{row[1]}" for row in rows)
+
+
+async def close(tx: Tx, exchange: str, state: str) -> None:
+    """A restored exchange, in the state that it had come to; nothing of what it copied is known."""
+    await tx.run(_CLOSE, exchange=exchange, to=state, nothing="{}")

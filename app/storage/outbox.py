@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from app.domain.plan import Owed
 from app.storage.database import Tx, statement
@@ -67,6 +67,7 @@ _SETTLE: Final = statement(
 _TRIED: Final = statement(
     insert(ATTEMPT).values({column.name: bindparam(column.name) for column in ATTEMPT.columns})
 )
+_FORGET: Final = statement(delete(OUTBOX).where(OUTBOX.c.order_key == bindparam("order")))
 _COUNTS: Final = statement(select(OUTBOX.c.state, func.count()).group_by(OUTBOX.c.state))
 
 
@@ -110,6 +111,11 @@ async def owe(tx: Tx, owed: Owed, *, now: float) -> None:
         attempts=0,
         **times,
     )
+
+
+async def forget(tx: Tx, order: str) -> None:
+    """What was owed of something expunged is owed no more."""
+    await tx.run(_FORGET, order=order)
 
 
 async def claim(  # noqa: PLR0913 — what bounds a claim

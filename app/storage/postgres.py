@@ -131,6 +131,9 @@ class Postgres:
                 raise
             return result
 
+    async def scrub(self) -> None:
+        """Autovacuum's work: the service's role owns nothing, and cannot do it."""
+
     async def company(self) -> Company:
         """
         Several processes may deliver; the first of them takes over what dead ones had leased.

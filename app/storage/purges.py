@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import bindparam, delete, select, update
 
 from app.domain.plan import Purge
+from app.storage import outbox
 from app.storage.database import Tx, insert_once, statement
 from app.storage.tables import PURGE, VERSION
 
@@ -27,17 +28,46 @@ _FORGET: Final = statement(
         VERSION.c.id == bindparam("id"),
     )
 )
+_PAST: Final = statement(
+    select(VERSION.c.version)
+    .where(
+        VERSION.c.shelf == bindparam("shelf"),
+        VERSION.c.type == bindparam("type"),
+        VERSION.c.id == bindparam("id"),
+        VERSION.c.method != "DELETE",
+    )
+    .limit(1)
+)
+_LIST: Final = statement(
+    select(
+        PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.exchange, PURGE.c.why, PURGE.c.at
+    ).order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id)
+)
 _UNSCRUBBED: Final = statement(select(PURGE.c.id).where(PURGE.c.scrubbed == 0).limit(1))
 _SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(scrubbed=1))
 
 
-async def purge(tx: Tx, purged: Purge, *, at: str) -> None:
-    """Past versions go, and the list says so; the tombstone was put before."""
+async def purge(tx: Tx, purged: tuple[Purge, ...], *, at: str) -> None:
+    """
+    Past versions go, what was owed of them is owed no more, and the list says so.
+
+    The tombstones were put before.
+    """
+    for one in purged:
+        kind, _, identity = one.name.partition("/")
+        key = {"shelf": one.shelf, "type": kind, "id": identity}
+        await tx.run(_FORGET, **key)
+        row = {"exchange": one.exchange, "why": one.why, "at": at, "scrubbed": 0}
+        if not await tx.run(_NOTE, **key, **row):
+            await tx.run(_AGAIN, on=one.shelf, kind=kind, name=identity)
+    for exchange in {one.exchange for one in purged if one.why == "expunged"}:
+        await outbox.forget(tx, exchange)
+
+
+async def remembered(tx: Tx, purged: Purge) -> bool:
+    """Whether a past version of it is there."""
     kind, _, identity = purged.name.partition("/")
-    key = {"shelf": purged.shelf, "type": kind, "id": identity}
-    await tx.run(_FORGET, **key)
-    if not await tx.run(_NOTE, **key, exchange=purged.exchange, at=at, scrubbed=0):
-        await tx.run(_AGAIN, on=purged.shelf, kind=kind, name=identity)
+    return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity))
 
 
 async def unscrubbed(tx: Tx) -> bool:
@@ -47,3 +77,11 @@ async def unscrubbed(tx: Tx) -> bool:
 
 async def scrubbed(tx: Tx) -> None:
     await tx.run(_SCRUBBED)
+
+
+async def listed(tx: Tx) -> list[tuple[Purge, str]]:
+    """Everything that was ever purged, with the time, FHIR instant."""
+    return [
+        (Purge(row[0], f"{row[1]}/{row[2]}", row[3], row[4]), row[5])
+        for row in await tx.rows(_LIST)
+    ]

@@ -108,6 +108,7 @@ _STEP: Final = statement(
     .values(
         state=bindparam("state"),
         sequence=bindparam("sequence"),
+        copies=bindparam("copies"),
         terms=bindparam("terms"),
         due=bindparam("due"),
         version=bindparam("next"),
@@ -178,6 +179,9 @@ async def _look(tx: Tx, want: Want) -> Any:
         return await exchanges.recorded(tx, want.shelf, exchange, key)
     if want.kind == "held":
         return await exchanges.held(tx, want.shelf, want.key)
+    if want.kind == "shared":
+        exchange, name = want.key.split("|", 1)
+        return await exchanges.shared(tx, want.shelf, exchange, name)
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
@@ -213,8 +217,7 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
         await _step(tx, step)
     for said in plan.recorded:
         await exchanges.record(tx, said, at=at)
-    for purged in plan.purges:
-        await purges.purge(tx, purged, at=at)
+    await purges.purge(tx, plan.purges, at=at)
     for due in plan.owed:
         await outbox.owe(tx, due, now=now)
     for row in plan.accounted:
@@ -269,5 +272,6 @@ async def _step(tx: Tx, step: Exchange) -> None:
         return
     guard = {"id": step.id, "expected": step.version, "next": step.version + 1}
     said: dict[str, Any] = {"state": step.state, "sequence": step.sequence, "due": step.due}
-    if not await tx.run(_STEP, terms=json.dumps(asdict(step.terms)), **said, **guard):
+    written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
+    if not await tx.run(_STEP, **written, **said, **guard):
         raise Overtaken

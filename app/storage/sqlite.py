@@ -56,6 +56,12 @@ class _Job:
     done: asyncio.Future[Any]
 
 
+@dataclass(slots=True)
+class _Scrub:
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+
 class Sqlite:
     """
     A SQLite file: one reader inline, one writer thread, WAL, synchronous=FULL.
@@ -68,7 +74,7 @@ class Sqlite:
         self._reader = self._connect()
         self._inode = self.path.stat().st_ino
         self._reader.execute("PRAGMA query_only=ON")
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Scrub | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
         self._writer.start()
         self._sole: IO[str] | None = None
@@ -109,6 +115,17 @@ class Sqlite:
             message = "the database file is another one than was opened"
             raise sqlite3.OperationalError(message)
 
+    async def scrub(self) -> None:
+        """
+        The file made anew without what was deleted; its length and the writer's time are the cost.
+
+        source      https://www.sqlite.org/lang_vacuum.html
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._jobs.put(_Scrub(asyncio.get_running_loop(), done))
+        with _refusals():
+            await asyncio.shield(done)
+
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""
         if self._sole:
@@ -139,18 +156,33 @@ class Sqlite:
     def _write(self) -> None:
         connection = self._connect()
         while (job := self._jobs.get()) is not None:
+            if isinstance(job, _Scrub):
+                _scrub(connection, job)
+                continue
             group = [job]
             while len(group) < _GROUP:
                 try:
                     following = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-                if following is None:
-                    self._jobs.put(None)
+                if following is None or isinstance(following, _Scrub):
+                    self._jobs.put(following)
                     break
                 group.append(following)
             _commit(connection, group)
         connection.close()
+
+
+def _scrub(connection: sqlite3.Connection, job: _Scrub) -> None:
+    error: sqlite3.Error | None = None
+    try:
+        connection.execute("VACUUM")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            error = sqlite3.OperationalError("somebody reads an old state of the file")
+    except sqlite3.Error as fault:
+        error = fault
+    job.loop.call_soon_threadsafe(_settle, job.done, None, error)
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:

@@ -131,6 +131,7 @@ PURGE: Final = Table(
     _text("type"),
     _text("id"),
     _text("exchange"),
+    _text("why"),
     _text("at"),
     Column("scrubbed", Integer, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id"),

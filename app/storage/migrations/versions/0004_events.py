@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("type", TEXT, nullable=False),
         sa.Column("id", TEXT, nullable=False),
         sa.Column("exchange", TEXT, nullable=False),
+        sa.Column("why", TEXT, nullable=False),
         sa.Column("at", TEXT, nullable=False),
         sa.Column("scrubbed", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("shelf", "type", "id"),

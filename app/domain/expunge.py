@@ -1,0 +1,132 @@
+"""What was expunged, or sent in error: every copy and projection of an exchange becomes a tombstone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from app import fhir
+from app.domain.case import Case
+from app.domain.event import EXPUNGED, STATUS
+from app.domain.feedback import owed
+from app.domain.plan import (
+    Answer,
+    Exchange,
+    Plan,
+    Purge,
+    Put,
+    Stored,
+    Terms,
+    put,
+    stamped,
+    together,
+    tracking,
+)
+from app.fhir import Resource, concept, listed
+from app.settings import CANONICAL
+
+# Who works at a clinic is no content of a report about a child, and stays on the clinic's own shelf.
+_STAFF: Final = frozenset({
+    "Endpoint", "HealthcareService", "Location", "Organization", "Practitioner", "PractitionerRole",
+})  # fmt: skip
+_OURS: Final = frozenset({f"{CANONICAL}/sid/copy", tracking("")["system"]})
+
+
+def plan(case: Case, exchange: Exchange) -> Plan:
+    """
+    The agency says that it is expunged: nothing of it is left on any shelf but ids and the time.
+
+    The sender's own record of the report goes with it: it says what was expunged. What it shares with
+    another exchange stays.
+    """
+    recipient = case.loaded.held(exchange.recipient, exchange.id)
+    source = [*case.loaded.held(exchange.source, exchange.id), *_own(case, exchange)]
+    names = {(exchange.recipient, name) for name in recipient}
+    names |= {(exchange.source, name) for name in source}
+    for shelf in exchange.terms.inboxes:
+        names |= {(shelf, name) for name in case.loaded.held(shelf, exchange.id)}
+    plans = [_gone(case, exchange, *one) for one in sorted(names)]
+    tasks = {exchange.recipient: exchange.recipient_task, exchange.source: exchange.source_task}
+    tasks |= exchange.terms.inboxes
+    told = tuple(
+        due
+        for shelf, task in tasks.items()
+        for one in plans
+        for due in owed(
+            case, shelf, exchange, tuple(p for p in one.puts if p.shelf == shelf and _is(p, task))
+        )
+    )
+    terms = Terms(jurisdiction=exchange.terms.jurisdiction, inboxes=exchange.terms.inboxes)
+    after = replace(
+        exchange,
+        state=EXPUNGED,
+        sequence=exchange.sequence + 1,
+        copies={},
+        consent="",
+        terms=terms,
+        due=0.0,
+    )
+    answer = Answer((exchange.recipient_task,))
+    return together([*plans, Plan(answer, exchanges=(after,), owed=told)], answer)
+
+
+def _is(put: Put, task: str) -> bool:
+    return fhir.name(put.resource) == task
+
+
+def _own(case: Case, exchange: Exchange) -> list[str]:
+    """What the sender sent, but for its staff and what another exchange tells of too."""
+    drafts = [exchange.terms.draft, exchange.terms.draft.replace("Task/", "Bundle/")]
+    return [
+        name
+        for name in (*exchange.copies, *drafts)
+        if name
+        and name.split("/", 1)[0] not in _STAFF
+        and not case.loaded.shared(exchange.source, exchange.id, name)
+    ]
+
+
+def _gone(case: Case, exchange: Exchange, shelf: str, name: str) -> Plan:
+    stored = case.loaded.resource(shelf, name)
+    if stored is None:
+        return Plan(Answer(()))
+    purge = Purge(shelf, name, exchange.id)
+    return Plan(Answer(()), buried(stored, purge, case.now), purges=(purge,))
+
+
+def buried(stored: Stored, purge: Purge, now: datetime) -> tuple[Put, ...]:
+    """A Task says that it was expunged; anything else is deleted."""
+    kind, identity = purge.name.split("/", 1)
+    shelf, exchange = purge.shelf, purge.exchange
+    if kind == "Task" and stored.stands and stored.resource.get("status") != "draft":
+        task = tombstone(stored.resource, fhir.instant(now))
+        return put(task, stored, shelf=shelf, now=now, exchange=exchange)
+    gone = stamped({"resourceType": kind, "id": identity}, version=stored.version + 1, now=now)
+    return (Put(shelf, gone, stored.version, exchange, "DELETE"),)
+
+
+def tombstone(task: Resource, at: str) -> Resource:
+    """A Task that says that it was expunged, when, and by which of our numbers it was known."""
+    known = [one for one in listed(task.get("identifier")) if one.get("system") in _OURS]
+    return {
+        "resourceType": "Task",
+        "id": task["id"],
+        "meta": {
+            name: value
+            for name, value in task.get("meta", {}).items()
+            if name in {"security", "tag"}
+        },
+        **({"identifier": known} if known else {}),
+        "status": "entered-in-error",
+        "businessStatus": concept(STATUS, EXPUNGED, "Expunged. Remove what you hold of it."),
+        "intent": "order",
+        "lastModified": at,
+    }
+
+
+def without_outcome(task: Resource, at: str) -> Resource:
+    """A Task that no longer says what was changed since: what a backup from before has brought back."""
+    said = {"output", "statusReason"}
+    kept = {name: value for name, value in task.items() if name not in said}
+    return {**kept, "lastModified": at}

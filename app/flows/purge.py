@@ -1,0 +1,76 @@
+"""What was expunged is gone from the file too, and gone again when an older backup was restored."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from app import fhir
+from app.domain.event import EXPUNGED
+from app.domain.expunge import buried, without_outcome
+from app.domain.plan import Answer, Plan, Purge, Put, Stored, put
+from app.errors import Unavailable
+from app.flows.service import Service
+from app.storage import exchanges, purges, resources
+from app.storage.database import QUEUE, Tx
+from app.storage.resources import Version
+
+_log = structlog.get_logger()
+
+
+async def scrub(service: Service) -> None:
+    """
+    The file without what was purged.
+
+    It is tried again at the next start where it cannot be done now.
+    """
+    try:
+        await service.database.scrub()
+        await service.database.write(purges.scrubbed, shelves=QUEUE)
+        await service.database.scrub()
+    except Unavailable:
+        _log.warning("purged, and may still be in the file; it is scrubbed at the next start")
+
+
+async def replay(service: Service) -> int:
+    """
+    Purge again what a restored backup has brought back; how many resources it was.
+
+    Before the service is ready; nothing where nothing came back.
+    """
+    listed = await service.database.read(purges.listed, shelves=QUEUE)
+    count = 0
+    for purged, at in listed:
+        again = partial(_again, purged=purged, at=at)
+        count += await service.database.write(again, shelves=(purged.shelf, *QUEUE))
+    if count or await service.database.read(purges.unscrubbed, shelves=QUEUE):
+        _log.info("purged again", resources=count)
+        await scrub(service)
+    return count
+
+
+async def _again(tx: Tx, *, purged: Purge, at: str) -> int:
+    row = await resources.read(tx, purged.shelf, purged.name)
+    if row is None:
+        return 0
+    puts = _tombstones(row, purged, at)
+    if purged.why == "expunged" and puts:
+        await exchanges.close(tx, purged.exchange, EXPUNGED)
+    if not puts and not await purges.remembered(tx, purged):
+        return 0
+    plan = Plan(Answer(()), puts, purges=(purged,))
+    await resources.commit(tx, plan, at=at, now=fhir.moment(at).timestamp())
+    return 1
+
+
+def _tombstones(row: Version, purged: Purge, at: str) -> tuple[Put, ...]:
+    """What stands in place of what came back; nothing where nothing did."""
+    resource = fhir.decode(row.body) if row.stands else {}
+    stored, now = Stored(resource, row.version, row.exchange), fhir.moment(at)
+    if not row.stands or row.updated >= at or resource.get("status") == "entered-in-error":
+        return ()
+    if purged.why == "amended":
+        kept = without_outcome(resource, at)
+        return put(kept, stored, shelf=purged.shelf, now=now)
+    return buried(stored, purged, now)

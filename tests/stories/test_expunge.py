@@ -1,0 +1,234 @@
+"""What was expunged is gone: from every shelf, version, row and file, and again after a restore."""
+
+import json
+from contextlib import ExitStack
+
+import pytest
+from exchange import Exchange, refused, resources
+from starlette.testclient import TestClient
+from test_backup import kinbridge
+from typer.testing import CliRunner
+
+from app import settings
+from app.cli import app as cli
+from app.main import build
+from app.sandbox import family
+
+REPORT = "clinic/reports/fhir/$report"
+SECRETS = ("Zanzibar", "Example Rosa Unique", "substantiated", "2021-05-04")
+
+
+@pytest.fixture
+def tenants(endpoints, strict):
+    """A clinic with the reporter's inbox, an agency with a rule on file."""
+    npi = "http://hl7.org/fhir/sid/us-npi|1234567893"
+    inbox = {
+        "id": "dr-lin",
+        "kind": "cps-report",
+        "role": "source",
+        "audience": "reporter",
+        "person": npi,
+    }
+
+    def shelf(key, kind, role):
+        made = {"id": key.split("/")[1], "kind": kind, "role": role}
+        return {**made, "endpoint": {"url": endpoints[key]}} if key in endpoints else made
+
+    return [
+        {"id": "clinic", "name": "Clinic", "shelves": [
+            shelf("clinic/chart", "family-support", "source"),
+            shelf("clinic/reports", "cps-report", "source"), inbox,
+        ]},
+        {"id": "agency", "name": "Agency", "jurisdiction": "fairview", "shelves": [
+            shelf("agency/support", "family-support", "recipient"),
+            shelf("agency/intake", "cps-report", "recipient"),
+        ]},
+    ]  # fmt: skip
+
+
+def record(exchange, task, event, **more):
+    path = f"agency/intake/fhir/Task/{task}/$record-event"
+    return exchange.call("POST", path, {"event": event, **more})
+
+
+@pytest.fixture
+def determined(exchange):
+    """A report of an unmistakable note, refused once, sent, and determined."""
+    made = family.report(by_device=False)
+    for one in made["entry"]:
+        if one["resource"]["resourceType"] == "ServiceRequest":
+            one["resource"]["note"] = [{"text": "Zanzibar: what was seen."}]
+        if one["resource"]["resourceType"] == "Patient":
+            one["resource"]["name"] = [{"text": "Example Rosa Unique"}]
+    unattested = {**made, "entry": [one for one in made["entry"]
+                                    if one["resource"]["resourceType"] != "Provenance"]}  # fmt: skip
+    refused(exchange.call("POST", REPORT, unattested), 422)
+    task = resources(exchange.call("POST", REPORT, made), "Task")[0]
+    theirs = exchange.rows("SELECT recipient_task FROM exchange")[0][0].split("/")[1]
+    for event, more in (("received", {"intakeNumber": "26-1"}), ("screened-in", {}),
+                        ("disposition", {"disposition": "1", "note": "Zanzibar again"})):  # fmt: skip
+        assert record(exchange, theirs, event, **more).status_code == 200
+    return task["id"], theirs
+
+
+def tables(exchange):
+    if exchange.database_url.startswith("postgresql"):
+        found = exchange.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    else:
+        found = exchange.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return [row[0] for row in found]
+
+
+def every_row(exchange):
+    return "\n".join(
+        repr(row) for table in tables(exchange) for row in exchange.rows(f"SELECT * FROM {table}")
+    )
+
+
+def every_answer(exchange):
+    """Whatever any shelf answers: reads, versions, histories."""
+    held = []
+    for shelf, kind, name in exchange.rows("SELECT shelf, type, id FROM resource"):
+        path = f"{shelf}/fhir/{kind}/{name}"
+        held += [exchange.get(path).text, exchange.get(f"{path}/_history").text]
+        held += [exchange.get(f"{path}/_history/{version}").text for version in range(1, 6)]
+        held.append(exchange.get(f"{shelf}/fhir/_history?_count=500").text)
+    return "\n".join(held)
+
+
+def file_bytes(exchange):
+    path = exchange.folder / "exchange.db"
+    return b"".join(
+        one.read_bytes() for one in path.parent.glob("exchange.db*") if "partial" not in one.name
+    )
+
+
+def test_nothing_of_it_is_left(exchange, determined):
+    """No answer, no row and, on SQLite, no byte of the file holds the child, the words or the finding."""
+    task, theirs = determined
+    assert all(secret in every_row(exchange) for secret in ("Zanzibar", "Example Rosa Unique"))
+
+    assert record(exchange, theirs, "expunged").status_code == 200
+
+    answers, rows = every_answer(exchange), every_row(exchange)
+    for secret in SECRETS:
+        assert secret not in answers
+        assert secret not in rows
+        if exchange.database_url.startswith("sqlite"):
+            assert secret.encode() not in file_bytes(exchange)
+    for path in (f"clinic/reports/fhir/Task/{task}", f"agency/intake/fhir/Task/{theirs}"):
+        left = exchange.get(path).json()
+        assert left["status"] == "entered-in-error"
+        assert left["businessStatus"]["coding"][0]["code"] == "expunged"
+        assert left["lastModified"]
+    assert exchange.get("clinic/reports/fhir/ServiceRequest/report").status_code == 410
+    assert exchange.rows("SELECT count(*) FROM purge WHERE scrubbed = 0") == [(0,)]
+    assert exchange.rows("SELECT count(*) FROM ledger")[0][0] > 0
+
+
+def test_the_child_of_another_report_stays(exchange, determined):
+    """What a second report, not expunged, tells of too is not taken from the clinic."""
+    _, theirs = determined
+    other = family.report(by_device=False)
+    for one in other["entry"]:
+        resource = one["resource"]
+        if resource["resourceType"] in {"ServiceRequest", "Provenance"}:
+            resource["id"] += "-2"
+            one["fullUrl"] += "-2"
+        if resource["resourceType"] == "ServiceRequest":
+            resource["identifier"][0]["value"] = "second"
+        if resource["resourceType"] == "Provenance":
+            resource["target"] = [{"reference": "ServiceRequest/report-2"}]
+    resources(exchange.call("POST", REPORT, other), "Task")
+
+    record(exchange, theirs, "expunged")
+
+    assert exchange.get("clinic/reports/fhir/Patient/rosa").status_code == 200
+    assert exchange.get("clinic/reports/fhir/ServiceRequest/report-2").status_code == 200
+
+
+def test_after_an_expunge_nothing_follows(exchange, determined):
+    """An expunged case takes no further event; the answer says so."""
+    _, theirs = determined
+    record(exchange, theirs, "expunged")
+
+    refused(record(exchange, theirs, "closed"), 409)
+
+
+def test_a_changed_finding_leaves_no_old_one(exchange, determined):
+    """A finding that was overturned is gone from the reporter's inbox, its versions too."""
+    _, theirs = determined
+    record(exchange, theirs, "disposition-amended", disposition="5")
+
+    held = exchange.get("clinic/dr-lin/fhir/_history?_count=500").text
+
+    assert '"unsubstantiated"' in held
+    assert '"substantiated"' not in held
+    rows = exchange.rows("SELECT body FROM version WHERE shelf = 'clinic/dr-lin'")
+    assert not [row for row in rows if b'"substantiated"' in row[0]]
+
+
+def test_a_restore_purges_again(exchange, determined, tmp_path):
+    """A backup from before brings nothing back: it is purged before the service is ready."""
+    task, theirs = determined
+    assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+    record(exchange, theirs, "expunged")
+    exchange.http.__exit__(None, None, None)
+
+    done = kinbridge(exchange, "restore", tmp_path / "before", "--force")
+
+    assert done.exit_code == 0, done.output
+    assert "Zanzibar" in every_row(exchange)
+    with started(exchange):
+        assert exchange.get("health/ready").status_code == 200
+        answers, rows = every_answer(exchange), every_row(exchange)
+        for secret in SECRETS:
+            assert secret not in answers
+            assert secret not in rows
+            if exchange.database_url.startswith("sqlite"):
+                assert secret.encode() not in file_bytes(exchange)
+        left = exchange.get(f"clinic/reports/fhir/Task/{task}").json()
+        assert left["status"] == "entered-in-error"
+        refused(record(exchange, theirs, "closed"), 409)
+    exchange.http.__enter__()
+
+
+def started(exchange: Exchange) -> ExitStack:
+    """The service once more, on the same database."""
+    read = settings.read(
+        database_url=exchange.database_url, public_url="https://exchange.example.org",
+        tenants=exchange.tenants,
+    )  # fmt: skip
+
+    class Late:
+        app = None
+
+        async def __call__(self, scope, receive, send):
+            if self.app is None:
+                self.app = await build(read, clock=exchange.clock)
+            await self.app(scope, receive, send)
+
+    stack = ExitStack()
+    exchange.http = stack.enter_context(TestClient(Late(), raise_server_exceptions=False))
+    return stack
+
+
+def test_a_new_machine_is_told_what_was_purged(exchange, determined, tmp_path):
+    """The list of what was purged is kept apart from the backups, and given to the restore."""
+    _, theirs = determined
+    assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+    record(exchange, theirs, "expunged")
+    assert kinbridge(exchange, "purges", tmp_path / "purges.json").exit_code == 0
+    elsewhere = f"sqlite:///{tmp_path / 'new' / 'exchange.db'}"
+
+    env = {"KINBRIDGE_DATABASE_URL": elsewhere, "KINBRIDGE_OWNER_URL": ""}
+    done = CliRunner().invoke(
+        cli,
+        ["restore", str(tmp_path / "before"), "--purges", str(tmp_path / "purges.json")],
+        env=env,
+    )
+
+    assert done.exit_code == 0, done.output
+    listed = json.loads((tmp_path / "purges.json").read_text())
+    assert len(listed) > 5
+    assert "Zanzibar" not in str(listed)
