@@ -14,7 +14,7 @@ from app.errors import Invalid, Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL, Kind
 
-Direction = Literal["outward", "return"]
+Direction = Literal["outward", "return", "conversation"]
 Find = Callable[[str], Resource | None]
 
 FACTS: Final = frozenset({

@@ -348,11 +348,20 @@ class Want:
                 | sent (key: the request's Type/id; answers its exchanges)
                 | identifier (key: Type|system|value; answers the names that carry it)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
+                | opened (key: exchange; answers it)
                 | shared (key: exchange|Type/id; answers whether another exchange sent it too)
     """
 
     kind: Literal[
-        "resource", "receipt", "exchange", "sent", "identifier", "recorded", "held", "shared"
+        "resource",
+        "receipt",
+        "exchange",
+        "sent",
+        "identifier",
+        "recorded",
+        "held",
+        "shared",
+        "opened",
     ]
     shelf: str
     key: str
@@ -395,6 +404,11 @@ class Loaded:
     def held(self, shelf: str, exchange: str) -> list[str]:
         """What stands on a shelf as part of an exchange."""
         found: list[str] = self._get(Want("held", shelf, exchange))
+        return found
+
+    def opened(self, shelf: str, exchange: str) -> Exchange | None:
+        """An exchange by its id, if this shelf takes part in it."""
+        found: Exchange | None = self._get(Want("opened", shelf, exchange))
         return found
 
     def shared(self, shelf: str, exchange: str, name: str) -> bool:

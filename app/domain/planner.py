@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from app import fhir
-from app.domain import outcome, record, referral, screening, siblings
+from app.domain import converse, outcome, question, record, referral, screening, siblings
 from app.domain.case import Case, at_once, blamed
 from app.domain.case import arrived as resolved
 from app.domain.plan import (
@@ -80,10 +80,28 @@ def _meaning(case: Case, entry: Entry) -> Plan:
         exchange = _exchange(case, entry)
         if exchange is not None:
             return outcome.plan(case, entry, exchange)
+        if (asked := _question(case, entry)) is not None:
+            return asked
         if referral.is_referral(case, entry.resource):
             _guarded(case, entry)
             return referral.plan(case, entry)
+    if entry.type == "Communication":
+        exchange = converse.exchange_of(case, entry.resource)
+        if exchange is not None:
+            return converse.plan(case, entry, exchange)
     return _stored(case, entry)
+
+
+def _question(case: Case, entry: Entry) -> Plan | None:
+    """A question on a referral, asked or answered; None where the Task is none."""
+    if not question.is_question(entry.resource):
+        return None
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored and stored.stands and stored.exchange:
+        exchange = case.loaded.opened(case.shelf.key, stored.exchange)
+        return question.answered(case, entry, exchange, stored) if exchange else None
+    exchange = question.parent(case, entry.resource)
+    return question.asked(case, entry, exchange) if exchange else None
 
 
 def _exchange(case: Case, task: Entry) -> Exchange | None:

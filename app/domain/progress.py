@@ -16,7 +16,7 @@ from app.fhir import Resource, concept, listed
 def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
     """What the clinic's Task now says: nothing at all, not even a new version, unless a rule permits."""
     nothing = Plan(Answer(()))
-    facts = frozenset({"own-exchange", *_consent(case, exchange)})
+    facts = frozenset({"own-exchange", *consent(case, exchange)})
     decision = disclosure.decide(
         case.mappings.rules, kind=exchange.kind, direction="return", facts=facts
     )
@@ -54,13 +54,13 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
     return Plan(Answer(()), puts, owed=owed, accounted=(accounted,))
 
 
-def _consent(case: Case, exchange: Exchange) -> set[str]:
+def consent(case: Case, exchange: Exchange) -> set[str]:
     """The facts about the consent under which a referral was made, as it stands now."""
     if not exchange.consent:
         return set()
-    consent = case.loaded.resource(exchange.source, exchange.consent)
+    agreed = case.loaded.resource(exchange.source, exchange.consent)
     task = case.loaded.resource(exchange.source, exchange.source_task)
-    if consent is None or task is None:
+    if agreed is None or task is None:
         return set()
     recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
 
@@ -69,7 +69,7 @@ def _consent(case: Case, exchange: Exchange) -> set[str]:
         return stored.resource if stored and stored.stands else None
 
     return disclosure.consent_facts(
-        consent.resource,
+        agreed.resource,
         patient=str((task.resource.get("for") or {}).get("reference", "")),
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),

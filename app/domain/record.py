@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from app import fhir
-from app.domain import outcome
+from app.domain import outcome, question, talk
 from app.domain.case import Case
 from app.domain.event import EXPUNGED, OUTPUT, REASON, Event
 from app.domain.outcome import Mark
@@ -167,7 +167,29 @@ def plan(case: Case) -> Plan:
     arriving = tuple(Entry("PUT", one.resource, one.resource["id"]) for one in owner)
     case = replace(case, entries=(*case.entries, *arriving))
     made = outcome.answered(case, exchange, stored, task, step, mark)
-    return together([Plan(made.answer, owner), made], made.answer)
+    made = together([Plan(made.answer, owner), made], made.answer)
+    return _asking(case, exchange, task, told, made) if told.question else made
+
+
+def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Plan) -> Plan:
+    """The question that goes with `awaiting-information`, as a Task of its own."""
+    if told.question not in case.mappings.outcomes.questions:
+        known = ", ".join(sorted(case.mappings.outcomes.questions))
+        raise Invalid(f"The questions are: {known}.", expression="question")
+    step = made.exchanges[0] if made.exchanges else exchange
+    both = talk.sides(case, step)
+    asked = question.made_task(
+        case,
+        both,
+        derive(case.key, "question", exchange.id, str(step.sequence)),
+        codes=[told.question],
+        detail=told.detail,
+        due=told.due,
+        requester=talk.person(case, task.get("owner"), "owner"),
+    )
+    child = talk.said(case, both, asked)
+    whole = replace(made, exchanges=()) if child.exchanges else made
+    return together([whole, child], made.answer)
 
 
 def _again(case: Case, exchange: Exchange, mark: Mark, name: str) -> Plan | None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -71,6 +72,12 @@ _EXCHANGE_RECEIVED: Final = statement(
     select(EXCHANGE).where(
         (EXCHANGE.c.recipient == bindparam("shelf"))
         & (EXCHANGE.c.recipient_task == bindparam("task"))
+    )
+)
+_OPENED: Final = statement(
+    select(EXCHANGE).where(
+        EXCHANGE.c.id == bindparam("exchange"),
+        or_(EXCHANGE.c.source == bindparam("shelf"), EXCHANGE.c.recipient == bindparam("shelf")),
     )
 )
 _SENT: Final = statement(
@@ -173,6 +180,9 @@ async def _look(tx: Tx, want: Want) -> Any:
     if want.kind == "exchange":
         rows = await tx.rows(_EXCHANGE, shelf=want.shelf, task=want.key)
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
+        return _exchange(rows[0]) if rows else None
+    if want.kind == "opened":
+        rows = await tx.rows(_OPENED, shelf=want.shelf, exchange=want.key)
         return _exchange(rows[0]) if rows else None
     if want.kind == "recorded":
         exchange, key = want.key.split("|", 1)

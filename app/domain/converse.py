@@ -1,0 +1,76 @@
+"""The planner `converse`: a message from either side of a referral goes to the other, and is marked as read."""
+
+from __future__ import annotations
+
+from app import fhir
+from app.domain import talk
+from app.domain.case import Case
+from app.domain.plan import Entry, Exchange, Plan, Stored
+from app.errors import Forbidden, Invalid, Stale
+from app.fhir import Resource, listed
+
+_MARKS = frozenset({"lastModified", "meta", "received", "status", "text"})
+
+
+def exchange_of(case: Case, message: Resource) -> Exchange | None:
+    """The referral that a message belongs to: it is based on the request, part of or about a Task."""
+    for element in ("basedOn", "partOf", "about"):
+        for reference in listed(message.get(element)):
+            name = str(reference.get("reference", ""))
+            if not name.startswith(("ServiceRequest/", "Task/")):
+                continue
+            stored = case.loaded.resource(case.shelf.key, name)
+            if stored and stored.exchange:
+                return case.loaded.opened(case.shelf.key, stored.exchange)
+            if name.startswith("ServiceRequest/") and case.shelf.role == "source":
+                sent = case.loaded.sent(case.shelf.key, name)
+                if sent:
+                    return sent[-1]
+    return None
+
+
+def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
+    """
+    A message, said once; or the mark that it was read.
+
+    raises      Invalid: it does not say who speaks, or says nothing
+                Forbidden: another's message, changed
+    """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if entry.if_match is not None and entry.if_match != (stored.version if stored else 0):
+        raise Stale("The message has changed since; read it again.")
+    both = talk.sides(case, exchange)
+    if stored and stored.stands and stored.exchange:
+        return _marked(case, both, entry.resource, stored)
+    message = entry.resource
+    payload = [
+        {"contentString": one["contentString"]}
+        for one in listed(message.get("payload"))
+        if str(one.get("contentString", "")).strip()
+    ]
+    if not payload:
+        text = "A message is text: payload.contentString; send records with a report or an answer."
+        raise Invalid(text, expression="Communication.payload")
+    sender = talk.person(case, message.get("sender"), "Communication.sender")
+    request = exchange.source_request if both.outward else exchange.copies[exchange.source_request]
+    sent = {
+        **message,
+        "status": message.get("status", "completed"),
+        "basedOn": [{"reference": request}],
+        "sender": sender,
+        "sent": message.get("sent") or fhir.instant(case.now),
+        "payload": payload,
+    }
+    return talk.said(case, both, sent)
+
+
+def _marked(case: Case, both: talk.Sides, message: Resource, stored: Stored) -> Plan:
+    """Its reader says when it was read; nothing else of it changes."""
+    before = stored.resource
+    differ = {
+        name for name in message.keys() | before.keys() if message.get(name) != before.get(name)
+    }
+    if differ - _MARKS:
+        raise Forbidden("A message that was sent stays as it is; only `received` can be added.")
+    received = message.get("received") or before.get("received") or fhir.instant(case.now)
+    return talk.said(case, both, {**before, "received": received})

@@ -1,0 +1,137 @@
+"""The two sides of one referral: what is said on the one is copied to the other, once, and accounted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from app import fhir
+from app.domain import disclosure, feedback, parties, progress
+from app.domain.case import Case
+from app.domain.disclosure import Rule
+from app.domain.plan import Accounted, Answer, Exchange, Plan, put, together
+from app.errors import Invalid
+from app.fhir import Resource, listed
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """
+    here        the shelf on which it is said
+    names       {Type/id here: Type/id there}
+    """
+
+    exchange: Exchange
+    here: str
+    there: str
+    names: dict[str, str]
+
+    @property
+    def outward(self) -> bool:
+        """Whether the sender of the referral speaks."""
+        return self.here == self.exchange.source
+
+    @property
+    def task(self) -> str:
+        return self.exchange.source_task if self.outward else self.exchange.recipient_task
+
+
+def sides(case: Case, exchange: Exchange) -> Sides:
+    """As seen from the caller's shelf."""
+    outward = {**exchange.copies, **exchange.terms.talk}
+    if case.shelf.key == exchange.source:
+        return Sides(exchange, exchange.source, exchange.recipient, outward)
+    inward = {theirs: ours for ours, theirs in outward.items()}
+    return Sides(exchange, exchange.recipient, exchange.source, inward)
+
+
+def said(case: Case, both: Sides, resource: Resource) -> Plan:
+    """
+    The resource as it stands here, and its copy over there.
+
+    raises      Invalid: no rule permits it, such as a consent that was withdrawn
+    """
+    exchange, name = both.exchange, fhir.name(resource)
+    rule = _rule(case, exchange)
+    stored = case.loaded.resource(both.here, name)
+    puts = put(resource, stored, shelf=both.here, now=case.now, exchange=exchange.id)
+    subject = _subject(case, both)
+    place = disclosure.placed(
+        case.key, recipient=both.there, exchange=exchange.id, source=both.here
+    )
+    known = {one: other for one, other in both.names.items() if one != name}
+    places = both.names.get(name, "").split("/")[-1]
+    made = disclosure.copies(
+        [resource],
+        rule,
+        case.find,
+        subject=subject,
+        known=known,
+        place=lambda source: places if places and source == name else place(source),
+    )
+    copy = made.resources[0]
+    seen = case.loaded.resource(both.there, fhir.name(copy))
+    theirs = put(copy, seen, shelf=both.there, now=case.now, exchange=exchange.id)
+    answer = Answer((name,), frozenset({name} if stored is None else ()))
+    if not theirs:
+        return Plan(answer, puts)
+    pair = (name, fhir.name(copy)) if both.outward else (fhir.name(copy), name)
+    after = replace(
+        exchange, terms=replace(exchange.terms, talk={**exchange.terms.talk, pair[0]: pair[1]})
+    )
+    steps = () if after == exchange else (after,)
+    row = _accounted(case, both, rule, subject, tuple(fhir.name(one.resource) for one in theirs))
+    owed = feedback.owed(case, both.there, exchange, theirs)
+    told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,))
+    return together([Plan(answer, puts), told], answer)
+
+
+def _rule(case: Case, exchange: Exchange) -> Rule:
+    facts = frozenset({"own-exchange", *progress.consent(case, exchange)})
+    decision = disclosure.decide(
+        case.mappings.rules, kind=exchange.kind, direction="conversation", facts=facts
+    )
+    if decision.rule is None or not decision.permitted:
+        raise disclosure.refusal(decision, case.mappings.advice, at="Communication")
+    return decision.rule
+
+
+def _subject(case: Case, both: Sides) -> str:
+    task = case.loaded.resource(both.here, both.task)
+    return str(((task.resource if task else {}).get("for") or {}).get("reference", ""))
+
+
+def _accounted(
+    case: Case, both: Sides, rule: Rule, subject: str, disclosed: tuple[str, ...]
+) -> Accounted:
+    tenant = case.settings.tenant(case.settings.shelves[both.there].tenant)
+    return Accounted(
+        exchange=both.exchange.id,
+        source=both.here,
+        recipient=both.there,
+        recipient_name=tenant.name,
+        subject=subject,
+        purpose=rule.purpose,
+        rule=rule.id,
+        basis=rule.basis,
+        caller=case.change.caller.id,
+        disclosed=disclosed,
+    )
+
+
+def person(case: Case, reference: Resource | None, at: str) -> Resource:
+    """
+    A reference that names the human whom it leads to.
+
+    raises      Invalid: it names nobody
+    """
+    reference = reference or {}
+    found = case.find(str(reference.get("reference", ""))) if reference.get("reference") else None
+    human = parties.human(case, reference)
+    names = listed((human or {}).get("name"))
+    said: Resource = next((one for one in names), {})
+    written = said.get("text") or " ".join([*listed(said.get("given")), said.get("family", "")])
+    role = ((found or {}).get("practitioner") or {}).get("display")
+    display = reference.get("display") or role or written.strip()
+    if not display:
+        raise Invalid("Name the person: a role or practitioner, or a display.", expression=at)
+    return {**reference, "display": display}

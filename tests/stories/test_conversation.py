@@ -1,0 +1,241 @@
+"""Both sides talk about a referral: questions with an answer, messages, and whether they were read."""
+
+import pytest
+from exchange import refused
+
+from app.sandbox import family
+
+KINBRIDGE = family.KINBRIDGE
+WORKER = {
+    "resourceType": "PractitionerRole", "id": "desk", "practitioner": {"display": "Sam Porter"},
+    "telecom": [{"system": "phone", "value": "555-0142"}],
+}  # fmt: skip
+LIN = {"reference": "PractitionerRole/dr-lin-pediatrics"}
+QUESTION = {
+    "coding": [{"system": f"{KINBRIDGE}/CodeSystem/cps-question", "code": "child-location"}]
+}
+
+
+def coded(system, code):
+    return {"coding": [{"system": f"{KINBRIDGE}/CodeSystem/{system}", "code": code}]}
+
+
+def held(exchange, shelf, kind):
+    """What of a type stands on a shelf, as it is read there."""
+    found = exchange.rows(f"SELECT id FROM resource WHERE shelf = '{shelf}' AND type = '{kind}'")
+    return [exchange.get(f"{shelf}/fhir/{kind}/{row[0]}").json() for row in found]
+
+
+def questions(exchange, shelf):
+    return [one for one in held(exchange, shelf, "Task") if "partOf" in one]
+
+
+@pytest.fixture
+def asked(exchange, reported):
+    """Intake asks where the child is."""
+    _, theirs = reported
+    record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    owner = {"name": "Sam Porter", "phone": "555-0142"}
+    assert exchange.call("POST", record, {"event": "received", "owner": owner}).status_code == 200
+    body = {
+        "event": "awaiting-information",
+        "question": "child-location",
+        "due": "2026-11-24T15:00:00Z",
+    }
+    assert exchange.call("POST", record, body).status_code == 200
+    return reported
+
+
+def test_a_question_reaches_the_clinician(exchange, asked):
+    """Where is the child? The clinic's Task waits, and the question stands beside it with its due time."""
+    task, _ = asked
+
+    child = questions(exchange, "clinic/reports")[0]
+
+    assert child["partOf"] == [{"reference": f"Task/{task['id']}"}]
+    assert child["status"] == "requested"
+    assert child["input"][0]["valueCodeableConcept"]["text"] == "Where is the child now?"
+    assert child["restriction"]["period"]["end"] == "2026-11-24T15:00:00Z"
+    assert child["requester"]["display"] == "Sam Porter"
+    parent = exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json()
+    assert parent["businessStatus"]["coding"][0]["code"] == "awaiting-information"
+    assert parent["status"] == "received"
+
+
+def test_the_answer_reaches_the_caseworker(exchange, asked):
+    """One PUT by the clinic, and intake reads the answer on its own Task."""
+    child = questions(exchange, "clinic/reports")[0]
+    answer = [{"type": coded("task-output", "answer"), "valueString": "On ward 3 until Friday."}]
+
+    done = exchange.call(
+        "PUT",
+        f"clinic/reports/fhir/Task/{child['id']}",
+        {**child, "status": "completed", "output": answer},
+    )
+
+    assert done.status_code == 200
+    theirs = questions(exchange, "agency/intake")[0]
+    assert theirs["status"] == "completed"
+    assert theirs["output"][0]["valueString"] == "On ward 3 until Friday."
+    refused(
+        exchange.call(
+            "PUT", f"clinic/reports/fhir/Task/{child['id']}", {**child, "status": "in-progress"}
+        ),
+        409,
+    )
+
+
+def test_a_question_is_not_answered_without_an_answer(exchange, asked):
+    """`completed` says what; else it is declined."""
+    child = questions(exchange, "clinic/reports")[0]
+
+    refused(
+        exchange.call(
+            "PUT", f"clinic/reports/fhir/Task/{child['id']}", {**child, "status": "completed"}
+        ),
+        422,
+    )
+
+
+def test_who_asked_does_not_answer(exchange, asked):
+    """The agency can withdraw its question, and not answer in the clinic's place."""
+    theirs = questions(exchange, "agency/intake")[0]
+    path = f"agency/intake/fhir/Task/{theirs['id']}"
+
+    refused(exchange.call("PUT", path, {**theirs, "status": "accepted"}), 403)
+    assert exchange.call("PUT", path, {**theirs, "status": "cancelled"}).status_code == 200
+
+    assert questions(exchange, "clinic/reports")[0]["status"] == "cancelled"
+
+
+def test_a_clinician_asks_back(exchange, reported):
+    """Questions go both ways: the clinic posts a Task that is part of its report's."""
+    task, _ = reported
+    asked = {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "code": coded("task-code", "info-needed"), "partOf": [{"reference": f"Task/{task['id']}"}],
+        "requester": LIN,
+        "input": [{"type": coded("task-input", "question"), "valueCodeableConcept": coded("cps-question", "call-back")}],
+    }  # fmt: skip
+
+    made = exchange.call("POST", "clinic/reports/fhir/Task", asked)
+
+    assert made.status_code == 201, made.text
+    theirs = questions(exchange, "agency/intake")[0]
+    assert theirs["input"][0]["valueCodeableConcept"]["coding"][0]["code"] == "call-back"
+    role = exchange.get(f"agency/intake/fhir/{theirs['requester']['reference']}").json()
+    assert role["practitioner"]["reference"].startswith("Practitioner/")
+
+
+def test_a_question_needs_a_code(exchange, reported):
+    """A question without one of the codes is refused, and the codes are named."""
+    task, _ = reported
+    asked = {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "code": coded("task-code", "info-needed"), "partOf": [{"reference": f"Task/{task['id']}"}],
+        "requester": LIN, "input": [{"type": {"text": "x"}, "valueString": "?"}],
+    }  # fmt: skip
+
+    issues = refused(exchange.call("POST", "clinic/reports/fhir/Task", asked), 422)
+
+    assert "child-location" in issues[0]["details"]["text"]
+
+
+def message(request, sender, text, **more):
+    return {
+        "resourceType": "Communication", "status": "completed", "basedOn": [{"reference": request}],
+        "sender": sender, "payload": [{"contentString": text}], **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shelves", "kind"),
+    [
+        (("clinic/reports", "agency/intake"), "reported"),
+        (("clinic/chart", "agency/support"), "referred"),
+    ],
+)
+def test_messages_go_both_ways(exchange, request, shelves, kind):
+    """A message of either side is on the other's shelf, with who wrote it, and a mark once it is read."""
+    task, theirs = request.getfixturevalue(kind)
+    here, there = shelves
+    exchange.call("PUT", f"{there}/fhir/PractitionerRole/desk", WORKER)
+
+    sent = exchange.call("POST", f"{here}/fhir/Communication",
+                         message(task["focus"]["reference"], LIN, "The lab result is due at six."))  # fmt: skip
+    assert sent.status_code == 201, sent.text
+    arrived = held(exchange, there, "Communication")[0]
+    assert arrived["payload"] == [{"contentString": "The lab result is due at six."}]
+    assert arrived["sender"] == theirs["requester"]
+    assert arrived["basedOn"] == [theirs["focus"]]
+
+    back = message(theirs["focus"]["reference"], {"reference": "PractitionerRole/desk"}, "Thank you.",
+                   inResponseTo=[{"reference": f"Communication/{arrived['id']}"}])  # fmt: skip
+    assert exchange.call("POST", f"{there}/fhir/Communication", back).status_code == 201
+    own = held(exchange, here, "Communication")
+    reply = next(one for one in own if one["payload"][0]["contentString"] == "Thank you.")
+    assert reply["inResponseTo"] == [{"reference": f"Communication/{sent.json()['id']}"}]
+    assert reply["sender"] == {"display": "Sam Porter"}
+
+    read = {**arrived, "received": "2026-11-23T16:00:00Z"}
+    assert (
+        exchange.call("PUT", f"{there}/fhir/Communication/{arrived['id']}", read).status_code == 200
+    )
+    mine = exchange.get(f"{here}/fhir/Communication/{sent.json()['id']}").json()
+    assert mine["received"] == "2026-11-23T16:00:00Z"
+    rules = exchange.rows("SELECT DISTINCT rule FROM ledger WHERE rule LIKE 'conversation%'")
+    assert len(rules) == 1
+
+
+def test_a_message_says_who_speaks(exchange, reported):
+    """Nobody hears from an organization: a message names a person."""
+    task, _ = reported
+
+    issues = refused(
+        exchange.call("POST", "clinic/reports/fhir/Communication",
+                      message(task["focus"]["reference"], {"reference": "Device/bot"}, "Hello.")), 422
+    )  # fmt: skip
+
+    assert issues[0]["expression"] == ["Communication.sender"]
+
+
+def test_a_sent_message_is_not_rewritten(exchange, reported):
+    """What was said stays said."""
+    task, _ = reported
+    sent = exchange.call("POST", "clinic/reports/fhir/Communication",
+                         message(task["focus"]["reference"], LIN, "First.")).json()  # fmt: skip
+
+    refused(
+        exchange.call("PUT", f"clinic/reports/fhir/Communication/{sent['id']}",
+                      {**sent, "payload": [{"contentString": "Second."}]}), 403
+    )  # fmt: skip
+
+
+def test_a_withdrawn_consent_ends_the_conversation(exchange, referred):
+    """After the family withdraws, no message about a voluntary referral passes."""
+    task, _ = referred
+    consent = exchange.get("clinic/chart/fhir/Consent/rosa-food").json()
+    exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "status": "inactive"})
+
+    refused(
+        exchange.call("POST", "clinic/chart/fhir/Communication",
+                      message(task["focus"]["reference"], LIN, "Hello.")), 422
+    )  # fmt: skip
+
+    assert held(exchange, "agency/support", "Communication") == []
+
+
+def test_an_expunge_takes_the_conversation(exchange, asked):
+    """Messages and questions go with what they were about."""
+    task, theirs = asked
+    exchange.call("POST", "clinic/reports/fhir/Communication",
+                  message(task["focus"]["reference"], LIN, "Zanzibar words."))  # fmt: skip
+
+    exchange.call(
+        "POST", f"agency/intake/fhir/Task/{theirs['id']}/$record-event", {"event": "expunged"}
+    )
+
+    for table in ("resource", "version"):
+        assert not [
+            row for row in exchange.rows(f"SELECT body FROM {table}") if b"Zanzibar" in row[0]
+        ]
