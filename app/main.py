@@ -17,10 +17,12 @@ from starlette.exceptions import HTTPException
 from app import conformance
 from app import settings as settings_module
 from app.api import access, responses, routes
+from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
 from app.flows import purge
+from app.flows.callers import Callers
 from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
@@ -71,6 +73,7 @@ async def open_service(
         key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
         clock=clock,
         chance=chance,
+        callers=Callers(opened),
         owed=owed,
     )
     await purge.replay(service)
@@ -86,7 +89,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     """
     worker = Worker()
     service = await open_service(settings, owed=worker.awake.set, **stand_ins)
-    if not await service.database.read(keys.any_client, shelves=NONE):
+    if await service.callers.nobody():
         _log.warning(
             "open to everyone on this machine; register clients with: kinbridge client add"
         )
@@ -101,14 +104,21 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
         await service.partners.close()
         await service.database.close()
 
-    app = FastAPI(
-        title="Kinbridge", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    app = Direct(
+        title="Kinbridge",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it would log values
     )
     registry = CollectorRegistry()
     app.add_middleware(Observe, registry=registry)
     _refusals(app)
     _health(app, service, registry)
-    app.include_router(routes.router(service, started=service.clock()))
+    shelves = routes.router(service, started=service.clock())
+    app.include_router(shelves)
+    app.directly(shelves.routes)
     return app
 
 

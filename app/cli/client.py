@@ -54,6 +54,7 @@ def add(
     secret = _run(config, database, register)
     typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
     typer.echo("The secret is shown this once; only its hash is stored.", err=True)
+    _until_known(settings.database_url)
 
 
 @app.command("list")
@@ -68,10 +69,22 @@ def list_clients(database: _Database = None, config: _Config = None) -> None:
 @app.command()
 def remove(client: str, database: _Database = None, config: _Config = None) -> None:
     """Take a client's access away, at once."""
+    from app.cli import opened
     from app.storage import keys
 
     if not _run(config, database, lambda tx: keys.remove_client(tx, client)):
         _refuse(f"{client} is not registered")
+    _until_known(opened.settings_of(config, database).database_url)
+
+
+def _until_known(url: str) -> None:
+    """When the command ends, every process has forgotten who might call before."""
+    import time
+
+    from app.storage.database import CLIENTS_SECONDS, is_postgres
+
+    if is_postgres(url):
+        time.sleep(CLIENTS_SECONDS)
 
 
 def _run(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 
@@ -21,15 +23,23 @@ class _Structured(logging.Handler):
         )
 
 
+_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def _line(event: Any, **_: Any) -> bytes:
+    return _encode(event)
+
+
 def set_up() -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_line),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Structured()], level=logging.WARNING, force=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.conformance import Definitions
 from app.domain.mappings import Mappings
+from app.flows.callers import Callers
 from app.partners import Partners
 from app.settings import Settings
 from app.storage.database import Database
@@ -29,4 +30,5 @@ class Service:
     key: bytes
     clock: Callable[[], datetime]
     chance: Callable[[], float]
+    callers: Callers
     owed: Callable[[], None]

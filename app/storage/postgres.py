@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from app.errors import Malformed, Unavailable
-from app.storage.database import Company, Overtaken, Row, Statement, Tx
+from app.storage.database import CLIENTS_SECONDS, Company, Overtaken, Row, Statement, Tx
 
 _T = TypeVar("_T")
 _Connection = Any  # what the pool lends: a connection behind a proxy, for which there is no type
@@ -133,6 +134,10 @@ class Postgres:
 
     async def scrub(self) -> None:
         """Autovacuum's work: the service's role owns nothing, and cannot do it."""
+
+    def clients_stamp(self) -> int | None:
+        """Time alone; `kinbridge client` waits for it, so that who is removed then is out."""
+        return int(time.monotonic() / CLIENTS_SECONDS)
 
     async def company(self) -> Company:
         """

@@ -126,6 +126,12 @@ class Sqlite:
         with _refusals():
             await asyncio.shield(done)
 
+    def clients_stamp(self) -> int | None:
+        """Another number once anybody has committed, https://www.sqlite.org/pragma.html#pragma_data_version."""
+        with _refusals():
+            found: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
+            return found
+
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""
         if self._sole:

@@ -108,6 +108,8 @@ def test_a_removed_client_is_out_at_once(exchange, patient, register):
     ehr = register("ehr", "clinic/chart", "system/*.cru")
     register("other", "clinic/chart", "system/*.cru")
     url = exchange.database_url
+    for _ in range(2):  # it is known, and remembered
+        assert exchange.get("clinic/chart/fhir/Patient/rosa", Authorization=ehr).status_code == 200
 
     assert CliRunner().invoke(cli, ["client", "remove", "ehr", "--database", url]).exit_code == 0
 
