@@ -92,7 +92,7 @@ def test_the_wall_does_not_choose_how_a_resource_is_found(url, postgres):
             await tx.connection.execute(f"PREPARE one(text, text, text, text) AS {sql}")
             return [row[0] for row in await tx.connection.fetch(explained)]
 
-        plan = "\n".join(await opened.read(plan, shelves=(CHART,)))
+        plan = "\n".join(await opened.write(plan, shelves=(CHART,)))
         assert "resource_pkey" in plan
         assert "resource_by_time" not in plan
 

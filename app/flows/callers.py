@@ -6,7 +6,7 @@ import hashlib
 
 from app.domain.plan import Caller
 from app.storage import keys
-from app.storage.database import NONE, Database, Tx
+from app.storage.database import NONE, Database, Reading
 
 
 class Callers:
@@ -39,7 +39,7 @@ class Callers:
         if (known := self._known.get(key)) is not None:
             return known
 
-        async def look(tx: Tx) -> tuple[str, Caller] | None:
+        async def look(tx: Reading) -> tuple[str, Caller] | None:
             return await keys.caller(tx, client, secret)
 
         found = await self._database.read(look, shelves=NONE)

@@ -14,7 +14,7 @@ from app.domain import push
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
-from app.storage.database import QUEUE, Tx
+from app.storage.database import QUEUE, Reading, Tx
 from app.storage.outbox import Due
 
 _AT_ONCE: Final = 16
@@ -117,7 +117,7 @@ async def _deliver(service: Service, due: Due) -> None:
     await _settle(service, due, reply)
 
 
-async def _bodies(tx: Tx, due: Due) -> list[Any]:
+async def _bodies(tx: Reading, due: Due) -> list[Any]:
     found = [
         await resources.read_version(tx, due.shelf, name, version)
         for name, version in due.versions.items()

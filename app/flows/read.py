@@ -9,7 +9,7 @@ from app.errors import Gone, NotFound
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import history, resources
-from app.storage.database import Tx
+from app.storage.database import Reading
 from app.storage.history import Asked, Past, Turn
 from app.storage.resources import Version
 
@@ -39,7 +39,7 @@ async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, versi
     """
     caller.must("r", name.split("/", 1)[0])
 
-    async def look(tx: Tx) -> Version | None:
+    async def look(tx: Reading) -> Version | None:
         return await resources.read_version(tx, shelf.key, name, version)
 
     return _standing(await service.database.read(look, shelves=(shelf.key,)))
@@ -81,7 +81,7 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
     caller.must("r", asked.of.get("type", "*"))
     name = "/".join(asked.of.values())
 
-    async def look(tx: Tx) -> History | None:
+    async def look(tx: Reading) -> History | None:
         if "id" in asked.of and await resources.read(tx, shelf.key, name) is None:
             return None
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []

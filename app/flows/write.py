@@ -18,7 +18,7 @@ from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge
 from app.flows.service import Service
 from app.storage import resources
-from app.storage.database import Overtaken, Tx
+from app.storage.database import Overtaken, Reading, Tx
 from app.storage.resources import Version
 
 _T = TypeVar("_T")
@@ -131,7 +131,7 @@ async def _written(service: Service, change: Change, plan: Plan, stand: resource
     rows = {name: stand[shelf, name] for name in plan.answer.names if (shelf, name) in stand}
     others = [name for name in plan.answer.names if name not in rows]
 
-    async def look(tx: Tx) -> dict[str, Version]:
+    async def look(tx: Reading) -> dict[str, Version]:
         found = {name: await resources.read(tx, shelf, name) for name in others}
         return {name: one for name, one in found.items() if one}
 

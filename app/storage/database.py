@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,9 @@ _SQLITE: Final = sqlite.dialect(paramstyle="named")
 _POSTGRES: Final = postgres_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
+_NUMBER: Final = re.compile(r"\$(\d+)(::VARCHAR)?")
+
+
 class Overtaken(Exception):  # noqa: N818 — the other one was first; plan again
     """A guard failed: what the plan was made from has changed since."""
 
@@ -38,12 +42,14 @@ class Positional:
 
     order       the values' names, in the order of their numbers
     seeing      the same, one number more: the shelves that it may see, set by the statement itself
+    together    as seeing, for many: each value is a list, and a row ends with its place in it
     counted     the same, with a row for each row that it touched
     """
 
     sql: str
     order: tuple[str, ...]
     seeing: str
+    together: str
     counted: str
 
 
@@ -79,10 +85,22 @@ class Statement:
         shelves = f"set_config('kinbridge.shelves', ${len(order) + 1}, true)"
         seeing = (
             f"SELECT found.* FROM (SELECT {shelves} AS named OFFSET 0) AS shelves"  # noqa: S608 — no value is in it
-            f" CROSS JOIN LATERAL (SELECT asked.* FROM ({sql}) AS asked"
+            " CROSS JOIN LATERAL (SELECT asked.*%s ({}) AS asked"
             " WHERE shelves.named IS NOT NULL OFFSET 0) AS found"
         )
-        return Positional(sql, order, seeing, f"{sql} RETURNING 1")
+        numbers = range(1, len(order) + 1)
+        lists = ", ".join(f"${number}::text[]" for number in numbers)
+        names = ", ".join(f"k{number}" for number in numbers)
+        keys = f"unnest({lists}) WITH ORDINALITY AS keys({names}, place)"
+        return Positional(
+            sql,
+            order,
+            (seeing % " FROM").format(sql),
+            (seeing % f", keys.place FROM {keys} CROSS JOIN LATERAL").format(
+                _NUMBER.sub(r"keys.k\1", sql)
+            ),
+            f"{sql} RETURNING 1",
+        )
 
 
 def statement(element: sqlalchemy.ClauseElement) -> Statement:
@@ -99,10 +117,20 @@ def insert_once(table: sqlalchemy.Table) -> Statement:
     )
 
 
-class Tx(Protocol):
-    """One transaction. Nothing in it awaits anything but the database."""
+class Reading(Protocol):
+    """What looks, and changes nothing. Nothing in it awaits anything but the database."""
 
     async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]: ...
+
+    async def each(
+        self, statement: Statement, values: Sequence[dict[str, str]]
+    ) -> list[Sequence[Row]]:
+        """The rows for each of many keys, at once where that saves a round trip."""
+        ...
+
+
+class Tx(Reading, Protocol):
+    """One transaction that writes; all of it or nothing."""
 
     async def run(self, statement: Statement, **values: Any) -> int:
         """How many rows it touched."""
@@ -122,7 +150,7 @@ class Database(Protocol):
     """
 
     async def read(
-        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+        self, work: Callable[[Reading], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
     ) -> _T:
         """Key reads and bounded pages; each statement sees what was committed before it."""
         ...

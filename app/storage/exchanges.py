@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.domain.event import EXPUNGED
 from app.domain.plan import Recorded
-from app.storage.database import Overtaken, Tx, insert_once, statement
+from app.storage.database import Overtaken, Reading, Tx, insert_once, statement
 from app.storage.tables import EVENT, EXCHANGE, RESOURCE
 
 _RECORD: Final = insert_once(EVENT)
@@ -45,7 +45,7 @@ _CLOSE: Final = statement(
 )
 
 
-async def shared(tx: Tx, shelf: str, exchange: str, name: str) -> bool:
+async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:
     """Whether another exchange has sent this too; looked for in what each has copied."""
     return bool(await tx.rows(_OTHERS, shelf=shelf, exchange=exchange, quoted=f'"{name}":'))
 
@@ -56,12 +56,12 @@ async def record(tx: Tx, row: Recorded, *, at: str) -> None:
         raise Overtaken
 
 
-async def recorded(tx: Tx, shelf: str, exchange: str, key: str) -> Recorded | None:
+async def recorded(tx: Reading, shelf: str, exchange: str, key: str) -> Recorded | None:
     rows = await tx.rows(_RECORDED, exchange=exchange, key=key)
     return Recorded(exchange, shelf, key, *rows[0]) if rows else None
 
 
-async def held(tx: Tx, shelf: str, exchange: str) -> list[str]:
+async def held(tx: Reading, shelf: str, exchange: str) -> list[str]:
     """Type/id of what stands, or stood, on a shelf as part of an exchange."""
     rows = await tx.rows(_HELD, shelf=shelf, exchange=exchange)
     return sorted(f"{row[0]}/{row[1]}" for row in rows)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.storage.database import Statement, Tx, statement
+from app.storage.database import Reading, Statement, statement
 from app.storage.tables import RESOURCE, VERSION
 
 _COLUMNS: Final = ("type", "id", "version", "updated", "method", "body")
@@ -128,7 +128,7 @@ def _count(keys: tuple[str, ...], *, at: bool) -> Statement:
     return statement(select(of(RESOURCE) + of(VERSION)))
 
 
-async def page(tx: Tx, shelf: str, asked: Asked, turn: Turn, most: int) -> list[Past]:
+async def page(tx: Reading, shelf: str, asked: Asked, turn: Turn, most: int) -> list[Past]:
     """So many versions of that page, newest first."""
     made = _page(tuple(asked.of), at=bool(asked.at), back=turn.back)
     updated, kind, identity, version = turn.place
@@ -138,7 +138,7 @@ async def page(tx: Tx, shelf: str, asked: Asked, turn: Turn, most: int) -> list[
     return found[::-1] if turn.back else found
 
 
-async def count(tx: Tx, shelf: str, asked: Asked) -> int:
+async def count(tx: Reading, shelf: str, asked: Asked) -> int:
     """How many versions there are."""
     made = _count(tuple(asked.of), at=bool(asked.at))
     rows = await tx.rows(made, shelf=shelf, **asked.values)

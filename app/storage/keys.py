@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import bindparam, delete, insert, select
 
 from app.domain.plan import Caller
-from app.storage.database import Tx, insert_once, statement
+from app.storage.database import Reading, Tx, insert_once, statement
 from app.storage.tables import CLIENT, SECRET
 
 _ANY: Final = statement(select(CLIENT.c.id).limit(1))
@@ -31,7 +31,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-async def any_client(tx: Tx) -> bool:
+async def any_client(tx: Reading) -> bool:
     return bool(await tx.rows(_ANY))
 
 
@@ -47,12 +47,12 @@ async def remove_client(tx: Tx, client: str) -> bool:
     return bool(await tx.run(_REMOVE, id=client))
 
 
-async def clients(tx: Tx) -> list[tuple[str, str, str, str]]:
+async def clients(tx: Reading) -> list[tuple[str, str, str, str]]:
     """Id, shelf, scopes, since when."""
     return [(row[0], row[1], row[2], row[3]) for row in await tx.rows(_CLIENTS)]
 
 
-async def caller(tx: Tx, client: str, secret: str) -> tuple[str, Caller] | None:
+async def caller(tx: Reading, client: str, secret: str) -> tuple[str, Caller] | None:
     """The client's shelf and what it may do; None where id and secret do not belong together."""
     rows = await tx.rows(_CLIENT, id=client)
     known = rows[0][2] if rows else _digest("")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, insert, select
 
 from app.domain.plan import Accounted
-from app.storage.database import Tx, statement
+from app.storage.database import Reading, Tx, statement
 from app.storage.tables import LEDGER
 
 _COLUMNS: Final = [column.name for column in LEDGER.columns if column.name != "id"]
@@ -27,7 +27,7 @@ async def account(tx: Tx, row: Accounted, *, at: str) -> None:
     await tx.run(_ACCOUNT, **{**asdict(row), **lists, "at": at})
 
 
-async def of_exchange(tx: Tx, exchange: str) -> list[dict[str, Any]]:
+async def of_exchange(tx: Reading, exchange: str) -> list[dict[str, Any]]:
     """Every disclosure of one referral or report, oldest first."""
     rows = await tx.rows(_ROWS, exchange=exchange)
     return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]

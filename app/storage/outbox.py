@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from app.domain.plan import Owed
-from app.storage.database import Tx, statement
+from app.storage.database import Reading, Tx, statement
 from app.storage.tables import ATTEMPT, OUTBOX
 
 _LOOKED_AT: Final = 500  # due pushes among which room is found for other shelves
@@ -162,14 +162,14 @@ async def release(tx: Tx) -> None:
     await tx.run(_RELEASE, never=0.0)
 
 
-async def next_due(tx: Tx) -> float | None:
+async def next_due(tx: Reading) -> float | None:
     """UNIX seconds when something next becomes due; None where nothing is owed."""
     rows = await tx.rows(_NEXT)
     found: float | None = rows[0][0]
     return found
 
 
-async def failed(tx: Tx) -> list[tuple[int, str, str, int, float]]:
+async def failed(tx: Reading) -> list[tuple[int, str, str, int, float]]:
     """Pushes that were given up: id, shelf, exchange, attempts, owed at (UNIX seconds)."""
     return [(row[0], row[1], row[2], row[3], row[4]) for row in await tx.rows(_FAILED)]
 
@@ -179,6 +179,6 @@ async def resend(tx: Tx, push: int, *, now: float) -> bool:
     return bool(await tx.run(_RESEND, row=push, now=now))
 
 
-async def counts(tx: Tx) -> dict[str, int]:
+async def counts(tx: Reading) -> dict[str, int]:
     """{state: how many}."""
     return {row[0]: row[1] for row in await tx.rows(_COUNTS)}

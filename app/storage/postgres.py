@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from app.errors import Malformed, Unavailable
-from app.storage.database import CLIENTS_SECONDS, Company, Overtaken, Row, Statement, Tx
+from app.storage.database import CLIENTS_SECONDS, Company, Overtaken, Reading, Row, Statement, Tx
 
 _T = TypeVar("_T")
 _Connection = Any  # what the pool lends: a connection behind a proxy, for which there is no type
@@ -20,6 +20,8 @@ _Connection = Any  # what the pool lends: a connection behind a proxy, for which
 _WAIT_SECONDS: Final = 20.0  # for a free connection, when many call at once
 _CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0  # what takes longer has met a lock that nobody gives back
+_ASKING: Final = 2  # looks by key on their way at once; who comes meanwhile goes with the next
+_TOGETHER: Final = 200
 _WORKER: Final = 0x6B696E62  # the advisory lock of those who deliver: "kinb"
 
 _SETTINGS: Final = {
@@ -62,6 +64,11 @@ class _Writing:
         )
         return found
 
+    async def each(
+        self, statement: Statement, values: Sequence[dict[str, str]]
+    ) -> list[Sequence[Row]]:
+        return [await self.rows(statement, **one) for one in values]
+
     async def run(self, statement: Statement, **values: Any) -> int:
         made = statement.postgres
         done: str = await self.connection.execute(
@@ -80,21 +87,76 @@ class _Writing:
 class _Reading:
     """Statements that each name the shelves themselves: one round trip, and no transaction."""
 
-    connection: _Connection
+    database: Postgres
     shelves: str
 
     async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        made = statement.postgres
-        found: list[Row] = await self.connection.fetch(
-            made.seeing, *_values(made.order, statement.constants, values), self.shelves
-        )
+        return await self.database.seeing(statement, self.shelves, values)
+
+    async def each(
+        self, statement: Statement, values: Sequence[dict[str, str]]
+    ) -> list[Sequence[Row]]:
+        keys = self.database.keys(statement, self.shelves)
+        return await asyncio.gather(*(keys.rows(one) for one in values))
+
+
+class _Keys:
+    """
+    Looks by key, of whoever reads at the same moment: each statement answers all that wait for it.
+
+    What it costs to ask PostgreSQL once is several times what one more key costs.
+    """
+
+    def __init__(self, database: Postgres, statement: Statement, shelves: str) -> None:
+        self._database = database
+        self._statement = statement
+        self._shelves = shelves
+        self._waiting: list[tuple[dict[str, str], asyncio.Future[Sequence[Row]]]] = []
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def rows(self, values: dict[str, str]) -> asyncio.Future[Sequence[Row]]:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[Sequence[Row]] = loop.create_future()
+        self._waiting.append((values, found))
+        if len(self._waiting) == 1 and len(self._asking) < _ASKING:
+            loop.call_soon(self._ask)
         return found
 
-    async def run(self, statement: Statement, **values: Any) -> int:
-        raise NotImplementedError
+    def _ask(self, _: object = None) -> None:
+        if self._waiting and len(self._asking) < _ASKING:
+            asked, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            task = asyncio.get_running_loop().create_task(self._answer(asked))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+            task.add_done_callback(self._ask)
 
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
-        raise NotImplementedError
+    async def _answer(
+        self, asked: list[tuple[dict[str, str], asyncio.Future[Sequence[Row]]]]
+    ) -> None:
+        values = [one for one, _ in asked]
+        try:
+            if len(asked) == 1:
+                found = [await self._database.seeing(self._statement, self._shelves, values[0])]
+            else:
+                found = await self._database.together(self._statement, self._shelves, values)
+        except Exception as error:  # noqa: BLE001 — it is that one's who asked, and goes there
+            if len(asked) == 1:
+                _settle(asked[0][1], error)
+                return
+            for one in asked:  # one of them may be at fault: each alone
+                await self._answer([one])
+            return
+        for (_, future), rows in zip(asked, found, strict=True):
+            _settle(future, rows)
+
+
+def _settle(future: asyncio.Future[Sequence[Row]], found: Sequence[Row] | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
 
 
 class Postgres:
@@ -109,13 +171,43 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[Any] | None = None
         self._worker: asyncpg.Connection[Any] | None = None
+        self._keys: dict[tuple[Statement, str], _Keys] = {}
 
     async def read(
-        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+        self, work: Callable[[Reading], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
     ) -> _T:
         """Each statement sees what was committed before it."""
+        return await work(_Reading(self, " ".join(shelves)))
+
+    async def seeing(
+        self, statement: Statement, shelves: str, values: dict[str, Any]
+    ) -> Sequence[Row]:
+        """The rows of a statement that names its shelves."""
+        made = statement.postgres
+        given = _values(made.order, statement.constants, values)
         async with self._connection() as connection:
-            return await work(_Reading(connection, " ".join(shelves)))
+            found: list[Row] = await connection.fetch(made.seeing, *given, shelves)
+        return found
+
+    async def together(
+        self, statement: Statement, shelves: str, values: list[dict[str, str]]
+    ) -> list[Sequence[Row]]:
+        """The same for each of many keys."""
+        made = statement.postgres
+        lists = [[one[name] for one in values] for name in made.order]
+        async with self._connection() as connection:
+            rows = await connection.fetch(made.together, *lists, shelves)
+        found: list[list[Row]] = [[] for _ in values]
+        for *row, place in rows:
+            found[place - 1].append(row)
+        return [*found]
+
+    def keys(self, statement: Statement, shelves: str) -> _Keys:
+        """Where those who look by this statement on these shelves meet."""
+        made = self._keys.get((statement, shelves))
+        if made is None:
+            made = self._keys[statement, shelves] = _Keys(self, statement, shelves)
+        return made
 
     async def write(
         self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]

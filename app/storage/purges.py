@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from app.domain.plan import Purge
 from app.storage import outbox
-from app.storage.database import Tx, insert_once, statement
+from app.storage.database import Reading, Tx, insert_once, statement
 from app.storage.tables import PURGE, VERSION
 
 _NOTE: Final = insert_once(PURGE)
@@ -64,13 +64,13 @@ async def purge(tx: Tx, purged: tuple[Purge, ...], *, at: str) -> None:
         await outbox.forget(tx, exchange)
 
 
-async def remembered(tx: Tx, purged: Purge) -> bool:
+async def remembered(tx: Reading, purged: Purge) -> bool:
     """Whether a past version of it is there."""
     kind, _, identity = purged.name.partition("/")
     return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity))
 
 
-async def unscrubbed(tx: Tx) -> bool:
+async def unscrubbed(tx: Reading) -> bool:
     """Whether something that was purged may still be in the file."""
     return bool(await tx.rows(_UNSCRUBBED))
 
@@ -79,7 +79,7 @@ async def scrubbed(tx: Tx) -> None:
     await tx.run(_SCRUBBED)
 
 
-async def listed(tx: Tx) -> list[tuple[Purge, str]]:
+async def listed(tx: Reading) -> list[tuple[Purge, str]]:
     """Everything that was ever purged, with the time, FHIR instant."""
     return [
         (Purge(row[0], f"{row[1]}/{row[2]}", row[3], row[4]), row[5])

@@ -25,7 +25,7 @@ from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Terms, Want
 from app.fhir import Resource, listed
 from app.storage import exchanges, ledger, outbox, purges
-from app.storage.database import Overtaken, Row, Statement, Tx, insert_once, statement
+from app.storage.database import Overtaken, Reading, Row, Statement, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
 _INDEXED: Final = 200  # characters, of four bytes at most
@@ -145,14 +145,14 @@ class Version(NamedTuple):
 Stand = dict[tuple[str, str], Version]  # {(shelf, Type/id): what stands there now}
 
 
-async def read(tx: Tx, shelf: str, name: str) -> Version | None:
+async def read(tx: Reading, shelf: str, name: str) -> Version | None:
     """The last version; None where there never was one."""
     kind, _, identity = name.partition("/")
-    rows = await tx.rows(_READ, shelf=shelf, type=kind, id=identity)
+    (rows,) = await tx.each(_READ, [{"shelf": shelf, "type": kind, "id": identity}])
     return Version(*rows[0]) if rows else None
 
 
-async def read_version(tx: Tx, shelf: str, name: str, version: int) -> Version | None:
+async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Version | None:
     """One version, the last or a past one."""
     current = await read(tx, shelf, name)
     if current and current.version == version:
@@ -162,12 +162,12 @@ async def read_version(tx: Tx, shelf: str, name: str, version: int) -> Version |
     return Version(*rows[0]) if rows else None
 
 
-async def load(tx: Tx, wants: Iterable[Want]) -> dict[Want, Any]:
+async def load(tx: Reading, wants: Iterable[Want]) -> dict[Want, Any]:
     """What the planner asked to see; None, or no names, where there is nothing."""
     return {want: await _look(tx, want) for want in wants}
 
 
-async def _look(tx: Tx, want: Want) -> Any:
+async def _look(tx: Reading, want: Want) -> Any:
     if want.kind == "resource":
         found = await read(tx, want.shelf, want.key)
         if found is None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from app.errors import Unavailable
-from app.storage.database import Company, Row, Statement, Tx
+from app.storage.database import Company, Reading, Row, Statement, Tx
 
 _T = TypeVar("_T")
 
@@ -30,6 +33,11 @@ class _Transaction:
 
     async def rows(self, statement: Statement, **values: Any) -> Sequence[Row]:
         return self.connection.execute(statement.sql, {**statement.constants, **values}).fetchall()
+
+    async def each(
+        self, statement: Statement, values: Sequence[dict[str, str]]
+    ) -> list[Sequence[Row]]:
+        return [await self.rows(statement, **one) for one in values]
 
     async def run(self, statement: Statement, **values: Any) -> int:
         return self.connection.execute(statement.sql, {**statement.constants, **values}).rowcount
@@ -51,20 +59,50 @@ def _drive(work: Coroutine[Any, Any, _T]) -> _T:
 
 @dataclass(slots=True)
 class _Job:
-    work: Callable[[Tx], Coroutine[Any, Any, Any]]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Any]
+    """
+    Work that waits to be written; done is settled when it is on the disk, or cannot be.
 
+    work        None: the file is to be made anew
+    """
 
-@dataclass(slots=True)
-class _Scrub:
-    loop: asyncio.AbstractEventLoop
+    work: Callable[[Tx], Coroutine[Any, Any, Any]] | None
     done: asyncio.Future[Any]
+    result: Any = None
+    fault: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """
+        In a savepoint of its own; where it refuses, only what it did is undone.
+
+        raises      sqlite3.Error: the transaction around it is at fault, or all of it
+        """
+        if self.work is None:
+            return
+        connection.execute("SAVEPOINT job")
+        try:
+            self.result, self.fault = _drive(self.work(_Transaction(connection))), None
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
+            connection.execute("ROLLBACK TO job")
+            self.fault = error
+        connection.execute("RELEASE job")
+
+    def settle(self) -> None:
+        if self.done.done():
+            return
+        if self.fault is None:
+            self.done.set_result(self.result)
+        else:
+            self.done.set_exception(self.fault)
 
 
 class Sqlite:
     """
-    A SQLite file: one reader inline, one writer thread, WAL, synchronous=FULL.
+    A SQLite file: one reader inline, one writer, WAL, synchronous=FULL.
+
+    The writer's statements run inline as the reader's do, for as long as nobody else writes to the
+    file; what waits for the disk or for another process, a commit, is a thread's.
 
     raises      Unavailable: the file cannot be read or written (locked, disk full, gone)
     """
@@ -72,16 +110,21 @@ class Sqlite:
     def __init__(self, url: str) -> None:
         self.path = path_of(url)
         self._reader = self._connect()
+        self._file = str(self.path)
         self._inode = self.path.stat().st_ino
         self._reader.execute("PRAGMA query_only=ON")
-        self._jobs: queue.SimpleQueue[_Job | _Scrub | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
-        self._writer.start()
+        self._writer = self._connect()
+        self._waiting: list[_Job] = []
+        self._writing = False
+        self._last: asyncio.Future[Any] | None = None
+        self._steps: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._commits, name="writer", daemon=True)
+        self._thread.start()
         self._sole: IO[str] | None = None
 
     async def read(
         self,
-        work: Callable[[Tx], Coroutine[Any, Any, _T]],
+        work: Callable[[Reading], Coroutine[Any, Any, _T]],
         *,
         shelves: Iterable[str],  # noqa: ARG002 — the second wall is PostgreSQL's
     ) -> _T:
@@ -97,18 +140,86 @@ class Sqlite:
         shelves: Iterable[str],  # noqa: ARG002 — as above
     ) -> _T:
         """Returns when it is on the disk."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[_T] = loop.create_future()
         with _refusals():
             self._there()
-        self._jobs.put(_Job(work, loop, done))
+        result: _T = await self._queued(work)
+        return result
+
+    async def _queued(self, work: Callable[[Tx], Coroutine[Any, Any, Any]] | None) -> Any:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_Job(work, done))
+        self._last = done
+        if not self._writing:
+            self._writing = True
+            loop.call_soon(self._write, loop)  # those who are about to write go with it
         with _refusals():
             return await asyncio.shield(done)
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The statements of all who wait; then their one commit, on the thread."""
+        if self._waiting[0].work is None:
+            self._steps.put(partial(self._scrub, loop, self._waiting.pop(0)))
+            return
+        group = [*takewhile(lambda job: job.work is not None, self._waiting[:_GROUP])]
+        self._waiting = self._waiting[len(group) :]
+        try:
+            _begin(self._writer, wait_seconds=0)
+            for job in group:
+                job.run(self._writer)
+        except sqlite3.Error:  # another process writes, or one of them is at fault
+            self._steps.put(partial(self._alone, loop, group))
+        else:
+            self._steps.put(partial(self._commit, loop, group))
+
+    def _commit(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error:
+            self._alone(loop, group)
+        else:
+            loop.call_soon_threadsafe(self._written, loop, group)
+
+    def _alone(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
+        """Each by itself, waiting for others who write: what is refused is that one's alone."""
+        _rollback(self._writer)
+        for job in group:
+            try:
+                _begin(self._writer, wait_seconds=_BUSY_SECONDS)
+                job.run(self._writer)
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                _rollback(self._writer)
+                job.fault = error
+        loop.call_soon_threadsafe(self._written, loop, group)
+
+    def _scrub(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
+        try:
+            self._writer.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
+            self._writer.execute("VACUUM")
+            busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if busy:
+                job.fault = sqlite3.OperationalError("somebody reads an old state of the file")
+        except sqlite3.Error as error:
+            job.fault = error
+        loop.call_soon_threadsafe(self._written, loop, [job])
+
+    def _written(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
+        for job in group:
+            job.settle()
+        if self._waiting:
+            self._write(loop)
+        else:
+            self._writing = False
+
+    def _commits(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step()
 
     def _there(self) -> None:
         """A file that was removed would take every write, and keep none."""
         try:
-            inode = self.path.stat().st_ino
+            inode = os.stat(self._file).st_ino  # noqa: PTH116 — once for each request
         except OSError:
             inode = 0
         if inode != self._inode:
@@ -121,10 +232,7 @@ class Sqlite:
 
         source      https://www.sqlite.org/lang_vacuum.html
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Scrub(asyncio.get_running_loop(), done))
-        with _refusals():
-            await asyncio.shield(done)
+        await self._queued(None)
 
     def clients_stamp(self) -> int | None:
         """Another number once anybody has committed, https://www.sqlite.org/pragma.html#pragma_data_version."""
@@ -141,8 +249,11 @@ class Sqlite:
 
     async def close(self) -> None:
         """After the last write; waits for it."""
-        self._jobs.put(None)
-        self._writer.join()
+        if self._last:
+            await asyncio.wait([self._last])
+        self._steps.put(None)
+        self._thread.join()
+        self._writer.close()
         self._reader.close()
         if self._sole:
             self._sole.close()
@@ -159,73 +270,16 @@ class Sqlite:
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
-    def _write(self) -> None:
-        connection = self._connect()
-        while (job := self._jobs.get()) is not None:
-            if isinstance(job, _Scrub):
-                _scrub(connection, job)
-                continue
-            group = [job]
-            while len(group) < _GROUP:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None or isinstance(following, _Scrub):
-                    self._jobs.put(following)
-                    break
-                group.append(following)
-            _commit(connection, group)
-        connection.close()
+
+def _begin(connection: sqlite3.Connection, *, wait_seconds: float) -> None:
+    """The one write transaction of the file; where others hold it, waiting is the thread's."""
+    connection.execute(f"PRAGMA busy_timeout={round(wait_seconds * 1000)}")
+    connection.execute("BEGIN IMMEDIATE")
 
 
-def _scrub(connection: sqlite3.Connection, job: _Scrub) -> None:
-    error: sqlite3.Error | None = None
-    try:
-        connection.execute("VACUUM")
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            error = sqlite3.OperationalError("somebody reads an old state of the file")
-    except sqlite3.Error as fault:
-        error = fault
-    job.loop.call_soon_threadsafe(_settle, job.done, None, error)
-
-
-def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:
-    """All of the group in one commit, each in a savepoint of its own; answers come after it."""
-    outcomes: list[tuple[_Job, Any, BaseException | None]] = []
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for job in group:
-            connection.execute("SAVEPOINT job")
-            try:
-                outcomes.append((job, _drive(job.work(_Transaction(connection))), None))
-            except sqlite3.Error:
-                raise
-            except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
-                connection.execute("ROLLBACK TO job")
-                outcomes.append((job, None, error))
-            connection.execute("RELEASE job")
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        if len(group) > 1:  # one of them may be at fault: each alone
-            for job in group:
-                _commit(connection, [job])
-            return
-        outcomes = [(group[0], None, error)]
-    for job, result, fault in outcomes:
-        job.loop.call_soon_threadsafe(_settle, job.done, result, fault)
-
-
-def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(result)
-    else:
-        done.set_exception(error)
+def _rollback(connection: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
