@@ -102,15 +102,17 @@ class Member:
         """Whether no required element is missing."""
         node = self.node
         items = list(values.items(node, parent, path))
-        complete = True
-        if len(items) < node.minimum:
-            complete = False
-            text = f"The profile asks for {node.name} {node.minimum} times at least; add it."
-            found.add(finding("cardinality", path, text))
         if node.maximum is not None and len(items) > node.maximum:
             text = f"The profile allows {node.name} {node.maximum} times at most; take some out."
             found.add(finding("cardinality-max", path, text))
-        return self.walk_values(items, path, scope, found) and complete
+            if node.maximum == 0:
+                return True  # what has no place here is asked nothing more
+        complete = self.walk_values(items, path, scope, found)
+        if len(items) < node.minimum and complete:  # a slice that is missing has been said
+            complete = False
+            text = f"The profile asks for {node.name} {node.minimum} times at least; add it."
+            found.add(finding("cardinality", path, text))
+        return complete
 
     def walk_values(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
         broken = scope.world.broken

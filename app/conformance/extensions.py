@@ -31,17 +31,27 @@ def of(profiles: Profiles, holder: str) -> Check:
     here = frozenset({holder}) | ANYWHERE
     if "." not in holder and profiles.structure(holder).kind == "resource":
         here |= _OF_RESOURCES
+    one = _Extension(profiles, here)
+    return Check(one.test, one.walk)
 
-    def test(value: Any, scope: Scope) -> object:
+
+class _Extension:
+    """An extension where it stands; `here` are the names of that place that are known at once."""
+
+    def __init__(self, profiles: Profiles, here: frozenset[str]) -> None:
+        self._profiles = profiles
+        self._here = here
+
+    def test(self, value: Any, scope: Scope) -> object:
         url = value.get("url")
         if not native.absolute(url):
             return False
-        one = _definition(profiles, url)
-        if one is None or here.isdisjoint(one.places):
+        one = _definition(self._profiles, url)
+        if one is None or self._here.isdisjoint(one.places):
             return False
-        return profiles.test(one, value, "Extension", scope)
+        return self._profiles.test(one, value, "Extension", scope)
 
-    def walk(value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
+    def walk(self, value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
         url = value.get("url")
         if not isinstance(url, str):
             return
@@ -50,20 +60,24 @@ def of(profiles: Profiles, holder: str) -> Check:
             code, where = native.RULES["extension-url"]
             found.add(Issue("error", code, text, path, "extension-url", where))
             return
-        one = _definition(profiles, url)
+        one = _definition(self._profiles, url)
         if one is None:
-            modifies = ".modifierExtension[" in path[-24:]  # what is not understood may change all
-            severity = "warning" if modifies else "information"
-            severity = "error" if scope.world.known_extensions else severity
-            text = "The extension's definition is not loaded: not checked; add its package."
-            found.add(finding("extension-unknown", path, text, severity=severity))
+            found.add(_unknown(path, scope))
             return
-        if here.isdisjoint(one.places) and places(profiles, path, scope).isdisjoint(one.places):
-            text = "The extension's definition does not let it stand here; move it or take it out."
+        misplaced = self._here.isdisjoint(one.places)
+        if misplaced and places(self._profiles, path, scope).isdisjoint(one.places):
+            text = "The extension's definition does not let it stand here; take it out."
             found.add(finding("extension-context", path, text))
-        profiles.check(one, value, path, scope, found, "Extension")
+        if len(value) > ("id" in value) + ("url" in value):  # that it says nothing is ext-1
+            self._profiles.check(one, value, path, scope, found, "Extension")
 
-    return Check(test, walk)
+
+def _unknown(path: str, scope: Scope) -> Issue:
+    modifies = ".modifierExtension[" in path[-24:]  # what is not understood may change all
+    severity = "warning" if modifies else "information"
+    severity = "error" if scope.world.known_extensions else severity
+    text = "The extension's definition is not loaded: not checked; add its package."
+    return finding("extension-unknown", path, text, severity=severity)
 
 
 def _definition(profiles: Profiles, url: Any) -> Profile | None:
