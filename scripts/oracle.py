@@ -1,12 +1,13 @@
 """
-Holds the checker against HL7's own validator, over files, on base R4.
+Holds the checker against HL7's own validator, over files and over planted defects.
 
-    python scripts/oracle.py ORACLE PATH...
+    python scripts/oracle.py ORACLE [--planted] PATH...
 
 ORACLE is the command that runs HL7's validator (../shared/oracle/validate); a PATH is a resource,
-a folder of them, or a FHIR package, of which the examples are taken.
-Prints each verdict that differs and how many agree; exit 1 if one differs that HL7's validator
-has for the resource's own fault.
+a folder of them, or a FHIR package, of which the examples are taken. Each is held against the
+profiles that it claims. With --planted, each rule of each profile that they claim is broken alone
+in the first of them, and both are asked about that as well.
+Prints each verdict that differs and how many agree; exit 1 if one differs.
 """
 
 from __future__ import annotations
@@ -17,17 +18,22 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app import conformance, fhir
 
-# What HL7's validator says of base R4 that is not asked here, or not of the resource itself:
-# profiles that are claimed, terminology that is not loaded, extensions that are not known.
-NOT_ASKED = re.compile(
-    r"profile|slice|Extension_EXT_Unknown|could not be found|not be resolved|terminology"
-    r"|display|Type_Specific_Checks_DT_URL_Resolve|QUESTIONNAIRE_QR|StructureDefinition/(?!.*#)",
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+# Errors of HL7's validator that say what it has not loaded, and nothing of the resource.
+NOT_LOADED = re.compile(
+    r"could not be found|not be resolved|Extension_EXT_Unknown|Extension_EXT_Version_Invalid"
+    r"|QUESTIONNAIRE_QR_ITEM_\w*VS|sdc-2$|Terminology_TX_NoValid_1[0-9].*unable to",
     re.IGNORECASE,
 )
 
@@ -56,41 +62,105 @@ def unpacked(package: Path, scratch: Path) -> list[Path]:
     return found
 
 
+def planted(
+    definitions: conformance.Definitions, paths: list[Path], scratch: Path, now: datetime
+) -> Iterator[Path]:
+    """A file for each defect of each profile that is claimed, named by profile, kind and element."""
+    sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+    import constrained  # noqa: PLC0415 — of the tests, which need no oracle
+
+    planter = constrained.Planter(definitions)
+    done: set[str] = set()
+    count = 0
+    for path in paths:
+        resource = fhir.decode(path.read_bytes())
+        resource.pop("text", None)
+        claimed = (resource.get("meta") or {}).get("profile", [])
+        for url in {one.partition("|")[0] for one in claimed} - done:
+            if definitions.profiles.readable(url) is None:
+                continue
+            done.add(url)
+            name = url.rpartition("/")[2]
+            root = planter.root(url)
+            made = list(constrained.forbidden(root, resource, planter))
+            for row, whole, spot in planter.spots(root, resource):
+                found = definitions.check(spot.resource, now=now)
+                if not any(one.severity == "error" for one in found):
+                    made += constrained.defects(row, whole, spot, planter)
+            for one in made:
+                if one.severity == "error":
+                    count += 1
+                    label = re.sub(r"[^A-Za-z0-9.]+", "-", f"{name}.{one.kind}.{one.row}")
+                    file = scratch / f"{count:05}.{label}.json"
+                    file.write_bytes(fhir.encode(one.resource))
+                    yield file
+
+
 def errors(answer: dict[str, Any]) -> list[str]:
-    """Places where HL7's validator has an error that is asked here."""
+    """Places where HL7's validator has an error that is the resource's own."""
     return sorted(
         re.sub(r"/\*.*?\*/", "", issue.get("expression") or "")
         for issue in answer.get("issues", [])
         if issue["severity"] in ("error", "fatal")
-        and not NOT_ASKED.search(f"{issue.get('messageId')} {issue['text']}")
+        and not NOT_LOADED.search(f"{issue.get('messageId')} {issue['text']}")
     )
 
 
-def main(command: str, paths: list[Path]) -> int:
+def compare(
+    definitions: conformance.Definitions, command: str, paths: list[Path], now: datetime
+) -> Counter[str]:
+    """Verdicts that agree or differ; those that differ are printed."""
+    counts: Counter[str] = Counter()
+    asked = {str(path.resolve()): path for path in paths}
+    said = subprocess.run(
+        [command, "--extensions", "any", "--format", "json", *asked],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    for line in said.stdout.splitlines():
+        answer = json.loads(line)
+        path = asked[answer["file"]]
+        found = definitions.check(fhir.decode(path.read_bytes()), now=now)
+        ours = sorted(one.expression for one in found if one.severity in ("error", "fatal"))
+        theirs = errors(answer)
+        same = bool(ours) == bool(theirs)
+        counts["agree" if same else "differ"] += 1
+        counts["same places"] += same and set(ours) == set(theirs)
+        if not same:
+            texts = [one["text"][:160] for one in answer.get("issues", []) if one["severity"] == "error"]
+            print(f"{path.name}: HL7 {theirs} {texts[:2]}, here {ours}")
+    return counts
+
+
+def report(what: str, counts: Counter[str]) -> None:
+    agree, differ = counts["agree"], counts["differ"]
+    print(
+        f"{what}: {agree} of {agree + differ} verdicts agree, "
+        f"{counts['same places']} of them with errors at the very same places"
+    )
+
+
+def main(command: str, paths: list[Path], *, plant: bool) -> int:
     definitions = conformance.load(conformance.folder())
     now = datetime.now(UTC)
-    agreed = differed = 0
+    differ = 0
     with tempfile.TemporaryDirectory() as scratch:
-        asked = {str(path.resolve()): path for path in files(paths, Path(scratch))}
-        said = subprocess.run(
-            [command, "--bare", "--extensions", "any", "--format", "json", *asked],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        for line in said.stdout.splitlines():
-            answer = json.loads(line)
-            found = definitions.check(fhir.decode(asked[answer["file"]].read_bytes()), now=now)
-            ours = sorted(one.expression for one in found if one.severity in ("error", "fatal"))
-            theirs = errors(answer)
-            if bool(ours) == bool(theirs):
-                agreed += 1
-            else:
-                differed += 1
-                print(f"{asked[answer['file']].name}: HL7 {theirs}, here {ours}")
-    print(f"{agreed} verdicts agree, {differed} differ")
-    return 1 if differed or not agreed else 0
+        found = files(paths, Path(scratch))
+        counts = compare(definitions, command, found, now)
+        report("examples", counts)
+        differ += counts["differ"] + (not counts["agree"])
+        if plant:
+            inside = Path(scratch) / "planted"
+            inside.mkdir()
+            counts = compare(
+                definitions, command, list(planted(definitions, found, inside, now)), now
+            )
+            report("planted defects", counts)
+            differ += counts["differ"] + (not counts["agree"])
+    return 1 if differ else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], [Path(one) for one in sys.argv[2:]]))
+    given = [one for one in sys.argv[2:] if one != "--planted"]
+    sys.exit(main(sys.argv[1], [Path(one) for one in given], plant="--planted" in sys.argv))

@@ -20,6 +20,7 @@ Walk = Callable[[Any, str, "Scope", Findings, Any], None]
 CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
 _WORDS: Final = frozenset({"code", "string", "uri"})
 _URIS: Final = frozenset({"uri", "url", "oid", "uuid"})
+_REMEMBERED: Final = 2048
 _PLAIN_CODING: Final = frozenset({"system", "code", "display", "version", "userSelected"})
 
 
@@ -59,37 +60,47 @@ def of_coding(own: Check, terminology: Terminology) -> Check:
 
     own     the type's own rules, whose test the plain case does not need
     """
-    exists, displayed = terminology.exists, terminology.displayed
+    remembered: set[tuple[Any, Any, Any]] = set()  # few Codings are most of what is sent
 
-    def known(value: Any) -> bool:
-        system, code = value.get("system"), value.get("code")
-        return system is None or code is None or exists(system, code) is not False
-
-    def shown(value: Any) -> bool:
-        display = value.get("display")
-        if display is None or "system" not in value or "code" not in value:
+    def right(value: Any) -> bool:
+        key = (value.get("system"), value.get("code"), value.get("display"))
+        if key in remembered:
             return True
-        return displayed(value["system"], value["code"], display) is not False
+        answer = _known(terminology, value) and _shown(terminology, value)
+        if answer and len(remembered) < _REMEMBERED and len(str(key)) < _REMEMBERED:
+            remembered.add(key)
+        return answer
 
     def test(value: Any, scope: Scope) -> object:
         system = value.get("system")
         if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
-            return own.test(value, scope) and known(value) and shown(value)
-        code = value.get("code")
-        return code is None or (exists(system, code) is not False and shown(value))
+            return own.test(value, scope) and right(value)
+        return right(value)
 
     def walk(value: Any, path: str, scope: Scope, found: Findings, beside: Any) -> None:
         own.walk(value, path, scope, found, beside)
         if path in scope.world.around or f"{path}.code" in scope.world.broken:
             return
-        if not known(value):
+        if not _known(terminology, value):
             text = "The code system that is named here has no such code; mend one of the two."
             found.add(finding("code", f"{path}.code", text))
-        elif not shown(value) and _in_english(scope):
+        elif not _shown(terminology, value) and _in_english(scope):
             text = "The code has another display in its code system; write that, or none."
             found.add(finding("display", f"{path}.display", text))
 
     return Check(test, walk)
+
+
+def _known(terminology: Terminology, value: Any) -> bool:
+    system, code = value.get("system"), value.get("code")
+    return system is None or code is None or terminology.exists(system, code) is not False
+
+
+def _shown(terminology: Terminology, value: Any) -> bool:
+    display = value.get("display")
+    if display is None or "system" not in value or "code" not in value:
+        return True
+    return terminology.displayed(value["system"], value["code"], display) is not False
 
 
 def _in_english(scope: Scope) -> bool:

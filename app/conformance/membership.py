@@ -43,8 +43,14 @@ class Part:
     def has(self, code: str) -> bool | None:
         if code in self.listed:
             return True
-        answers = {one(code) for one in self.rest}
-        return True if True in answers else None if None in answers else False
+        answer: bool | None = False
+        for one in self.rest:
+            found = one(code)
+            if found:
+                return True
+            if found is None:
+                answer = None
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

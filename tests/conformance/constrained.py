@@ -410,7 +410,7 @@ def _coded(
     binding = row.raw.get("binding", {})
     if code in CODED and binding.get("valueSet") and row.said("pattern") is None:
         codes = planter.definitions.terminology.codes(binding["valueSet"])
-        whole_list = codes.known and not codes.open and codes.listed
+        whole_list = _listed(codes)
         other = {"code": "bogus-code", "Coding": ELSEWHERE}.get(code, {"coding": [ELSEWHERE]})
         base = planter.base(row)
         own = base is None or base.binding is None or base.binding.value_set != binding["valueSet"]
@@ -428,6 +428,11 @@ def _coded(
         if targets and all(known) and not {one[1].type for one in known} & {"Resource", "Linkage"}:
             rules = ("reference-target",)
             yield planted("target", spot.path, rules, put({"reference": "Linkage/1"}))
+
+
+def _listed(codes: Any) -> bool:
+    """Whether it is known of each code whether it is in a value set."""
+    return bool(codes.known and codes.listed and not any(one.rest for one in codes.parts.values()))
 
 
 def forbidden(root: Row, resource: dict[str, Any], planter: Planter) -> Iterator[Planted]:
