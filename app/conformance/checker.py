@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
 from app.conformance import claims
@@ -136,6 +136,19 @@ class Checker:
         found = walked(walk)
         return [named(one, one.profile or self.url) for one in found]
 
+    def scope(self, resource: Resource, *, now: datetime) -> Scope:
+        """Where a check of a resource by itself stands."""
+        return Scope(World(self._environment(now, None), self._is_resource), resource, resource)
+
+    def _conforms_to(self, value: Any, canonical: str) -> bool | None:
+        """What an invariant asks of a value and a profile; None where the profile is not loaded."""
+        profiles, last = self._rules.profiles, self._last
+        kind = value.get("resourceType") if isinstance(value, dict) else None
+        if last is None or not isinstance(kind, str) or profiles.readable(canonical) is None:
+            return None
+        scope = Scope(World(last, self._is_resource), value, value)
+        return profiles.conforms(value, kind, (canonical,), scope)
+
     def _environment(
         self, now: datetime, resolve: Callable[[str], Resource | None] | None
     ) -> fhirpath.Environment:
@@ -144,6 +157,9 @@ class Checker:
             return last  # many resources are checked at one moment
         codes = self._rules.terminology.codes
         made = self._last = fhirpath.Environment(
-            now=now, resolve=resolve, member_of=lambda value, url: member_of(value, codes(url))
+            now=now,
+            resolve=resolve,
+            member_of=lambda value, url: member_of(value, codes(url)),
+            conforms_to=self._conforms_to,
         )
         return made

@@ -75,6 +75,19 @@ class Profiles:
         except Malformed:
             return None
 
+    def whole(self, canonical: str) -> Profile | None:
+        """As readable, with what must only be supported; read anew at each call."""
+        definition = self._read(canonical)
+        if definition is None or definition.get("derivation") != "constraint":
+            return None
+        if len(self._reading) > profile.MAX_CHAIN:
+            raise Malformed("The profile stands on itself, by its baseDefinition; mend it.")
+        self._reading.append(canonical)
+        try:
+            return profile.read(definition, self.whole, self.structure, whole=True)
+        finally:
+            self._reading.pop()
+
     def loaded(self, canonical: str) -> bool:
         return self._profiles.get(canonical) is not None or self._read(canonical) is not None
 

@@ -6,12 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.conformance import packages, questionnaires, structure
+from app.conformance import packages, questionnaires, structure, support
 from app.conformance.checker import CLAIMED, Asked, Checker
 from app.conformance.conforming import Profiles
+from app.conformance.findings import Findings, named
 from app.conformance.packages import Entry, Package
 from app.conformance.rules import Rules
-from app.conformance.shape import Shapes
+from app.conformance.shape import Shapes, root_path, walked
 from app.conformance.snapshots import Snapshot, Snapshots
 from app.conformance.subset import Subsets
 from app.conformance.terminology import Terminology
@@ -217,6 +218,25 @@ class Definitions:
                 how = Asked(profiles, claims=claims, known_extensions=known_extensions)
             return self.checker(name).check(resource, now=now, resolve=resolve, asked=how)
         return self._shapes.check(resource)
+
+    def must_support(self, resource: Resource, canonical: str, *, now: datetime) -> list[Issue]:
+        """
+        What a profile must support and a resource does not have, as information.
+
+        raises      NotSupported: the profile is not loaded
+                    Malformed: it cannot be read, or it stands on itself
+        """
+        one = self.profiles.whole(canonical)
+        if one is None:
+            raise not_loaded(canonical)
+        path = root_path(resource)
+        scope = self.checker(one.type).scope(resource, now=now)
+
+        def walk(found: Findings) -> None:
+            for issue in support.absent(self.profiles, one.root, resource, path, scope):
+                found.add(issue)
+
+        return [named(issue, one.url) for issue in walked(walk)]
 
     def _read(
         self, canonical: str, resource_type: str, within: Package | None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from app.conformance.scope import Scope, Test
     from app.fhir import Resource
 
+NONE: Final = -1  # in no slice
+UNSURE: Final = -2  # in no slice that is known, maybe in another
 MAX_KINDS: Final = 256  # names of types come from resources
 _MANY: Final = 2**63
 
@@ -235,7 +237,7 @@ class Slices:
             which = self._which(value, value["resourceType"] if resource else kind, scope)
             if which < 0:
                 outside = True
-                if how.rules == "closed":
+                if how.rules == "closed" or which == UNSURE:
                     return False
                 continue
             if (how.ordered and which < last) or (outside and how.rules == "openAtEnd"):
@@ -249,7 +251,7 @@ class Slices:
 
     def walk(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
         """Whether no required slice is missing."""
-        chosen = self._chosen(items, scope, found)
+        chosen, unsure = self._chosen(items, scope, found)
         complete = True
         for one, inside in zip(self._slices, chosen, strict=True):
             if one.matches is None and self._told:
@@ -257,7 +259,7 @@ class Slices:
                 found.add(finding("slice-unchecked", path, text, severity="information"))
                 continue
             what = f"{self._node.name}, slice {one.key},"
-            if len(inside) < one.node.minimum:
+            if len(inside) + unsure < one.node.minimum:
                 complete = False
                 text = f"The profile asks for {what} {one.node.minimum} times at least; add it."
                 found.add(finding("slice-min", path, text))
@@ -267,36 +269,45 @@ class Slices:
             complete = one.walk_values(inside, path, scope, found) and complete
         return complete
 
-    def _chosen(self, items: list[At], scope: Scope, found: Findings) -> list[list[At]]:
-        """What is in each slice; what is in none, or out of order, is said."""
+    def _chosen(self, items: list[At], scope: Scope, found: Findings) -> tuple[list[list[At]], int]:
+        """What is in each slice, and of how much it is not known; what is amiss is said."""
         chosen: list[list[At]] = [[] for _ in self._slices]
-        last, outside, how = -1, False, self._how
+        last, outside, how, unsure = -1, False, self._how, 0
         for at in items:
             which = self._which(at.value, at.kind, scope, at.beside)
-            if which < 0:
+            if which == UNSURE:
+                unsure += 1
+                text = "Whether this is in a slice needs a list that is not loaded: not checked."
+                found.add(finding("slice-unchecked", at.path, text, severity="information"))
+            elif which == NONE:
                 outside = True
                 if how.rules == "closed":
                     text = "This is in none of the slices that the profile allows; take it out."
                     found.add(finding("slice-closed", at.path, text))
+            if which < 0:
                 continue
             chosen[which].append(at)
             if (how.ordered and which < last) or (outside and how.rules == "openAtEnd"):
                 text = "The slices stand in another order than the profile has; sort them as there."
                 found.add(finding("slice-order", at.path, text))
             last = max(last, which)
-        return chosen
+        return chosen, unsure
 
     def _which(self, value: Any, kind: str, scope: Scope, beside: Any = None) -> int:
-        """The index of the slice that a value is in, -1 for none."""
+        """The index of the slice that a value is in, NONE, or UNSURE."""
         if self._urls is not None:
-            return self._urls.get(value.get("url"), -1) if value.__class__ is dict else -1
+            return self._urls.get(value.get("url"), NONE) if value.__class__ is dict else NONE
+        otherwise = NONE
         for index, one in enumerate(self._slices):
             if one.matches is not None:
-                if one.matches(value, kind, scope):
+                inside = one.matches(value, kind, scope)
+                if inside:
                     return index
+                if inside is None:
+                    otherwise = UNSURE
             elif not self._told and one.fits(At(value, beside, kind, ""), scope):
                 return index
-        return -1
+        return otherwise
 
 
 def holds(test: Test, value: Any, scope: Scope) -> bool:

@@ -125,6 +125,9 @@ def _types(known: Known, node: Node, kind: str) -> Iterator[Check]:
     if targets and all(one.targets for one in kinds):
         one = _Target(known, targets)
         yield Check(one.test, one.walk)
+    modes = frozenset(mode for one in kinds for mode in one.modes)
+    if modes and all(one.modes for one in kinds):
+        yield _aggregated(modes)
     profiles = tuple(profile for one in kinds for profile in one.profiles)
     # An extension is held against its definition by its url, wherever it stands.
     if profiles and all(one.profiles for one in kinds) and kind != "Extension":
@@ -138,6 +141,27 @@ def _other_type(names: str) -> Check:
         found.add(finding("type", path, text))
 
     return Check(lambda _, __: False, walk)
+
+
+def _aggregated(modes: frozenset[str]) -> Check:
+    """Whether a reference leads where the profile lets it, contained, in the Bundle, elsewhere."""
+    names = ", ".join(sorted(modes))
+
+    def test(value: Any, scope: Scope) -> object:
+        reference = value.get("reference")
+        if not isinstance(reference, str):
+            return True
+        if reference[:1] == "#":
+            return "contained" in modes
+        if "referenced" in modes:
+            return True
+        return "bundled" in modes and scope.bundled(reference)
+
+    def walk(_: Any, path: str, __: Scope, found: Findings, ___: Any) -> None:
+        text = f"The profile lets this reference be {names}, and it is not; move what it refers to."
+        found.add(finding("reference-aggregation", path, text))
+
+    return Check(test, walk)
 
 
 class _Target:

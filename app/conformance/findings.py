@@ -52,6 +52,7 @@ _RULES: Final = {
     "profile-unchecked": ("not-supported", _ELEMENT + "type.profile"),
     "profile-unknown": ("not-found", "https://hl7.org/fhir/R4/resource.html#profile-tags"),
     "profile-unreadable": ("not-supported", "https://hl7.org/fhir/R4/profiling.html"),
+    "reference-aggregation": ("structure", _ELEMENT + "type.aggregation"),
     "reference-profile": ("structure", _ELEMENT + "type.targetProfile"),
     "binding-extensible": (
         "code-invalid",
@@ -67,6 +68,7 @@ _RULES: Final = {
         "structure",
         "https://hl7.org/fhir/R4/defining-extensions.html#context",
     ),
+    "must-support": ("informational", "https://hl7.org/fhir/R4/profiling.html#mustsupport"),
     "limit": ("too-costly", ""),
 }  # fmt: skip
 

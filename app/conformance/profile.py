@@ -8,6 +8,7 @@ a snapshot only is read from that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -104,13 +105,16 @@ def read(
     definition: Resource,
     base: Callable[[str], Profile | None],
     known: Callable[[str], structure.Structure],
+    *,
+    whole: bool = False,
 ) -> Profile:
     """
     The tree of a profile.
 
     base        canonical of the profile below it to that, None for a type
     known       name of a type to its structure; raises KeyError
-    raises      Malformed: rows that make no tree
+    whole       whether what must only be supported stays in it
+    raises      Malformed: rows that make no tree, or that nothing can fulfil
     """
     try:
         below = definition.get("baseDefinition", "")
@@ -125,7 +129,8 @@ def read(
         root.kind, base_type = kind, known(kind)
         root.where = (base_type, base_type.root)
         _Builder(root, known).rows(rows)
-        _prune(root)
+        if not whole:
+            _prune(root)
         contexts = tuple(
             (one.get("type", ""), one["expression"]) for one in definition.get("context", ())
         )
@@ -159,7 +164,7 @@ def _prune(node: Node) -> bool:
     for one in node.slices.values():
         _prune(one)
     told = node.choice or node.name in _INSIDE
-    typed = any(told or one.profiles or one.targets for one in node.types)
+    typed = any(told or one.profiles or one.targets or one.modes for one in node.types)
     counted = node.minimum > 0 or node.maximum is not None
     bound = any(one.strength in ("required", "extensible") for one in node.bindings)
     said = node.exact or node.part or node.constraints or node.limits
@@ -177,6 +182,8 @@ class _Builder:
             node = self._place(path, row.get("sliceName"))
             if node is not None:  # an element that R4 does not have: nothing can be said of it
                 self._say(node, row)
+                if node.maximum is not None and node.minimum > node.maximum:
+                    raise Malformed(_contradiction(row["path"], node))
 
     def _place(self, path: str, slice_name: str | None) -> Node | None:
         """The node that a row is about; what is between the last row and it is made."""
@@ -290,6 +297,17 @@ class _Builder:
                 told = node.slicing.discriminators
             node.slicing = Slicing(told, how.get("rules", "open"), how.get("ordered") is True)
         node.must_support = node.must_support or row.get("mustSupport") is True
+
+
+def _contradiction(path: str, node: Node) -> str:
+    place = path if _PATH(path) else "one of its elements"
+    return (
+        f"The profile asks for {place} {node.minimum} times at least, and {node.maximum} times at "
+        "most is all that it or its base allows; mend the profile."
+    )
+
+
+_PATH: Final = re.compile(r"[A-Za-z][A-Za-z0-9.\[\]]{0,200}").fullmatch
 
 
 def _choice(parent: Node, name: str) -> structure.Element | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -106,13 +107,65 @@ class Scope:
         """The resource that a reference leads to, as far as it is at hand."""
         if reference.startswith(HASH):
             return self.contained.get(reference[1:]) if len(reference) > 1 else self.root
-        above = self.above
+        above, inside = self.above, self.root
         while above is not None:
-            found = above.entries.get(reference)
-            if found:
-                return found[0]
+            found = above.entry(reference, inside)
+            if found is not None:
+                return found
+            inside = above.root
             above = above.above
         return self.world.resolve(reference) if self.world.resolve else None
+
+    def bundled(self, reference: str) -> bool:
+        """Whether a reference leads to an entry of a Bundle that this resource is in."""
+        above, inside = self.above, self.root
+        while above is not None:
+            if above.entry(reference, inside) is not None:
+                return True
+            inside = above.root
+            above = above.above
+        return False
+
+    def entry(self, reference: str, inside: Resource) -> Resource | None:
+        """
+        The resource of an entry that a reference leads to, or None.
+
+        inside      the entry's resource that has the reference: a relative one starts where it is
+        source      https://hl7.org/fhir/R4/bundle.html#references
+        """
+        plain = reference.partition("#")[0]
+        found = self.entries.get(plain)
+        if found is None and _RELATIVE(plain):
+            base = _base(self.urls.get(id(inside), ""))
+            found = self.entries.get(base + plain) if base else self.named.get(plain)
+        return found[0] if found else None
+
+    @cached_property
+    def urls(self) -> dict[int, str]:
+        """Identity of each entry's resource to its fullUrl."""
+        return {id(one): url for url, several in self.entries.items() for one in several}
+
+    @cached_property
+    def named(self) -> dict[str, list[Resource]]:
+        """[type]/[id] to the entries' resources that have no place at a server."""
+        found: dict[str, list[Resource]] = {}
+        entries = self.resource.get("entry")
+        for entry in entries if isinstance(entries, list) else ():
+            one = entry.get("resource") if isinstance(entry, dict) else None
+            if isinstance(one, dict) and not str(entry.get("fullUrl", "")).startswith("http"):
+                found.setdefault(f"{one.get('resourceType')}/{one.get('id')}", []).append(one)
+        return found
+
+
+_RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}").fullmatch
+
+
+def _base(url: str) -> str:
+    """Where a server stands, by the fullUrl of what it has; "" for what is not at one."""
+    if not url.startswith("http"):
+        return ""
+    steps = url.rsplit("/", 2)
+    return f"{steps[0]}/" if len(steps) == 3 and steps[1][:1].isupper() else ""
 
 
 def _above(path: str) -> list[str]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from app.conformance.facets import Known
     from app.conformance.scope import Scope
 
-Matches = Callable[[Any, str, "Scope"], bool]  # value, type: whether it is in the slice
+# value, type: whether it is in the slice, None where that cannot be told
+Matches = Callable[[Any, str, "Scope"], "bool | None"]
 
 _STEP: Final = re.compile(
     r"resolve\(\)|ofType\((\w+)\)|extension\(['\"]([^'\"]+)['\"]\)|\$this|\w+"
@@ -132,7 +133,18 @@ def _of_types(known: Known, node: Node) -> list[Node]:
 def _every(tests: list[Matches]) -> Matches:
     if len(tests) == 1:
         return tests[0]
-    return lambda value, kind, scope: all(test(value, kind, scope) for test in tests)
+
+    def every(value: Any, kind: str, scope: Scope) -> bool | None:
+        answer: bool | None = True
+        for test in tests:
+            found = test(value, kind, scope)
+            if found is None:
+                answer = None
+            elif not found:
+                return False
+        return answer
+
+    return every
 
 
 def _extension_nodes(nodes: list[Node], url: str) -> list[Node]:
@@ -150,17 +162,18 @@ def _extension_nodes(nodes: list[Node], url: str) -> list[Node]:
 def _below(what: str, word: str, test: Matches, *, absent: bool = False) -> Matches:
     """A test of what a step leads to, as a test of where it starts."""
 
-    def below(value: Any, _: str, scope: Scope) -> bool:
+    def below(value: Any, _: str, scope: Scope) -> bool | None:
         direct = value.get(word) if value.__class__ is dict and what == "name" else None
         if direct.__class__ is str:
             return test(direct, "", scope)
         found = list(values(value, what, word))
         if absent:
             return test(found or None, "", scope)
-        return any(test(one, kind, scope) for one, kind in found)
+        answers = [test(one, kind, scope) for one, kind in found]
+        return any(answers) or (None if None in answers else False)
 
     if what == "type":
-        return lambda value, kind, scope: kind == word and test(value, kind, scope)
+        return lambda value, kind, scope: test(value, kind, scope) if kind == word else False
     return below
 
 
@@ -199,7 +212,7 @@ def _like(like: likeness.Like) -> Matches:
 
 
 def _within(codes: Any, value_set: str) -> Matches:
-    return lambda value, _, __: member_of(value, codes(value_set)) is True
+    return lambda value, _, __: member_of(value, codes(value_set))
 
 
 def _types(known: Known, kind: str, nodes: list[Node]) -> Iterator[Matches]:

@@ -22,11 +22,13 @@ class TypeRef:
 
     code        name of the type, or its canonical if it is not HL7's
     targets     canonicals that a Reference or canonical may lead to; none means any
+    modes       of a reference: contained, bundled, referenced; none means any
     """
 
     code: str
     targets: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,12 @@ def type_ref(kind: dict[str, Any], row: dict[str, Any]) -> TypeRef:
         if row.get("base", {}).get("path") == "Resource.id":
             code = "id"  # R4 says string there and means id, https://jira.hl7.org/browse/FHIR-16236
     code = code.removeprefix(BASE)
-    return TypeRef(code, tuple(kind.get("targetProfile", ())), tuple(kind.get("profile", ())))
+    return TypeRef(
+        code,
+        tuple(kind.get("targetProfile", ())),
+        tuple(kind.get("profile", ())),
+        tuple(kind.get("aggregation", ())),
+    )
 
 
 def _binding(row: dict[str, Any]) -> Binding | None:

@@ -131,7 +131,7 @@ class Planter:
         if code in CODED and value_set and self.definitions.terminology.codes(value_set).listed:
             made = self.maker._coded(value_set, code)  # noqa: SLF001 — of one family
         elif kind and kind.profiles and code == "Extension":
-            made = self.object(self.root(kind.profiles[0]), {})
+            made = self.extension(kind.profiles[0])
         elif kind and kind.code == "Reference":
             made = {"reference": f"{self.target(kind)}/1"}
         elif code in PRIMITIVES:
@@ -148,6 +148,11 @@ class Planter:
             found = self.definitions.structure(code)
             made = self.maker.object(found, found.root)
         return self.object(row, made) if isinstance(made, dict) else made
+
+    def extension(self, canonical: str) -> dict[str, Any]:
+        if self.definitions.find(canonical, "StructureDefinition") is None:
+            return {"url": canonical.partition("|")[0], "valueString": "text"}
+        return self.object(self.root(canonical), {})
 
     def target(self, kind: structure.TypeRef) -> str:
         if not kind.targets:
