@@ -19,6 +19,7 @@ from app import settings as settings_module
 from app.api import access, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
+from app.conformance import Definitions
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
 from app.flows import purge
@@ -41,12 +42,13 @@ def _utc() -> datetime:
     return datetime.now(UTC)
 
 
-async def open_service(
+async def open_service(  # noqa: PLR0913 — each is something that a test stands in for
     settings: Settings,
     *,
     clock: Callable[[], datetime] = _utc,
     chance: Callable[[], float] = random.random,
     partners: Partners | None = None,
+    definitions: Definitions | None = None,
     owed: Callable[[], None] = lambda: None,
 ) -> Service:
     """
@@ -67,7 +69,7 @@ async def open_service(
     service = Service(
         settings=settings,
         mappings=known,
-        definitions=conformance.load(settings_module.folder("fhir_profiles")),
+        definitions=definitions or conformance.load(settings_module.folder("fhir_profiles")),
         database=opened,
         partners=partners or Partners(),
         key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
@@ -85,7 +87,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     The application, with its worker; both end together.
 
     deliver     whether what is owed is delivered here, or by `kinbridge work` alone
-    stand_ins   clock, chance, partners: as open_service takes them
+    stand_ins   clock, chance, partners, definitions: as open_service takes them
     """
     worker = Worker()
     service = await open_service(settings, owed=worker.awake.set, **stand_ins)

@@ -11,7 +11,8 @@ from exchange import SHARED, Exchange, Network, agency_task, resources, sqlite_r
 from postgres import Postgres
 from starlette.testclient import TestClient
 
-from app import settings
+from app import conformance, settings
+from app.conformance import Definitions
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
@@ -86,8 +87,14 @@ def tenants(endpoints, strict) -> list[dict[str, Any]]:
     return _tenants(endpoints, strict)
 
 
+@pytest.fixture(scope="session")
+def definitions() -> Definitions:
+    """What comes with the service, compiled once for all stories; none of them changes it."""
+    return conformance.load(settings.folder("fhir_profiles"))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, tenants) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants, definitions) -> Iterator[Exchange]:
     network = Network()
     url = f"sqlite:///{tmp_path / 'exchange.db'}"
     rows = partial(sqlite_rows, tmp_path / "exchange.db")
@@ -105,7 +112,8 @@ def exchange(request, tmp_path, tenants) -> Iterator[Exchange]:
     )
     made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
-    app = Late(lambda: build(read, partners=partners, clock=made.clock))
+    stand_ins = {"partners": partners, "clock": made.clock, "definitions": definitions}
+    app = Late(lambda: build(read, **stand_ins))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made
