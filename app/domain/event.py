@@ -144,7 +144,8 @@ class Outcomes(_Model):
             elif system != spec.system:
                 continue
             if code in spec.codes:
-                return {"valueCodeableConcept": concept(spec.system, code, spec.codes[code])}
+                told = {**concept(spec.system, code), "text": spec.codes[code]}
+                return {"valueCodeableConcept": told}
         return None
 
 

@@ -20,9 +20,13 @@ from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Tenant
 
 REPORT: Final = f"{CANONICAL}/CodeSystem/cps-purpose"  # its code: cps-report
-_PROFILE: Final = (
-    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
-)
+_PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
+    "family-support": (
+        "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement",
+        f"{CANONICAL}/StructureDefinition/family-support-task",
+    ),
+    "cps-report": (f"{CANONICAL}/StructureDefinition/cps-report-task",),
+}
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
 _ENDED: Final = frozenset({"rejected", "cancelled", "failed"})
@@ -272,13 +276,12 @@ def _consent(case: Case, request: Resource) -> Resource | None:
 def _task(
     case: Case, request: Resource, entry: Entry | None, tenant: Tenant, addressed: Resource
 ) -> Resource:
-    """The sender's Task, its own where it sent one; new: SDOHCC-TaskForReferralManagement."""
+    """The sender's Task, its own where it sent one; new: family-support-task or cps-report-task."""
     own = entry.resource if entry else {}
     exchange = case.id("exchange", fhir.name(request))
     identity = own.get("id") or case.id("task", fhir.name(request))
     task: Resource = {"resourceType": "Task", "id": identity}
-    if case.shelf.kind == "family-support":
-        task["meta"] = {"profile": [_PROFILE]}
+    task["meta"] = {"profile": list(_PROFILES[case.shelf.kind])}
     owner = {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id}
     task |= {
         "status": "requested",
@@ -302,4 +305,5 @@ def _task(
         task.setdefault("priority", request["priority"])
     if case.shelf.kind == "cps-report":
         task["businessStatus"] = concept(STATUS, "submitted")
+        task["meta"] = report.labelled(task.get("meta", {}))
     return {**task, "status": "requested"}

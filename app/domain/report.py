@@ -20,6 +20,8 @@ INPUT: Final = f"{CANONICAL}/CodeSystem/task-input"
 LABELS: Final = [
     {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"},
     {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "NOPAT"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "CPLYPOL"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "VIO"},
 ]
 _ONE_CHILD: Final = frozenset({"T0-1", "T0-2"})
 
@@ -36,6 +38,12 @@ class Kept(Exception):  # noqa: N818 — the refusal inside is the error; this i
         self.plan = plan
         self.case = case
         super().__init__()
+
+
+def labelled(meta: Resource) -> Resource:
+    """What belongs to a report carries its labels, beside those that it has."""
+    has = listed(meta.get("security"))
+    return {**meta, "security": [*has, *(one for one in LABELS if one not in has)]}
 
 
 def faults(measured: Measured, request: Resource | None) -> tuple[Issue, ...]:

@@ -46,7 +46,8 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
             task["output"] = [*task.get("output", []), number]
         if wanted.get("finding"):
             code = {"system": f"{KINBRIDGE}/CodeSystem/task-output", "code": "disposition"}
-            finding = {"type": {"coding": [code]}, "valueString": wanted["finding"]}
+            found = {"system": f"{KINBRIDGE}/CodeSystem/cps-disposition", "code": wanted["finding"]}
+            finding = {"type": {"coding": [code]}, "valueCodeableConcept": {"coding": [found]}}
             task["output"] = [*task.get("output", []), finding]
         if wanted.get("helped"):
             person = store.read(*task["for"]["reference"].split("/")) or {}
