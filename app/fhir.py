@@ -15,6 +15,8 @@ from app.errors import Malformed
 
 Resource = dict[str, Any]
 
+URI: Final = "urn:ietf:rfc:3986"  # system of an identifier that is a URI
+
 MAX_DEPTH: Final = 64  # a nested questionnaire of real life reaches some 20
 _BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}

@@ -56,7 +56,8 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
 
     raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
     """
-    known = mappings.load(settings.mappings or settings_module.folder("mappings"))
+    definitions = definitions or conformance.load(settings_module.folder("fhir_profiles"))
+    known = mappings.load(settings.mappings or settings_module.folder("mappings"), definitions)
     await migration.check(settings.database_url)
     opened = database.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
@@ -69,7 +70,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     service = Service(
         settings=settings,
         mappings=known,
-        definitions=definitions or conformance.load(settings_module.folder("fhir_profiles")),
+        definitions=definitions,
         database=opened,
         partners=partners or Partners(),
         key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),

@@ -54,6 +54,7 @@ class Shelf(BaseModel):
     audience: Audience = "organization"  # whose inbox a source shelf for reports is
     person: str = ""  # system|value of the Practitioner whose inbox it is
     strict: bool = False  # refuse what is otherwise stored and reported
+    environment: str = Field(default="production", pattern=_NAME)  # whose crosswalk it reads
     tenant: str = ""  # set from the tenant that owns it
 
     @property

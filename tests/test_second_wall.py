@@ -25,6 +25,8 @@ WALLED = {
     "ledger",
     "event",
     "purge",
+    "worklist",
+    "crosswalk",
 }
 
 

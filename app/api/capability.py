@@ -16,7 +16,15 @@ _INTERACTIONS: Final = (
 _SYSTEM: Final = ("transaction", "batch", "history-system")
 _NOT_OFFERED: Final = "Of what SDOH Clinical Care 3.0.0 asks of a server, XML and Subscriptions by e-mail are not met."
 OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
-    ("family-support", "source"): ("submit-screening", "refer", "check-referral"),
+    ("family-support", "source"): (
+        "submit-screening",
+        "unmapped",
+        "work-off",
+        "link",
+        "unlink",
+        "refer",
+        "check-referral",
+    ),
     ("cps-report", "source"): ("report", "check-referral"),
 }
 

@@ -144,6 +144,17 @@ def entry(
     return head + resource + b',"response":' + fhir.encode(response) + b"}"
 
 
+def made_entry(written: Written, base: str) -> bytes:
+    """The answer's entry for an operation of a batch: everything that was made, as a Bundle."""
+    said = {"status": "200 OK", "outcome": _findings(written.answer.issues)}
+    bundle = b'{"resourceType":"Bundle","type":"collection","entry":[' + b",".join(
+        b'{"fullUrl":' + fhir.encode(f"{base}/{name}") + b',"resource":' + row.body + b"}"
+        for name in written.answer.names
+        if (row := written.rows.get(name)) and row.stands
+    )
+    return b'{"resource":' + bundle + b']},"response":' + fhir.encode(said) + b"}"
+
+
 def refused_entry(refused: Refusal) -> bytes:
     """The answer's entry for an entry of a batch that was refused."""
     status = f"{refused.status} {HTTPStatus(refused.status).phrase}"

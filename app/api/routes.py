@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from app import fhir
-from app.api import access, batch, body, capability, entries, past, responses, view
+from app.api import access, batch, body, capability, entries, past, responses, screenings, view
 from app.domain import condition, record
 from app.domain.condition import Condition
 from app.domain.plan import Act, Caller, Change, Entry
@@ -27,6 +27,9 @@ _METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 _NO_TYPES: Final = frozenset({"", "_history", "metadata"})
 _ACTS: Final[dict[str, Act]] = {
     "submit-screening": "submit-screening",
+    "work-off": "work-off",
+    "link": "link",
+    "unlink": "unlink",
     "refer": "refer",
     "report": "report",
     "check-referral": "check-referral",
@@ -60,9 +63,21 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if found := service.definitions.shape(around):
             raise Malformed(issues=tuple(found))
 
+    def parted(made: Change) -> Change:
+        """A report of several Bundles, one for each child, as the siblings that they are."""
+        if made.act != "report" or {one.type for one in made.entries} != {"Bundle"}:
+            return made
+        for one in made.entries:
+            _enveloped(one.resource)
+        siblings = tuple(entries.collected(one.resource) for one in made.entries)
+        return replace(made, entries=(), siblings=siblings)
+
     async def written(request: Request, act: Act, entry: Entry) -> Response:
         shelf, caller = await access.enter(service, request)
-        done = await write.write(service, change(shelf, caller, act, entry))
+        asked = change(shelf, caller, act, entry)
+        if screenings.is_dry(request):
+            return await screenings.shown(service, request, asked)
+        done = await write.write(service, asked)
         row = done.rows.get(done.answer.names[0])
         found: tuple[Issue, ...] = ()
         if row and row.stands and responses.preferred(request) == "OperationOutcome":
@@ -102,11 +117,15 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
+        if screenings.is_dry(request):
+            asked = change(shelf, caller, "transaction", *entries.collected(bundle))
+            return await screenings.shown(service, request, asked)
         made = batch.Bundled(service, shelf, caller, _base(shelf), change, get)
         return await made.answer(request, bundle)
 
     @routes.post(_BASE + "/${operation}")
     @routes.post(_BASE + "/QuestionnaireResponse/${operation}")
+    @routes.post(_BASE + "/Patient/${operation}")
     async def operation(request: Request) -> Response:
         """https://hl7.org/fhir/R4/operations.html: $submit-screening, $refer, $report, $check-referral."""
         shelf, caller = await access.enter(service, request)
@@ -117,15 +136,18 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if act not in offered:
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
+        if act == "work-off":
+            return await screenings.worked_off(service, request, shelf, caller)
         sent = await body.resource(request, most=most)
         if sent["resourceType"] == "Bundle":
             _enveloped(sent)
+        if act in screenings.ACTS:
+            door = screenings.Door(service, shelf, caller, _base(shelf), change)
+            return await door.answer(request, act, sent)
         is_bundle = sent["resourceType"] == "Bundle"
         came = entries.collected(sent) if is_bundle else (_alone(sent),)
         if any(one.method not in {"POST", "PUT"} for one in came):
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
-        if act == "submit-screening" and {one.type for one in came} != {"QuestionnaireResponse"}:
-            raise NotSupported("Send a QuestionnaireResponse, or a Bundle of them.")
         if act == "check-referral":
             query = request.query_params
             asked = change(shelf, caller, act, *came)
@@ -136,14 +158,19 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 flags=frozenset(query.getlist("flag")),
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
-        made = change(shelf, caller, act, *came)
-        if act == "report" and came and {one.type for one in came} == {"Bundle"}:
-            for one in came:
-                _enveloped(one.resource)
-            siblings = tuple(entries.collected(one.resource) for one in came)
-            made = replace(made, entries=(), siblings=siblings)
+        made = parted(change(shelf, caller, act, *came))
+        if screenings.is_dry(request):
+            return await screenings.shown(service, request, made)
         done = await write.write(service, made)
         return responses.all_of(request, done, _base(shelf))
+
+    @routes.get(_BASE + "/$unmapped")
+    async def unmapped(request: Request) -> Response:
+        """$unmapped: what of the shelf's screenings maps nowhere yet."""
+        shelf, caller = await access.enter(service, request)
+        if "unmapped" not in capability.OPERATIONS.get((shelf.kind, shelf.role), ()):
+            raise NotSupported("$unmapped is for a clinic's chart.")
+        return await screenings.unmapped(service, request, shelf, caller)
 
     @routes.post(_BASE + "/Task/{id}/$record-event")
     async def recorded(request: Request) -> Response:

@@ -17,6 +17,7 @@ from app.cli import (
     validate,
     work,
 )
+from app.cli import map as mapping
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve.serve)
@@ -31,4 +32,5 @@ app.command()(backup.purges)
 app.add_typer(client.app, name="client")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(policy.app, name="policy")
+app.add_typer(mapping.app, name="map")
 app.add_typer(profiles.app, name="profiles")

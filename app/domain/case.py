@@ -13,8 +13,8 @@ from app.conformance import Definitions
 from app.conformance.subset import is_subset
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
-from app.domain.plan import Change, Entry, Loaded, NotLoaded, Receipt, Want, derive
-from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, Refusal, Stale
+from app.domain.plan import Change, Entry, Loaded, NotLoaded, Receipt, Stored, Want, derive, same
+from app.errors import Conflict, Forbidden, Invalid, Issue, Malformed, NotFound, Refusal, Stale
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
 
@@ -68,7 +68,7 @@ class Case:
         Its key is the sender's own identifier, else the content.
         """
         resource = entry.said
-        digest = hashlib.sha256(fhir.encode(_said(resource))).hexdigest()
+        digest = hashlib.sha256(fhir.encode(said_of(resource))).hexdigest()
         own = [one for one in listed(resource.get("identifier")) if one.get("value")]
         named = f"{own[0].get('system', '')}|{own[0]['value']}" if own else digest
         key = derive(self.key, "receipt", resource["resourceType"], named)
@@ -113,7 +113,7 @@ def shaped(definitions: Definitions, entry: Entry) -> None:
         raise Invalid(text, expression=f"{entry.at or entry.type}.meta.tag")
 
 
-def _said(resource: Resource) -> Resource:
+def said_of(resource: Resource) -> Resource:
     """What a message says, whatever its ids; a urn is another each time it is sent."""
     ours = {"id", "meta", "text"}
     said = {name: value for name, value in resource.items() if name not in ours}
@@ -212,6 +212,27 @@ def _conditions(case: Case) -> set[Want]:
 def _about(shelf: str, name: str) -> tuple[Want, Want]:
     """What is asked of the database about a resource that may stand there."""
     return Want("resource", shelf, name), Want("exchange", shelf, name)
+
+
+def guarded(case: Case, entry: Entry) -> Stored | None:
+    """
+    What stands there, if this may be written over it.
+
+    raises      Stale: another version stands than the caller has seen
+                Forbidden: it is a copy of what somebody else said
+    """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    stands = stored.version if stored and stored.stands else 0
+    if entry.if_match is not None and entry.if_match != stands:
+        raise Stale("The resource has changed since; read it again.")
+    copied = stored is not None and stored.exchange
+    if (
+        stored
+        and copied
+        and (entry.method == "DELETE" or not same(stored.resource, entry.resource))
+    ):
+        raise Forbidden("This is a copy of what was sent; only its sender can correct it.")
+    return stored
 
 
 def _met(case: Case, entry: Entry) -> str:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from app.conformance import Definitions
 from app.domain.completeness import Standard
+from app.domain.crosswalk import Crosswalk
 from app.domain.disclosure import FACTS, Rule
 from app.domain.event import Outcomes
-from app.domain.instrument import Instrument
+from app.domain.forms import Forms
+from app.domain.instrument import AnswerOption, Instrument, Question, SignOff
 from app.domain.jurisdiction import Jurisdiction
+from app.domain.making import Templates
 from app.errors import MappingError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,7 +34,8 @@ class Mappings:
     advice      {fact: what to do where it does not hold}
     """
 
-    instruments: tuple[Instrument, ...]
+    forms: Forms
+    templates: Templates
     rules: tuple[Rule, ...]
     advice: dict[str, str]
     outcomes: Outcomes
@@ -47,9 +55,29 @@ class _Disclosure(BaseModel):
     rules: tuple[Rule, ...]
 
 
-def load(folder: Path) -> Mappings:
+class SignedRule(BaseModel):
+    """One line of mappings/sign-offs.toml: an analyst's rule that somebody answers for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instrument: str
+    question: str
+    answer: str
+    by: str = Field(min_length=1)
+    on: date
+
+
+class SignOffs(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: tuple[SignedRule, ...] = ()
+
+
+def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
     """
     Read the folder.
+
+    definitions     what the templates are held against; None: they are not
 
     raises      MappingError: a file is missing, is not TOML, or has a key or value that nobody knows;
                 the text names file and key
@@ -63,14 +91,135 @@ def load(folder: Path) -> Mappings:
             f"{folder / 'disclosure.toml'}: [facts] does not say what {silent} needs"
         )
     jurisdictions = [_read(path, Jurisdiction) for path in _files(folder / "jurisdictions")]
+    forms = _forms(folder)
     return Mappings(
-        instruments=tuple(_read(path, Instrument) for path in _files(folder / "instruments")),
+        forms=forms,
+        templates=Templates(forms, definitions),
         rules=disclosure.rules,
         advice=disclosure.facts,
         outcomes=_read(folder / "outcomes.toml", Outcomes),
         jurisdictions={one.id: one for one in jurisdictions},
         completeness=_read(folder / "completeness.toml", Standard),
     )
+
+
+def _forms(folder: Path) -> Forms:
+    """The instruments with what is signed off, and the crosswalks that lead to them."""
+    instruments = [_read(path, Instrument) for path in _files(folder / "instruments")]
+    for name, values in (
+        ("id", [one.id for one in instruments]),
+        ("canonical", [url for one in instruments for url in one.canonicals]),
+    ):
+        if len(set(values)) != len(values):
+            raise MappingError(f"{folder / 'instruments'}: two instruments have one {name}")
+    signed = folder / "sign-offs.toml"
+    if signed.exists():
+        for rule in _read(signed, SignOffs).rules:
+            instruments = _signed(instruments, rule, signed)
+    crosswalks: dict[tuple[str, str], dict[str, str]] = {}
+    for path in sorted((folder / "crosswalks").glob("*.toml")):
+        one = _read(path, Crosswalk)
+        rows = crosswalks.setdefault((one.tenant, one.environment), {})
+        try:
+            more = one.rows(instruments)
+        except MappingError as error:
+            raise MappingError(f"{path}: {error}") from None
+        if again := rows.keys() & more.keys():
+            raise MappingError(f"{path}: {len(again)} rows stand in another file already")
+        rows.update(more)
+    return Forms(instruments, crosswalks)
+
+
+def crosswalk(path: Path, instruments: Iterable[Instrument]) -> Crosswalk:
+    """
+    A crosswalk that is not among the mappings.
+
+    raises      MappingError: it cannot be read, or leads nowhere
+    """
+    found = _read(path, Crosswalk)
+    try:
+        found.rows(instruments)
+    except MappingError as error:
+        raise MappingError(f"{path}: {error}") from None
+    return found
+
+
+def sign_off(folder: Path, rule: tuple[str, str, str], *, by: str, on: date) -> None:
+    """
+    Write down in sign-offs.toml who answers for a rule, and since when.
+
+    rule        instrument, question, answer
+    raises      MappingError: there is no such rule, it needs nobody, or the file cannot be written
+    """
+    path = folder / "sign-offs.toml"
+    instrument, question, answer = rule
+    signed = SignedRule(instrument=instrument, question=question, answer=answer, by=by, on=on)
+    known = [_read(one, Instrument) for one in _files(folder / "instruments")]
+    _signed(known, signed, path)
+    wanted = next(
+        one
+        for each in known
+        if each.id == instrument
+        for asked in each.questions
+        if asked.code == question
+        for one in asked.answers
+        if one.code == answer
+    )
+    if wanted.evidence != "analyst":
+        raise MappingError(
+            f"{instrument} {question} {answer}: this rule stands on {wanted.evidence}"
+        )
+    before = path.read_text(encoding="utf-8") if path.exists() else _SIGN_OFFS
+    standing = tomllib.loads(before).get("rules", [])
+    if any((one["instrument"], one["question"], one["answer"]) == rule for one in standing):
+        raise MappingError(f"{instrument} {question} {answer}: it is signed off already")
+    names = {"instrument": instrument, "question": question, "answer": answer, "by": by}
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in names.items()]
+    try:
+        more = "\n".join(["", "[[rules]]", *lines, f"on = {on.isoformat()}", ""])
+        path.write_text(before + more, encoding="utf-8")
+    except OSError as error:
+        raise MappingError(f"{path}: {error.strerror}") from None
+
+
+_SIGN_OFFS: Final = """\
+# Who answers for an analyst's rule on what an answer says, written by `kinbridge map sign-off`.
+# A rule without a line here gives no verdict. Take a line out to switch its rule off again.
+"""
+
+
+def _signed(instruments: list[Instrument], rule: SignedRule, path: Path) -> list[Instrument]:
+    """
+    The instruments with one rule signed off.
+
+    raises      MappingError: there is no such rule that waits for it
+    """
+    where = f"{path}: {rule.instrument} {rule.question} {rule.answer}"
+    found = False
+
+    def answer(one: AnswerOption) -> AnswerOption:
+        nonlocal found
+        if one.code != rule.answer or one.need is None:
+            return one
+        found = True
+        return one.model_copy(update={"signed_off": SignOff(by=rule.by, on=rule.on)})
+
+    def question(one: Question) -> Question:
+        if one.code != rule.question:
+            return one
+        if one.never_a_need:
+            raise MappingError(f"{where}: this question is recorded and never a need")
+        return one.model_copy(update={"answers": tuple(answer(each) for each in one.answers)})
+
+    made = [
+        one.model_copy(update={"questions": tuple(question(each) for each in one.questions)})
+        if one.id == rule.instrument
+        else one
+        for one in instruments
+    ]
+    if not found:
+        raise MappingError(f"{where}: there is no such rule")
+    return made
 
 
 def _files(folder: Path) -> list[Path]:

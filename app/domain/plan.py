@@ -20,6 +20,9 @@ Act = Literal[
     "create",
     "update",
     "submit-screening",
+    "work-off",
+    "link",
+    "unlink",
     "refer",
     "report",
     "check-referral",
@@ -284,12 +287,48 @@ class Accounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """
+    What maps nowhere yet, kept with its resource until somebody maps it.
+
+    question    of an answer: instrument|question
+    """
+
+    source: str
+    kind: Literal["question", "answer", "patient"]
+    key: str
+    question: str
+    system: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worklist:
+    """What of one source waits, in place of what waited of it before."""
+
+    shelf: str
+    source: str
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one place of what came in; for the dry run."""
+
+    at: str
+    what: Literal["taken", "ignored", "unmapped", "refused"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the door says after the commit: the names of what was written, in order, and findings."""
 
     names: tuple[str, ...]
     created: frozenset[str] = frozenset()
     issues: tuple[Issue, ...] = ()
+    fates: tuple[Fate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +348,7 @@ class Plan:
     absent: tuple[tuple[str, str, str, str], ...] = ()
     recorded: tuple[Recorded, ...] = ()
     purges: tuple[Purge, ...] = ()
+    worklist: tuple[Worklist, ...] = ()
 
     @property
     def shelves(self) -> frozenset[str]:
@@ -321,6 +361,7 @@ class Plan:
             | {row.source for row in self.accounted}
             | {row.shelf for row in self.recorded}
             | {row.shelf for row in self.purges}
+            | {row.shelf for row in self.worklist}
         )
 
 
@@ -336,6 +377,7 @@ def together(plans: list[Plan], answer: Answer) -> Plan:
         accounted=tuple(row for one in plans for row in one.accounted),
         recorded=tuple(row for one in plans for row in one.recorded),
         purges=tuple(row for one in plans for row in one.purges),
+        worklist=tuple(row for one in plans for row in one.worklist),
     )
 
 
@@ -350,6 +392,9 @@ class Want:
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
                 | opened (key: exchange; answers it)
                 | shared (key: exchange|Type/id; answers whether another exchange sent it too)
+                | crosswalk (key: what is mapped; answers the target, or None)
+                | waiting (key: Type/id of a source; answers what of it waits)
+                | awaiting (key: what is waited for; answers the names of the sources that wait)
     """
 
     kind: Literal[
@@ -362,6 +407,9 @@ class Want:
         "held",
         "shared",
         "opened",
+        "crosswalk",
+        "waiting",
+        "awaiting",
     ]
     shelf: str
     key: str
@@ -417,6 +465,21 @@ class Loaded:
 
     def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:
         found: list[str] = self._get(Want("identifier", shelf, f"{resource_type}|{system}|{value}"))
+        return found
+
+    def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:
+        """{key: target} of those that the database's crosswalk has, all asked for at once."""
+        wants = {key: Want("crosswalk", shelf, key) for key in keys}
+        if missing := frozenset(wants.values()) - self.seen.keys():
+            raise NotLoaded(missing)
+        return {key: self.seen[want] for key, want in wants.items() if self.seen[want]}
+
+    def waiting(self, shelf: str, source: str) -> tuple[Waiting, ...]:
+        found: tuple[Waiting, ...] = self._get(Want("waiting", shelf, source))
+        return found
+
+    def awaiting(self, shelf: str, key: str) -> list[str]:
+        found: list[str] = self._get(Want("awaiting", shelf, key))
         return found
 
     def expect(self, shelf: str, names: list[str]) -> None:

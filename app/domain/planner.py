@@ -6,23 +6,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from app import fhir
-from app.domain import converse, outcome, question, record, referral, screening, siblings
-from app.domain.case import Case, at_once, blamed
+from app.domain import converse, outcome, question, receive, record, referral, siblings
+from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
-from app.domain.plan import (
-    Answer,
-    Entry,
-    Exchange,
-    Plan,
-    Put,
-    Stored,
-    put,
-    same,
-    stamped,
-    together,
-)
-from app.errors import Conflict, Forbidden, Invalid, Stale
+from app.domain.plan import Answer, Entry, Exchange, Plan, Put, put, stamped, together
+from app.errors import Conflict, Invalid
 
 
 def arrived(case: Case) -> Case:
@@ -48,11 +36,18 @@ def plan(case: Case) -> Plan:
         return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
         return replace(referral.plan(case, None), absent=_absent(case))
-    plans = at_once(partial(_blamed, case), case.entries)
-    sent = [one for one in plans if one.exchanges]
-    if len(sent) > 1:
+    more: list[Plan] = []
+    if case.change.act in {"link", "unlink"}:
+        return receive.linked(case)
+    if case.change.act == "work-off":
+        plans = receive.again(case)
+    elif _screens(case):
+        plans, more = receive.plans(case, _blamed)
+    else:
+        plans = at_once(partial(_blamed, case), case.entries)
+    if sum(bool(one.exchanges) for one in plans) > 1:
         raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
-    return _together(case, plans)
+    return _together(case, plans, more)
 
 
 _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
@@ -74,8 +69,6 @@ def _meaning(case: Case, entry: Entry) -> Plan:
     """One planner for each meaning; what means nothing more to us is stored."""
     if entry.method == "DELETE":
         return _deleted(case, entry)
-    if entry.type == "QuestionnaireResponse" and _screens(case):
-        return _received(case, entry)
     if entry.type == "Task":
         exchange = _exchange(case, entry)
         if exchange is not None:
@@ -83,7 +76,7 @@ def _meaning(case: Case, entry: Entry) -> Plan:
         if (asked := _question(case, entry)) is not None:
             return asked
         if referral.is_referral(case, entry.resource):
-            _guarded(case, entry)
+            guarded(case, entry)
             return referral.plan(case, entry)
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
@@ -115,23 +108,9 @@ def _screens(case: Case) -> bool:
     return case.shelf.kind == "family-support" and case.shelf.role == "source"
 
 
-def _received(case: Case, entry: Entry) -> Plan:
-    """A screening, once: the same message again is answered with what it became."""
-    if entry.method == "POST":
-        before = case.repeated(entry)
-        if before:
-            return Plan(Answer((before, *screening.shown(case, before))))
-    _guarded(case, entry)
-    received = screening.plan(case, entry)
-    if entry.method == "PUT":
-        return received
-    mark = case.receipt(entry, fhir.name(entry.resource))
-    return Plan(received.answer, received.puts, receipts=(mark,))
-
-
 def _stored(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#create and #update."""
-    stored = _guarded(case, entry)
+    stored = guarded(case, entry)
     notes = referral.followed(case, entry.resource) if entry.type == "ServiceRequest" else ()
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
@@ -141,7 +120,7 @@ def _stored(case: Case, entry: Entry) -> Plan:
 
 def _deleted(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#delete; what is not there is deleted already."""
-    stored = _guarded(case, entry)
+    stored = guarded(case, entry)
     if stored is None or not stored.stands:
         return Plan(Answer((entry.name,)))
     if stored.exchange:
@@ -155,39 +134,26 @@ def _deleted(case: Case, entry: Entry) -> Plan:
     )
 
 
-def _guarded(case: Case, entry: Entry) -> Stored | None:
+def _together(case: Case, plans: list[Plan], more: list[Plan]) -> Plan:
     """
-    What stands there, if this may be written over it.
+    One plan of several, answered as its entries came.
 
-    raises      Stale: another version stands than the caller has seen
-                Forbidden: it is a copy of what somebody else said
+    plans       one for each entry, in their order
+    more        what several entries come to together
     """
-    stored = case.loaded.resource(case.shelf.key, entry.name)
-    stands = stored.version if stored and stored.stands else 0
-    if entry.if_match is not None and entry.if_match != stands:
-        raise Stale("The resource has changed since; read it again.")
-    copied = stored is not None and stored.exchange
-    if (
-        stored
-        and copied
-        and (entry.method == "DELETE" or not same(stored.resource, entry.resource))
-    ):
-        raise Forbidden("This is a copy of what was sent; only its sender can correct it.")
-    return stored
-
-
-def _together(case: Case, plans: list[Plan]) -> Plan:
-    """One plan of several, answered as its entries came."""
     came = {entry.name: one.answer.names[0] for entry, one in zip(case.entries, plans, strict=True)}
     order = [came.get(name, name) for name in case.order]  # one for each entry, met ones too
+    plans = [*plans, *more]
     made = [name for one in plans for name in one.answer.names]
     transaction = case.change.act == "transaction"
     answer = Answer(
         tuple(order if transaction else dict.fromkeys([*order, *made])),
         frozenset().union(*(one.answer.created for one in plans)),
         tuple(issue for one in plans for issue in one.answer.issues),
+        tuple(fate for one in plans for fate in one.answer.fates),
     )
-    return replace(together(plans, answer), absent=_absent(case))
+    absent = (*_absent(case), *(one for each in plans for one in each.absent))
+    return replace(together(plans, answer), absent=absent)
 
 
 def _absent(case: Case) -> tuple[tuple[str, str, str, str], ...]:

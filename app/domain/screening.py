@@ -2,343 +2,475 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from app import fhir
-from app.domain import instrument as instruments
+from app.domain import answered, making, patients, reading, scores
+from app.domain.answered import Answered, Read
 from app.domain.case import Case
-from app.domain.instrument import HELP_WISH, LOINC, AnswerOption, Instrument, Question
-from app.domain.plan import Answer, Entry, Plan, Put, Stored, derive, put
-from app.errors import Conflict, Invalid, Issue, NotSupported
-from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL
+from app.domain.forms import links
+from app.domain.instrument import CATEGORY, items
+from app.domain.making import Templates, Who
+from app.domain.patients import Subject
+from app.domain.plan import (
+    Answer,
+    Entry,
+    Fate,
+    Plan,
+    Put,
+    Stored,
+    Waiting,
+    Worklist,
+    derive,
+    put,
+    same,
+)
+from app.errors import Conflict, Issue
+from app.fhir import Resource, listed
 
-CATEGORY: Final = (
-    "http://hl7.org/fhir/us/sdoh-clinicalcare/CodeSystem/SDOHCC-CodeSystemTemporaryCodes"
-)
-_PROFILE: Final = "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition"
-_TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
-_SDOH: Final = concept("http://hl7.org/fhir/us/core/CodeSystem/us-core-category", "sdoh")
-_SURVEY: Final = concept(f"{_TERMINOLOGY}/observation-category", "survey")
-_POSITIVE: Final = concept(f"{_TERMINOLOGY}/v3-ObservationInterpretation", "POS")
-_DECLINED: Final = concept(f"{_TERMINOLOGY}/data-absent-reason", "asked-declined")
-# SNOMED CT, as in the guide's examples: http://snomed.info/sct
-_SOCIAL_SERVICE: Final = concept("http://snomed.info/sct", "410606002", "Social service procedure")
-_SENSITIVE: Final = (
-    {"system": f"{_TERMINOLOGY}/v3-ActCode", "code": "SDV"},
-    {"system": f"{_TERMINOLOGY}/v3-ActCode", "code": "NOPAT"},
-)
-_TELLING: Final = {"completed", "amended"}  # a response in another status waits
-CATEGORIES: Final = frozenset(
-    [
-        "sdoh-category-unspecified",
-        "food-insecurity",
-        "housing-instability",
-        "homelessness",
-        "inadequate-housing",
-        "transportation-insecurity",
-        "financial-insecurity",
-        "material-hardship",
-        "educational-attainment",
-        "employment-status",
-        "veteran-status",
-        "stress",
-        "social-connection",
-        "intimate-partner-violence",
-        "elder-abuse",
-        "personal-health-literacy",
-        "health-insurance-coverage-status",
-        "medical-cost-burden",
-        "digital-literacy",
-        "digital-access",
-        "utility-insecurity",
-        "incarceration-status",
-        "language-access",
-        "protective-factor",
-    ]
-)
+_TELLING: Final = {"completed", "amended"}
+_WAITING: Final = {"in-progress", "stopped"}
+_WITHDRAWN: Final = {"entered-in-error"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A response and what its resources need: ids, and when it was said."""
+class Made:
+    """
+    What one screening comes to.
 
-    response: Resource
-    instrument: Instrument
-    key: bytes
-    shelf: str
+    resources   {Type/id: resource}; None: it waits, and what was made of it before stays
+    sources     what it is made of
+    occurred    when its source said it, as the source says; "" where it does not
+    waiting     for each source what of it is on the worklist
+    """
 
-    def id(self, *parts: str) -> str:
-        return derive(self.key, self.shelf, "screening", self.response["id"], *parts)
+    screening: str
+    subject: Subject
+    resources: dict[str, Resource] | None
+    sources: tuple[str, ...]
+    occurred: str = ""
+    issues: tuple[Issue, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    fates: tuple[Fate, ...] = ()
 
 
 def plan(case: Case, entry: Entry) -> Plan:
     """
     A QuestionnaireResponse, the Observations it shows, and a proposal for each wish.
 
-    raises      NotSupported: at $submit-screening, an instrument that nobody knows
-                Invalid: at $submit-screening, any fault; every fault is named
+    The issues of its answer are errors for what keeps a part of it from being understood; at
+    $submit-screening they refuse it, elsewhere they are warnings.
     """
-    shelf, key, now = case.shelf.key, case.key, case.now
-    response, known = entry.resource, case.mappings.instruments
+    response, shelf = entry.resource, case.shelf.key
     stored = case.loaded.resource(shelf, fhir.name(response))
-    instrument = instruments.of(response, known)
-    strict = case.change.act == "submit-screening"
-    if instrument is None and strict:
-        names = ", ".join(f"{one.name} ({one.canonicals[0]})" for one in known)
-        raise NotSupported(
-            f"No known instrument asks these questions. Known are: {names}.",
-            expression="QuestionnaireResponse.questionnaire",
-        )
-    faults = _faults(response, instrument)
-    subject = _subject(response)
-    if subject and case.find(str(subject["reference"])) is None:
-        text = "This patient is not on the shelf; send the Patient too."
-        faults = (*faults, _issue(text, "QuestionnaireResponse.subject", code="not-found"))
-    if strict and any(issue.severity == "error" for issue in faults):
-        raise Invalid(issues=faults)
-
     told = stored.resource.get("subject", response.get("subject")) if stored else None
     if stored and stored.stands and told != response.get("subject"):
         raise Conflict(
             "A response does not move to another patient; send it anew, and withdraw this one.",
             expression="QuestionnaireResponse.subject",
         )
-    made = _made(response, instrument, key=key, shelf=shelf)
-    before = _made(stored.resource, instrument, key=key, shelf=shelf) if stored else {}
-    case.loaded.expect(shelf, [*made, *before])
-    puts = put(response, stored, shelf=shelf, now=now, method=entry.method)
-    for name, resource in made.items():
-        puts += _put(resource, case.loaded.resource(shelf, name), shelf, now)
-    for name in before.keys() - made.keys():
-        puts += _retract(case.loaded.resource(shelf, name), shelf, now)
-    warned = tuple(replace(issue, severity="warning") for issue in faults)
-    created = frozenset(fhir.name(one.resource) for one in puts if one.expected == 0)
-    return Plan(Answer((fhir.name(response), *made), created, warned), puts)
+    if stored and stored.stands and entry.if_match is None and is_older(case, entry, stored):
+        return superseded(case, fhir.name(response))
+    puts = put(response, stored, shelf=shelf, now=case.now, method=entry.method)
+    return carried(case, of_response(case, entry), puts=puts, name=fhir.name(response))
 
 
-def shown(case: Case, name: str) -> tuple[str, ...]:
-    """The names of what an earlier response became."""
-    response = case.find(name)
-    if response is None:
-        return ()
-    instrument = instruments.of(response, case.mappings.instruments)
-    return tuple(_made(response, instrument, key=case.key, shelf=case.shelf.key))
-
-
-def _put(resource: Resource, stored: Stored | None, shelf: str, now: datetime) -> tuple[Put, ...]:
-    """A new Observation is final; one that stood there and now says something else is corrected."""
-    if stored and stored.stands and resource["resourceType"] == "Observation":
-        as_it_was = {**resource, "status": stored.resource["status"]}
-        if put(as_it_was, stored, shelf=shelf, now=now):
-            return put({**resource, "status": "corrected"}, stored, shelf=shelf, now=now)
-        return ()
-    if stored:
-        return ()  # a proposal may have been taken up since; it is made once
-    return put(resource, None, shelf=shelf, now=now)
-
-
-def _retract(stored: Stored | None, shelf: str, now: datetime) -> tuple[Put, ...]:
-    """What an earlier version of the response showed and this one does not."""
+def again(case: Case, name: str) -> Plan:
+    """A response that stands, read anew: what was mapped since completes it, and nothing is made twice."""
+    stored = case.loaded.resource(case.shelf.key, name)
     if stored is None or not stored.stands:
-        return ()
-    return put({**stored.resource, "status": "entered-in-error"}, stored, shelf=shelf, now=now)
+        return Plan(Answer((name,)), worklist=(nothing(case, name),))
+    said = {"meta": {"lastUpdated": occurred(case, name)}}
+    entry = Entry("PUT", stored.resource, name.partition("/")[2], said=said)
+    return carried(case, of_response(case, entry), puts=(), name=name)
 
 
-def _made(
-    response: Resource, instrument: Instrument | None, *, key: bytes, shelf: str
-) -> dict[str, Resource]:
-    """
-    What a response shows: {Type/id: resource}; the panel first, then items, wishes, proposals.
-
-    source      SDC observation-based extraction, https://hl7.org/fhir/uv/sdc/extraction.html
-    """
-    if instrument is None or response.get("status") not in _TELLING:
-        return {}
-    if not _subject(response) or not response.get("authored"):
-        return {}
-    asked = _Asked(response, instrument, key, shelf)
-    answered = [
-        _observation(asked, question, answer, index)
-        for _, item in instruments.items(response)
-        if (question := instrument.question(str(item.get("linkId", "")))) and question.observed
-        for index, answer in enumerate(listed(item.get("answer")))
-        if isinstance(answer, dict) and _fault(question, answer, "") is None
-    ]
-    wished = [_wish(asked, category) for category in _wishes(response)]
-    made = [*answered, *wished]
-    if answered:
-        panel = _base(asked, "panel", concept(LOINC, instrument.panel, instrument.name), ())
-        panel["hasMember"] = [fhir.reference(one) for one in answered]
-        made.insert(0, panel)
-    proposals = [_proposal(asked, wish, answered) for wish in wished]
-    return {fhir.name(resource): resource for resource in [*made, *proposals]}
+def nothing(case: Case, name: str) -> Worklist:
+    """Nothing of this source waits any more."""
+    return Worklist(case.shelf.key, name, ())
 
 
-def _base(
-    asked: _Asked, part: str, code: Resource, categories: tuple[str, ...], *, index: int = 0
-) -> Resource:
-    """The part that all Observations of a screening share: SDOHCC-ObservationScreeningResponse."""
-    response = asked.response
-    base: Resource = {
-        "resourceType": "Observation",
-        "id": asked.id(part, str(index)),
-        "meta": {"profile": [f"{_PROFILE}/SDOHCC-ObservationScreeningResponse"]},
-        "status": "final",
-        "category": [_SURVEY, _SDOH, *(concept(CATEGORY, one) for one in categories)],
-        "code": code,
-        "subject": _subject(response),
-    }
-    if response.get("encounter"):
-        base["encounter"] = response["encounter"]
-    base["effectiveDateTime"] = response["authored"]
-    if "T" in response["authored"]:
-        base["issued"] = response["authored"]
-    performer = response.get("author") or response.get("source")
-    if performer:
-        base["performer"] = [performer]
-    base["derivedFrom"] = [fhir.reference(response)]
-    return base
+def sources(case: Case, screening: str) -> tuple[str, ...]:
+    """What a screening was made of so far, by its Provenance."""
+    stored = case.loaded.resource(case.shelf.key, _provenance(case, screening))
+    said = stored.resource.get("entity", ()) if stored else ()
+    return tuple(one["what"]["reference"] for one in said)
 
 
-def _observation(asked: _Asked, question: Question, answer: Resource, index: int) -> Resource:
-    kind, value = instruments.value(answer)
-    option = question.option(value["code"]) if kind == "Coding" else None
-    category = (option and option.category) or question.category
-    made = _base(
-        asked,
-        question.code,
-        concept(LOINC, question.code, question.label),
-        (category,) if category else (),
-        index=index,
+def is_known(case: Case, response: Resource) -> bool:
+    """Whether anything was read out of a response that stands or came in."""
+    read = _read_response(case, response, [], sound=False)
+    return bool(read.answers or read.sent)
+
+
+def withdrawn(case: Case, name: str) -> Plan:
+    """A response that is deleted: what was made of it was made of nothing."""
+    screening = screening_of(case, name)
+    made = Made(screening, _subject_of(case, screening), {}, (name,))
+    return carried(case, made, puts=(), name=name)
+
+
+def carried(case: Case, made: Made, *, puts: tuple[Put, ...], name: str) -> Plan:
+    """The plan that brings what was made about, beside the puts of what came."""
+    shelf = case.shelf.key
+    more, names = settled(case, made)
+    new = patients.created(case, made.subject) if made.resources else ()
+    puts = (*puts, *new, *more)
+    absent = ((shelf, "Patient", *made.subject.named),) if new and made.subject.named else ()
+    created = frozenset(fhir.name(one.resource) for one in puts if one.expected == 0)
+    return Plan(
+        Answer((name, *names) if name else names, created, made.issues, made.fates),
+        puts,
+        absent=absent,
+        worklist=_worklist(case, made),
     )
-    if question.computed:
-        made.pop("performer", None)
-    if question.sensitive:
-        made["meta"] = {**made["meta"], "security": list(_SENSITIVE)}
-    return {**made, **_said(question, option, kind, value)}
 
 
-def _said(question: Question, option: AnswerOption | None, kind: str, value: object) -> Resource:
-    if option and option.need == "declined":
-        return {"dataAbsentReason": _DECLINED}
-    if option:
-        said: Resource = {"valueCodeableConcept": {"coding": [value]}}
-        return {**said, "interpretation": [_POSITIVE]} if option.verdict else said
-    if question.unit:
-        unit = {"system": "http://unitsofmeasure.org", "code": question.unit, "unit": question.unit}
-        return {"valueQuantity": {"value": value, **unit}}
-    return {f"value{kind}": value}
-
-
-def _wishes(response: Resource) -> list[str]:
-    """The domains in which the family wants help, by the item that is our own."""
-    found = [
-        str(value.get("code"))
-        for _, item in instruments.items(response)
-        if instruments.segment(str(item.get("linkId", ""))) == HELP_WISH
-        for answer in listed(item.get("answer"))
-        for kind, value in [instruments.value(answer)]
-        if kind == "Coding" and value.get("system") == CATEGORY and value.get("code") in CATEGORIES
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _wish(asked: _Asked, category: str) -> Resource:
-    """What the family said that it wants help with; a fact of its own, no verdict."""
-    code = concept(f"{CANONICAL}/CodeSystem/observation", HELP_WISH, "Wants help")
-    made = _base(asked, f"{HELP_WISH}/{category}", code, (category,))
-    del made["meta"]  # the guide's profile takes LOINC codes only
-    return {**made, "valueCodeableConcept": concept(CATEGORY, category)}
-
-
-def _proposal(asked: _Asked, wish: Resource, answered: list[Resource]) -> Resource:
-    """SDOHCC-ServiceRequest with intent proposal: nothing is sent before a clinician orders."""
-    category = wish["valueCodeableConcept"]["coding"][0]
-    reasons = [wish, *(one for one in answered if fhir.has_code(one["category"], **category))]
-    return {
-        "resourceType": "ServiceRequest",
-        "id": asked.id("proposal", category["code"]),
-        "meta": {"profile": [f"{_PROFILE}/SDOHCC-ServiceRequest"]},
-        "status": "active",
-        "intent": "proposal",
-        "category": [_SDOH, {"coding": [category]}],
-        "code": _SOCIAL_SERVICE,
-        "subject": _subject(asked.response),
-        "authoredOn": asked.response["authored"],
-        "reasonReference": [fhir.reference(one) for one in reasons],
-    }
-
-
-def _subject(response: Resource) -> Resource | None:
-    subject = response.get("subject")
-    if isinstance(subject, dict) and str(subject.get("reference", "")).startswith("Patient/"):
-        return subject
-    return None
-
-
-def _faults(response: Resource, instrument: Instrument | None) -> tuple[Issue, ...]:
-    """What keeps a response, or a part of it, from being understood; each with its location."""
-    found: list[Issue] = []
-    if instrument is None:
-        text = "No known instrument asks these questions: stored, and no Observation is made."
-        found.append(_issue(text, "QuestionnaireResponse.questionnaire", code="not-supported"))
-    if response.get("status") not in _TELLING | {"in-progress", "entered-in-error", "stopped"}:
-        found.append(_issue("Give a status of the standard's.", "QuestionnaireResponse.status"))
-    if _subject(response) is None:
-        text = "Name the patient as Patient/id of this shelf."
-        found.append(_issue(text, "QuestionnaireResponse.subject"))
-    if not isinstance(response.get("authored"), str):
-        text = "Say when it was answered."
-        found.append(_issue(text, "QuestionnaireResponse.authored", code="required"))
-    for path, item in instruments.items(response):
-        link_id = str(item.get("linkId", ""))
-        for index, answer in enumerate(listed(item.get("answer"))):
-            here = f"{path}.answer[{index}]"
-            fault = None
-            if not isinstance(answer, dict):
-                fault = _issue("An answer is an object.", here)
-            elif instruments.segment(link_id) == HELP_WISH:
-                fault = _wish_fault(answer, here)
-            elif instrument and (question := instrument.question(link_id)):
-                fault = _fault(question, answer, here)
-            found.extend([fault] if fault else [])
+def _worklist(case: Case, made: Made) -> tuple[Worklist, ...]:
+    """What of each source waits now, where that is something else than before."""
+    found = []
+    for source in made.sources:
+        waiting = tuple(dict.fromkeys(one for one in made.waiting if one.source == source))
+        if waiting != case.loaded.waiting(case.shelf.key, source):
+            found.append(Worklist(case.shelf.key, source, waiting))
     return tuple(found)
 
 
-def _wish_fault(answer: Resource, path: str) -> Issue | None:
-    kind, value = instruments.value(answer)
-    none = f"{CANONICAL}/CodeSystem/help-wish"
-    if kind == "Coding" and isinstance(value, dict):
-        if value.get("system") == CATEGORY and value.get("code") in CATEGORIES:
-            return None
-        if value.get("system") == none and value.get("code") == "no-help-wanted":
-            return None
-    return _issue(f"Answer with a coding of {CATEGORY}, or no-help-wanted of {none}.", path)
+def superseded(case: Case, name: str) -> Plan:
+    """An earlier version of what stands has come late: nothing is changed by it."""
+    text = "A later version of this stands already, by the source's own times: nothing is changed."
+    issue = Issue("warning", "conflict", text, name.partition("/")[0])
+    return Plan(Answer((name, *shown(case, screening_of(case, name))), issues=(issue,)))
 
 
-_TYPES: Final = {
-    "choice": ("Coding",),
-    "integer": ("Integer",),
-    "decimal": ("Decimal", "Integer"),
-    "string": ("String",),
+def is_older(case: Case, entry: Entry, stored: Stored) -> bool:
+    """Whether what came was said before what stands, by the source's own times."""
+    before = occurred(case, entry.name)
+    sent = _said_at(entry)
+    if before and sent:
+        return sent != before and fhir.not_after(sent, before)
+    earlier, later = entry.resource.get("authored"), stored.resource.get("authored")
+    if not isinstance(earlier, str) or not isinstance(later, str):
+        return False
+    return earlier != later and not fhir.not_after(later, earlier)
+
+
+def screening_of(case: Case, name: str) -> str:
+    """The id that a response's screening has, from which those of its resources come."""
+    return derive(case.key, case.shelf.key, "screening", name)
+
+
+def shown(case: Case, screening: str) -> tuple[str, ...]:
+    """The names of what was made of a screening, with its Provenance last."""
+    name = _provenance(case, screening)
+    stored = case.loaded.resource(case.shelf.key, name)
+    return (*_targets(stored), name) if stored and stored.stands else ()
+
+
+def occurred(case: Case, name: str) -> str:
+    """When the source of a screening said it, by its own word; "" where it did not say."""
+    screening = screening_of(case, name)
+    stored = case.loaded.resource(case.shelf.key, _provenance(case, screening))
+    return str(stored.resource.get("occurredDateTime", "")) if stored else ""
+
+
+def _subject_of(case: Case, screening: str) -> Subject:
+    """Whom what was made of a screening is about."""
+    for name in shown(case, screening):
+        stored = case.loaded.resource(case.shelf.key, name)
+        if stored and stored.stands and "subject" in stored.resource:
+            return Subject(reference=stored.resource["subject"])
+    return Subject()
+
+
+def of_response(case: Case, entry: Entry) -> Made:
+    """What a response comes to, with everything that is to be said about it."""
+    response = entry.resource
+    screening = screening_of(case, fhir.name(response))
+    status = response.get("status")
+    if status in _WITHDRAWN:
+        return Made(
+            screening, _subject_of(case, screening), {}, (fhir.name(response),), _said_at(entry)
+        )
+    subject = patients.subject(case, response)
+    issues = [subject.issue] if subject.issue else []
+    made: dict[str, Resource] | None = None
+    read = Read()
+    waiting: list[Waiting] = []
+    if status in _TELLING:
+        dated = list(reading.faults_of_frame(response, "authored", fhir.instant(case.now)))
+        read = _read_response(case, response, issues, sound=not dated)
+        issues += [*dated, *read.issues]
+        waiting += read.waiting
+        if subject.waiting:
+            waiting.append(patients.wait_for(fhir.name(response), subject.waiting))
+        who = Who(screening, subject.reference or {})
+        made = resources(case, read, who, issues) if subject.reference and not dated else {}
+    elif status not in _WAITING:
+        text = "Give a status of the standard's."
+        issues.append(Issue("error", "value", text, "QuestionnaireResponse.status"))
+    return Made(
+        screening,
+        subject,
+        made,
+        (fhir.name(response),),
+        _said_at(entry),
+        tuple(placed(issues, entry)),
+        tuple(waiting),
+        tuple(replace(one, at=_at(one.at, entry)) for one in read.fates),
+    )
+
+
+def _read_response(case: Case, response: Resource, issues: list[Issue], *, sound: bool) -> Read:
+    known = case.mappings.forms
+    named = known.named(str(response.get("questionnaire", "")))
+    whole = response if sound else {**response, "authored": "2000-01-01"}
+    rows = list(reading.of_response(whole, _form(case, response), issues))
+    read = answered.read(rows, known, lambda keys: look(case, keys), named=[named] if named else [])
+    if named is None and not (read.answers or read.sent or read.wishes):
+        names = ", ".join(
+            f"{one.name} ({one.canonicals[0]})" if one.canonicals else one.name
+            for one in known.instruments
+        )
+        text = f"No known instrument asks these questions. Known are: {names}."
+        at = "QuestionnaireResponse.questionnaire"
+        read.issues[:] = [Issue("error", "not-supported", text, at)]
+    return read
+
+
+def _form(case: Case, response: Resource) -> dict[str, Resource] | None:
+    """{linkId: item} of the Questionnaire that a response names: contained, on the shelf or loaded."""
+    canonical = response.get("questionnaire")
+    if not isinstance(canonical, str) or not canonical:
+        return None
+    url = canonical.split("|", 1)[0]
+    for inside in listed(response.get("contained")):
+        form = isinstance(inside, dict) and inside.get("resourceType") == "Questionnaire"
+        if form and url in (f"#{inside.get('id')}", inside.get("url")):
+            return links(inside)
+    if url.startswith("#"):
+        return None
+    for name in case.loaded.identified(case.shelf.key, "Questionnaire", fhir.URI, url):
+        if found := case.find(name):
+            return links(found)
+    return case.mappings.forms.loaded(
+        canonical, lambda one: case.definitions.resource(one, "Questionnaire")
+    )
+
+
+_READ: Final = {
+    "author": "as performer",
+    "authored": "as the time of the answers",
+    "effectiveDateTime": "as the time of the answer",
+    "effectivePeriod": "as the time of the answer",
+    "encounter": "as encounter",
+    "identifier": "a repetition is known by it",
+    "issued": "as issued",
+    "performer": "as performer",
+    "questionnaire": "names the form",
+    "source": "as performer, where there is no author",
+    "status": "says whether it is finished",
+    "subject": "as subject",
 }
 
 
-def _fault(question: Question, answer: Resource, path: str) -> Issue | None:
-    kind, value = instruments.value(answer)
-    if kind not in _TYPES[question.type]:
-        return _issue(f"Question {question.code} takes a {question.type} as its answer.", path)
-    if question.type != "choice":
-        return None
-    known = isinstance(value, dict) and value.get("system") == LOINC
-    if not known or question.option(str(value.get("code"))) is None:
-        text = f"Question {question.code} takes one of: "
-        return _issue(text + ", ".join(one.code for one in question.answers) + ".", path)
-    return None
+def fields(resource: Resource) -> Iterator[Fate]:
+    """What becomes of the elements around the answers, and of questions that nobody answered."""
+    kind = resource["resourceType"]
+    if kind not in {"QuestionnaireResponse", "Observation"}:
+        return
+    answers = {"category", "code", "component", "dataAbsentReason", "hasMember", "item"}
+    for name in resource:
+        if name in {"id", "meta", "resourceType"} | answers or name.startswith("value"):
+            continue
+        if why := _READ.get(name):
+            yield Fate(f"{kind}.{name}", "taken", why)
+        else:
+            yield Fate(f"{kind}.{name}", "ignored", "stays where it is, nothing is made of it")
+    if kind == "QuestionnaireResponse":
+        for path, item in items(resource):
+            if not item.get("answer") and not item.get("item"):
+                yield Fate(path, "ignored", "not answered")
 
 
-def _issue(text: str, expression: str, *, code: str = "value") -> Issue:
-    return Issue("error", code, text, expression)
+def look(case: Case, keys: Iterable[str]) -> dict[str, str]:
+    """What the tenant's crosswalks say: those of mappings/crosswalks/, then those in the database."""
+    shelf = case.shelf
+    files = case.mappings.forms.crosswalks.get((shelf.tenant, shelf.environment), {})
+    wanted = list(keys)
+    found = {key: files[key] for key in wanted if key in files}
+    rest = [key for key in wanted if key not in found]
+    return {**case.loaded.crosswalk(shelf.key, rest), **found}
+
+
+def _said_at(entry: Entry) -> str:
+    """When the source last changed it, by its own word; "" where it does not say."""
+    said = entry.said.get("meta", {}).get("lastUpdated")
+    return said if isinstance(said, str) else ""
+
+
+def _at(path: str, entry: Entry) -> str:
+    """A location in the resource as one in what came."""
+    return entry.at + path[len(entry.type) :] if entry.at else path
+
+
+def placed(issues: Iterable[Issue], entry: Entry) -> Iterable[Issue]:
+    return (replace(one, expression=_at(one.expression, entry)) for one in issues)
+
+
+def resources(case: Case, read: Read, who: Who, issues: list[Issue]) -> dict[str, Resource]:
+    """What was read, as resources: panels, answers, results and totals, wishes, proposals."""
+    templates, known = case.mappings.templates, case.mappings.forms
+
+    def identity(*parts: str) -> str:
+        return derive(case.key, case.shelf.key, "made", who.screening, *parts)
+
+    made: list[Resource] = []
+    panels: dict[tuple[str, str], list[Resource]] = {}
+    given: scores.Given = {}
+    for one in read.answers:
+        if not one.question.observed:
+            continue
+        template = templates.answer(one.instrument, one.question, one.option)
+        key = identity(template.part, *_part(one))
+        observed = making.observation(
+            template, who, key, one.row.frame, one.said, verdict=one.verdict
+        )
+        made.append(observed)
+        panel = one.question.panel or one.instrument.panels[0].code
+        panels.setdefault((one.instrument.id, panel), []).append(observed)
+        given.setdefault((one.instrument.id, one.question.code), []).append((one, observed))
+    for instrument, what, found in scores.found(read, given, known, issues):
+        template = templates.computed(instrument, what)
+        computed = making.observation(
+            template, who, identity(template.part), found.frame, found.said, verdict=found.verdict
+        )
+        made.append(computed)
+        panels.setdefault((instrument.id, instrument.panels[0].code), []).append(computed)
+    headed = []
+    for (instrument_id, panel), members in panels.items():
+        template = templates.panel(known.by_id[instrument_id], panel)
+        frame = {**_frame_of(members), "hasMember": [fhir.reference(one) for one in members]}
+        headed.append(
+            making.observation(template, who, identity(template.part), frame, {}, verdict=False)
+        )
+    wishes, proposals = _wanted(read, who, made, templates, identity)
+    return {fhir.name(one): one for one in (*headed, *made, *wishes, *proposals)}
+
+
+def _wanted(
+    read: Read,
+    who: Who,
+    made: list[Resource],
+    templates: Templates,
+    identity: Callable[..., str],
+) -> tuple[list[Resource], list[Resource]]:
+    """What the family wants help with, and the proposals for it."""
+    wishes, proposals = [], []
+    for category, row in read.wishes.items():
+        template = templates.wish(category)
+        wish = making.observation(
+            template, who, identity(template.part), row.frame, {}, verdict=False
+        )
+        reasons = [wish, *(one for one in made if _reason(one, category))]
+        wishes.append(wish)
+        proposals.append(
+            making.proposal(
+                category,
+                who,
+                identity("proposal", category),
+                reading.start_of(wish),
+                [fhir.reference(one) for one in reasons],
+            )
+        )
+    return wishes, proposals
+
+
+def _part(one: Answered) -> tuple[str, ...]:
+    """What tells an answer from others to its question: of a response the answer, else its source."""
+    source = () if one.row.source.startswith("QuestionnaireResponse/") else (one.row.source,)
+    if not one.question.repeats:
+        return source
+    return (*source, one.option.code if one.option else repr(one.said))
+
+
+def _reason(observation: Resource, category: str) -> bool:
+    """Whether an answer speaks to a domain, and may stand in a request that others will read."""
+    sensitive = observation["meta"].get("security")
+    return not sensitive and fhir.has_code(observation["category"], CATEGORY, category)
+
+
+def _frame_of(members: Sequence[Resource]) -> Resource:
+    """What a panel shares with its members: when and where, and all that they are derived from."""
+    first = members[0]
+    names = ("encounter", "effectiveDateTime", "effectivePeriod", "issued", "performer")
+    ours = {fhir.name(one) for one in members}
+    sources = {one["reference"]: one for member in members for one in member["derivedFrom"]}
+    derived = [one for name, one in sources.items() if name not in ours]
+    return {**{name: first[name] for name in names if name in first}, "derivedFrom": derived}
+
+
+def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...]]:
+    """The puts that make it so, and the names of what then stands."""
+    shelf, now = case.shelf.key, case.now
+    name = _provenance(case, made.screening)
+    before = case.loaded.resource(shelf, name)
+    earlier = _targets(before) if before and before.stands else ()
+    if made.resources is None:
+        return (), (*earlier, name) if earlier else ()
+    case.loaded.expect(shelf, list(dict.fromkeys([*made.resources, *earlier])))
+    puts: tuple[Put, ...] = ()
+    for one, resource in made.resources.items():
+        puts += _put(resource, case.loaded.resource(shelf, one), case)
+    for one in earlier:
+        if one not in made.resources:
+            puts += _retract(case.loaded.resource(shelf, one), case)
+    if not puts:
+        return (), (*made.resources, name) if made.resources else ()
+    targets = list(dict.fromkeys([*made.resources, *earlier]))
+    record = making.provenance(
+        Who(made.screening, {}),
+        name.partition("/")[2],
+        targets=targets,
+        sources=list(made.sources),
+        recorded=fhir.instant(now),
+        occurred=made.occurred,
+        again=bool(before),
+    )
+    puts += put(record, before, shelf=shelf, now=now)
+    return puts, (*made.resources, name)
+
+
+def _provenance(case: Case, screening: str) -> str:
+    return f"Provenance/{derive(case.key, case.shelf.key, 'made', screening, 'provenance')}"
+
+
+def _targets(stored: Stored) -> tuple[str, ...]:
+    return tuple(one["reference"] for one in stored.resource.get("target", ()))
+
+
+def _put(resource: Resource, stored: Stored | None, case: Case) -> tuple[Put, ...]:
+    """A new one is final; one that stood there and now says something else is corrected."""
+    shelf, now = case.shelf.key, case.now
+    if stored is None or not stored.stands:
+        return put(resource, stored, shelf=shelf, now=now)
+    status = stored.resource.get("status")
+    if resource["resourceType"] != "Observation":
+        if status != "entered-in-error":
+            return ()  # a proposal may have been taken up since; it is made once
+        return put(resource, stored, shelf=shelf, now=now)
+    if status != "entered-in-error" and same(stored.resource, {**resource, "status": status}):
+        return ()
+    return put({**resource, "status": "corrected"}, stored, shelf=shelf, now=now)
+
+
+def _retract(stored: Stored | None, case: Case) -> tuple[Put, ...]:
+    """What an earlier version of the screening showed and this one does not."""
+    if stored is None or not stored.stands:
+        return ()
+    if stored.resource["resourceType"] != "Observation" and stored.resource["status"] != "active":
+        return ()  # a proposal that somebody has dealt with
+    gone = {**stored.resource, "status": "entered-in-error"}
+    return put(gone, stored, shelf=case.shelf.key, now=case.now)

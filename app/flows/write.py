@@ -45,11 +45,7 @@ async def write(service: Service, change: Change) -> Written:
 
     raises      Refusal; Conflict where others kept changing the same things
     """
-    for entry in change.all_entries:
-        if entry.method in {"POST", "PUT"}:
-            case.shaped(service.definitions, entry)
-            if change.shelf.strict:
-                _ruled(service, entry)
+    _shaped(service, change)
     for _ in range(_TRIES):
         refusal: Refusal | None = None
         try:
@@ -58,7 +54,7 @@ async def write(service: Service, change: Change) -> Written:
             made, plan, refusal = kept.case, kept.plan, kept.refusal
         threshold.hold(plan, service.settings)
         stand: resources.Stand = {}
-        if plan.puts or plan.exchanges:
+        if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
             commit = partial(_commit, case=made, plan=plan)
             try:
                 stand = await service.database.write(commit, shelves=plan.shelves)
@@ -71,6 +67,29 @@ async def write(service: Service, change: Change) -> Written:
             raise refusal
         return await _written(service, change, plan, stand)
     raise Conflict("Others keep changing the same resource; read it and try again.")
+
+
+async def planned(service: Service, change: Change) -> tuple[Case, Plan]:
+    """
+    What a change would do, written nowhere; and the case that it was planned from.
+
+    raises      Refusal
+    """
+    _shaped(service, change)
+    try:
+        return await _plan(service, change)
+    except Kept as kept:
+        raise kept.refusal from None
+
+
+def _shaped(service: Service, change: Change) -> None:
+    if change.act in {"work-off", "link", "unlink"}:
+        return  # they name what stands, and bring nothing
+    for entry in change.all_entries:
+        if entry.method in {"POST", "PUT"}:
+            case.shaped(service.definitions, entry)
+            if change.shelf.strict:
+                _ruled(service, entry)
 
 
 def findings(service: Service, body: bytes) -> tuple[Issue, ...]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Terms, Want
 from app.fhir import Resource, listed
-from app.storage import exchanges, ledger, outbox, purges
+from app.storage import exchanges, ledger, outbox, purges, worklist
 from app.storage.database import Overtaken, Reading, Row, Statement, Tx, insert_once, statement
 from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
 
@@ -192,6 +192,8 @@ async def _look(tx: Reading, want: Want) -> Any:
     if want.kind == "shared":
         exchange, name = want.key.split("|", 1)
         return await exchanges.shared(tx, want.shelf, exchange, name)
+    if want.kind in worklist.KINDS:
+        return await worklist.look(tx, want)
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
@@ -223,6 +225,8 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
     for mark in plan.receipts:
         if not await tx.run(_RECEIVE, **asdict(mark)):
             raise Overtaken
+    for one in plan.worklist:
+        await worklist.replace(tx, one)
     for step in plan.exchanges:
         await _step(tx, step)
     for said in plan.recorded:
@@ -259,7 +263,10 @@ async def _put(tx: Tx, put: Put) -> Version:
 
 
 def _identifiers(resource: Resource) -> list[tuple[str, str]]:
-    return [
+    """Business identifiers, and the url by which a form or a value set is named."""
+    url = resource.get("url")
+    named = [(fhir.URI, _indexed(url))] if isinstance(url, str) and url else []
+    return named + [
         (_indexed(str(one.get("system", ""))), _indexed(str(one["value"])))
         for one in listed(resource.get("identifier"))
         if isinstance(one, dict) and one.get("value")

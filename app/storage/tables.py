@@ -82,6 +82,32 @@ RECEIPT: Final = Table(
     PrimaryKeyConstraint("shelf", "key"),
 )
 
+# What of a screening maps nowhere yet; `wanted` is what would map it, "key" in the plan's words.
+WORKLIST: Final = Table(
+    "worklist",
+    METADATA,
+    _text("shelf"),
+    _text("source"),
+    _text("kind"),
+    _text("wanted"),
+    _text("question"),
+    _text("system"),
+    _text("code"),
+    _text("text"),
+    PrimaryKeyConstraint("shelf", "source", "wanted"),
+    Index("worklist_by_wanted", "shelf", "wanted"),
+)
+
+# A tenant's own codes and words: what they are to a loaded instrument.
+CROSSWALK: Final = Table(
+    "crosswalk",
+    METADATA,
+    _text("shelf"),
+    _text("wanted"),
+    _text("target"),
+    PrimaryKeyConstraint("shelf", "wanted"),
+)
+
 # One row a referral or report: the truth of which the Tasks are projections.
 EXCHANGE: Final = Table(
     "exchange",

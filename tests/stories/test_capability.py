@@ -13,6 +13,13 @@ PATCH = {
         {"name": "name", "valueString": "active"}, {"name": "value", "valueBoolean": True},
     ]}],
 }  # fmt: skip
+TWO = {
+    "resourceType": "Parameters",
+    "parameter": [
+        {"name": "source", "valueReference": {"reference": "Patient/c"}},
+        {"name": "target", "valueReference": {"reference": "Patient/rosa"}},
+    ],
+}
 TRIED = {
     "create": ("POST", "Patient", {"resourceType": "Patient"}),
     "read": ("GET", "Patient/c", None),
@@ -31,6 +38,10 @@ ACTS = {
     "refer": family.referral("ServiceRequest/none", consented=True),
     "report": family.report(by_device=False),
     "check-referral": family.report(by_device=False),
+    "unmapped": None,
+    "work-off": None,
+    "link": TWO,
+    "unlink": TWO,
 }
 
 
@@ -53,7 +64,8 @@ def test_every_interaction_that_is_declared_works(exchange, shelf):
         method, path, body = TRIED[code]
         assert exchange.call(method, f"{base}/{path}", body).status_code < 300, code
     for operation in rest.get("operation", []):
-        done = exchange.call("POST", f"{base}/${operation['name']}", ACTS[operation["name"]])
+        method = "GET" if operation["name"] == "unmapped" else "POST"
+        done = exchange.call(method, f"{base}/${operation['name']}", ACTS[operation["name"]])
         assert done.status_code == 200, operation
-        assert done.json()["resourceType"] in {"Bundle", "Parameters"}
+        assert done.json()["resourceType"] in {"Bundle", "OperationOutcome", "Parameters"}
     assert set(TRIED) == set(declared)

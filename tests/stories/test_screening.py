@@ -18,22 +18,25 @@ def codes(resource):
 
 
 def test_a_screening_becomes_observations_and_a_proposal(exchange, patient):
-    """Two answers and a wish make two answers, a panel, a wish and one proposal."""
+    """Two answers and a wish make two answers, their result, a panel, a wish and one proposal."""
     response = family.screening("hunger-vital-sign", ["food-insecurity"])
 
     made = resources(exchange.call("POST", SUBMIT, response))
 
     assert [one["resourceType"] for one in made] == [
-        "QuestionnaireResponse", *["Observation"] * 4, "ServiceRequest",
+        "QuestionnaireResponse", *["Observation"] * 5, "ServiceRequest", "Provenance",
     ]  # fmt: skip
-    panel, worry, last, wish, proposal = made[1:]
+    panel, worry, last, risk, wish, proposal, record = made[1:]
     assert panel["code"]["coding"][0]["code"] == "88121-9"
     assert panel["hasMember"] == [
-        {"reference": f"Observation/{one['id']}"} for one in (worry, last)
+        {"reference": f"Observation/{one['id']}"} for one in (worry, last, risk)
     ]
     assert codes(worry) == {"survey", "sdoh", "food-insecurity"}
     assert worry["interpretation"][0]["coding"][0]["code"] == "POS"
     assert "interpretation" not in last
+    assert risk["valueCodeableConcept"]["coding"][0]["code"] == "LA19952-3"
+    assert "performer" not in risk
+    assert record["entity"][0]["what"] == {"reference": f"QuestionnaireResponse/{made[0]['id']}"}
     assert wish["valueCodeableConcept"]["coding"][0]["code"] == "food-insecurity"
     assert proposal["intent"] == "proposal"
     assert {"reference": f"Observation/{wish['id']}"} in proposal["reasonReference"]
@@ -45,7 +48,7 @@ def test_what_is_made_parses_as_fhir(exchange, patient):
 
     parsed = [get_fhir_model_class(one["resourceType"]).model_validate(one) for one in made]
 
-    assert len(parsed) == len(made) == 10
+    assert len(parsed) == len(made) == 11
 
 
 def test_a_need_without_a_wish_makes_no_proposal(exchange, patient):
@@ -111,8 +114,9 @@ def test_the_plain_door_does_the_same_work(exchange, patient):
     assert answer.status_code == 201
     made = exchange.rows("SELECT type, count(*) FROM resource GROUP BY type ORDER BY type")
     assert made == [
-        ("Observation", 4),
+        ("Observation", 5),
         ("Patient", 1),
+        ("Provenance", 1),
         ("QuestionnaireResponse", 1),
         ("ServiceRequest", 1),
     ]
@@ -185,7 +189,7 @@ def test_an_unknown_instrument_is_kept_at_the_plain_door(exchange, patient):
         (lambda one: one.pop("authored"), "QuestionnaireResponse.authored"),
         (lambda one: one["item"][0]["answer"][0]["valueCoding"].update(code="LA32-8"),
          "QuestionnaireResponse.item[0].answer[0]"),
-        (lambda one: one["item"][1]["answer"].__setitem__(0, {"valueString": "often"}),
+        (lambda one: one["item"][1]["answer"].__setitem__(0, {"valueBoolean": True}),
          "QuestionnaireResponse.item[1].answer[0]"),
         (lambda one: one["item"][2]["answer"][0]["valueCoding"].update(code="money"),
          "QuestionnaireResponse.item[2].answer[0]"),

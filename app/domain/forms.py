@@ -1,0 +1,122 @@
+"""The loaded instruments as they are looked up: by canonical, by question, by what is asked together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from app.domain.instrument import Instrument, Question
+from app.fhir import Resource, listed
+
+Asked = tuple[Instrument, Question]
+_KEPT: Final = 256  # canonicals come from resources
+
+
+class Forms:
+    """
+    Instruments and crosswalks, indexed once.
+
+    crosswalks  {(tenant, environment): {key: target}}
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        crosswalks: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+    ) -> None:
+        self.instruments = tuple(instruments)
+        self.crosswalks = crosswalks or {}
+        self.by_id = {one.id: one for one in instruments}
+        self.by_canonical = {url: one for one in instruments for url in one.canonicals}
+        self.asked: dict[tuple[str, str], list[Asked]] = defaultdict(list)
+        self.codes: dict[str, set[str]] = defaultdict(set)  # code: the systems it is known in
+        self.headings: dict[tuple[str, str], list[Instrument]] = defaultdict(list)
+        self.computed: dict[tuple[str, str], list[Instrument]] = defaultdict(list)
+        for instrument in instruments:
+            for question in instrument.questions:
+                self.asked[question.system, question.code].append((instrument, question))
+                self.codes[question.code].add(question.system)
+            for code in instrument.headings:
+                self.headings[instrument.system, code].append(instrument)
+                self.codes[code].add(instrument.system)
+            for code in instrument.computed:
+                self.computed[instrument.system, code].append(instrument)
+                self.codes[code].add(instrument.system)
+        self._links: dict[str, dict[str, Resource] | None] = {}
+
+    def named(self, canonical: str) -> Instrument | None:
+        return self.by_canonical.get(canonical.split("|", 1)[0])
+
+    def knows(self, key: tuple[str, str]) -> bool:
+        return key in self.asked or key in self.headings or key in self.computed
+
+    def loaded(
+        self, canonical: str, read: Callable[[str], Resource | None]
+    ) -> dict[str, Resource] | None:
+        """{linkId: item} of a Questionnaire that is loaded; None where it is not."""
+        if canonical not in self._links:
+            if len(self._links) >= _KEPT:
+                self._links.clear()
+            found = read(canonical)
+            self._links[canonical] = links(found) if found else None
+        return self._links[canonical]
+
+
+def links(questionnaire: Resource) -> dict[str, Resource]:
+    """{linkId: item}, at whatever depth."""
+    found: dict[str, Resource] = {}
+    queue = [questionnaire]
+    while queue:
+        for item in listed(queue.pop().get("item")):
+            if isinstance(item, dict) and isinstance(item.get("linkId"), str):
+                found.setdefault(item["linkId"], item)
+                queue.append(item)
+    return found
+
+
+def chosen(
+    asked: Sequence[Sequence[Asked]],
+    fits: Callable[[int, Question], bool],
+    named: Iterable[Instrument] = (),
+) -> list[tuple[Asked | None, list[Asked]]]:
+    """
+    For each item the instrument that asks it, and the rivals where nothing tells them apart.
+
+    Those named come first; then the one that has most of the items, answers that are on its list
+    counting before those that are not; where that is even, the smallest.
+
+    asked       for each item, whoever asks it
+    fits        whether the item's answers are on the list of this question
+    named       what the items name as theirs: nothing is left to choose
+    """
+    first = {one.id for one in named}
+    found: list[tuple[Asked | None, list[Asked]]] = [(None, []) for _ in asked]
+    left = {index for index, several in enumerate(asked) if several}
+    while left:
+        weight: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        pool: dict[str, Instrument] = {}
+        for index in left:
+            for instrument, question in asked[index]:
+                pool[instrument.id] = instrument
+                if not question.shared:
+                    weight[instrument.id][0] += fits(index, question)
+                    weight[instrument.id][1] += 1
+
+        def order(name: str, weight: dict[str, list[int]] = weight) -> tuple[bool, list[int]]:
+            return (name in first, weight[name])
+
+        ranked = sorted(pool, key=lambda name: (order(name), -len(pool[name].questions)))
+        best = ranked[-1]
+        even = [name for name in ranked if order(name) == order(best) and name != best]
+        taken = set()
+        for index in left:
+            mine = next((one for one in asked[index] if one[0].id == best), None)
+            if mine and (not mine[1].shared or best in first or weight[best][1]):
+                rivals = [one for one in asked[index] if one[0].id in even]
+                found[index] = (mine, rivals)
+                taken.add(index)
+        if not taken:
+            break  # what is left is shared with instruments that are not here
+        left -= taken
+    return found

@@ -1,0 +1,265 @@
+"""
+Screening Observations as EHRs emit them: group rows, answers, one by one or together.
+
+What was observed of one patient at one moment is one screening; a row that comes later joins it.
+The EHR's Observations stay as they came: ours are new ones, derived from them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from app import fhir
+from app.domain import answered, patients, reading, screening
+from app.domain.answered import Read
+from app.domain.case import Case
+from app.domain.instrument import HELP_WISH, Instrument
+from app.domain.making import SCREENING, Who
+from app.domain.patients import Subject
+from app.domain.plan import Answer, Entry, Plan, Receipt, Waiting, derive
+from app.domain.reading import OBSERVATION
+from app.domain.screening import Made
+from app.errors import Issue
+from app.fhir import Resource, listed
+
+_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
+_SDOH: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-category"
+_TELLING: Final = {"final", "amended", "corrected"}
+_WITHDRAWN: Final = {"cancelled", "entered-in-error"}
+
+
+@dataclass(slots=True)
+class Session:
+    """One screening: what of it came in now, and all that it consists of."""
+
+    id: str
+    entries: list[Entry] = field(default_factory=list)
+
+
+def is_row(case: Case, observation: Resource) -> bool:
+    """Whether an Observation may be an answer to a screening, and is not one of ours."""
+    if str(observation.get("meta", {}).get("source", "")).startswith(SCREENING):
+        return False
+    categories = observation.get("category")
+    if categories is not None:
+        return fhir.has_code(categories, _CATEGORY, "survey") or fhir.has_code(
+            categories, _SDOH, "sdoh"
+        )
+    codes = reading.codings(observation.get("code"))
+    known = case.mappings.forms
+    return any(known.knows(one) or one == (OBSERVATION, HELP_WISH) for one in codes)
+
+
+def plans(case: Case, entries: Iterable[Entry]) -> list[Plan]:
+    """What the Observations that came in come to: a plan for each screening that they belong to."""
+    rows = [one for one in entries if not _told_by_response(case, one.resource)]
+    by_name = {one.name: one for one in rows}
+    sessions: dict[str, Session] = {}
+    receipts: list[Receipt] = []
+    for entry in rows:
+        identity, mark = _session(case, entry.resource, by_name)
+        sessions.setdefault(identity, Session(identity)).entries.append(entry)
+        receipts += [mark] if mark else []
+    made = [_plan(case, one) for one in sessions.values()]
+    return [*made, Plan(Answer(()), receipts=tuple(receipts))] if receipts else made
+
+
+def again(case: Case, name: str) -> Plan:
+    """A row that stands, read anew with its screening."""
+    stored = case.loaded.resource(case.shelf.key, name)
+    if stored is None or not stored.stands:
+        return Plan(Answer((name,)), worklist=(screening.nothing(case, name),))
+    identity, _ = _session(case, stored.resource, {})
+    entry = Entry("PUT", stored.resource, name.partition("/")[2])
+    return _plan(case, Session(identity, [entry]))
+
+
+def withdrawn(case: Case, entry: Entry) -> list[Plan]:
+    """A row that is deleted: nothing is derived from it any more."""
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is None or not stored.stands or not is_row(case, stored.resource):
+        return []
+    gone = {**stored.resource, "status": "entered-in-error"}
+    identity, _ = _session(case, gone, {})
+    return [_plan(case, Session(identity, [replace(entry, resource=gone)]))]
+
+
+def older(case: Case, entry: Entry) -> bool:
+    """Whether what came was issued before what stands, by the source's own times."""
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is None or not stored.stands:
+        return False
+    earlier, later = entry.resource.get("issued"), stored.resource.get("issued")
+    if not isinstance(earlier, str) or not isinstance(later, str):
+        return False
+    return earlier != later and not fhir.not_after(later, earlier)
+
+
+def shown(case: Case, name: str) -> tuple[str, ...]:
+    """The names of what was made of the screening that a row belongs to."""
+    mark = case.loaded.receipt(case.shelf.key, _mark(case, name))
+    return screening.shown(case, mark.result) if mark else ()
+
+
+def _told_by_response(case: Case, observation: Resource) -> bool:
+    """Whether a response says the same, and we read it: an EHR may send both."""
+    for one in listed(observation.get("derivedFrom")):
+        name = str(one.get("reference", "")) if isinstance(one, dict) else ""
+        response = case.find(name) if name.startswith("QuestionnaireResponse/") else None
+        if response is not None and screening.is_known(case, response):
+            return True
+    return False
+
+
+def _mark(case: Case, name: str) -> str:
+    return derive(case.key, "row", name)
+
+
+def _session(
+    case: Case, observation: Resource, arriving: dict[str, Entry]
+) -> tuple[str, Receipt | None]:
+    """The screening of a row, and the mark that keeps it there if it is new."""
+    shelf, name = case.shelf.key, fhir.name(observation)
+    if before := case.loaded.receipt(shelf, _mark(case, name)):
+        return before.result, None
+    heading = _heading(name, arriving)
+    of = arriving[heading].resource if heading in arriving else observation
+    subject = patients.subject(case, of).reference or of.get("subject") or {}
+    whom = str(subject.get("reference") or fhir.encode(subject).decode())
+    identity = derive(case.key, shelf, "observed", whom, reading.start_of(of))
+    return identity, Receipt(shelf, _mark(case, name), "", identity)
+
+
+def _heading(name: str, arriving: dict[str, Entry]) -> str:
+    """The outermost row that holds this one, of those that came with it."""
+    for _ in range(len(arriving)):
+        holder = next(
+            (one for one, entry in arriving.items() if name in _members(entry.resource)), ""
+        )
+        if not holder:
+            return name
+        name = holder
+    return name
+
+
+def _members(observation: Resource) -> list[str]:
+    return [
+        str(one.get("reference", ""))
+        for one in listed(observation.get("hasMember"))
+        if isinstance(one, dict)
+    ]
+
+
+def _plan(case: Case, session: Session) -> Plan:
+    """All rows of a screening read together, those that came now in place of what stood."""
+    arrived = {one.name: one for one in session.entries}
+    known = [name for name in screening.sources(case, session.id) if name not in arrived]
+    case.loaded.expect(case.shelf.key, known)
+    stored = {name: one for name in known if (one := case.find(name))}
+    every = {**stored, **{name: one.resource for name, one in arrived.items()}}
+    issues: list[Issue] = []
+    sound: dict[str, Resource] = {}
+    subject = Subject()
+    waiting: list[Waiting] = []
+    for name, one in every.items():
+        if one.get("status") not in _TELLING:
+            continue
+        found = patients.subject(case, one)
+        faults = [found.issue] if found.issue else []
+        faults += reading.faults_of_frame(one, "effective", fhir.instant(case.now))
+        if name in arrived:
+            issues += screening.placed(faults, arrived[name])
+        if found.waiting:
+            waiting.append(patients.wait_for(name, found.waiting))
+        if not faults:
+            sound[name] = one
+            subject = found
+    read = _read(case, sound)
+    told = [one for one in read.issues if _of(one.expression, arrived)]
+    who = Who(session.id, subject.reference or {})
+    more: list[Issue] = []
+    resources = screening.resources(case, read, who, more) if subject.reference else {}
+    _keep_waiting(case, session.id, every, resources)
+    at = {name: entry.at or entry.type for name, entry in arrived.items()}
+
+    def place(path: str) -> str:
+        name, _, rest = path.partition("\x1f")
+        return at.get(name, "Observation") + rest
+
+    issues += [replace(one, expression=place(one.expression)) for one in (*told, *more)]
+    waiting += read.waiting
+    issues += _empty(arrived)
+    made = Made(
+        session.id,
+        subject if subject.reference else Subject(),
+        resources,
+        tuple(every),
+        issues=tuple(issues),
+        waiting=tuple(waiting),
+        fates=tuple(replace(one, at=place(one.at)) for one in read.fates if _of(one.at, arrived)),
+    )
+    return screening.carried(case, made, puts=(), name="")
+
+
+def _of(path: str, arrived: dict[str, Entry]) -> bool:
+    return path.partition("\x1f")[0] in arrived
+
+
+def _empty(arrived: dict[str, Entry]) -> Iterable[Issue]:
+    """A row that asks nothing and answers nothing, and is no group either."""
+    for entry in arrived.values():
+        if not entry.resource.get("hasMember") and not reading.codings(entry.resource.get("code")):
+            text = "An answer belongs to a question: give the Observation its code."
+            if not str((entry.resource.get("code") or {}).get("text") or ""):
+                yield Issue("error", "required", text, f"{entry.at or entry.type}.code")
+
+
+def _read(case: Case, sound: dict[str, Resource]) -> Read:
+    """Answers of all rows; a location holds the row's name, so that it can be put back in its place."""
+    known = case.mappings.forms
+    headings: list[Instrument] = []
+    members: dict[str, set[str]] = defaultdict(set)
+    for name, one in sound.items():
+        for key in reading.codings(one.get("code")):
+            for instrument in known.headings.get(key, ()):
+                headings.append(instrument)
+                members[instrument.id] |= _below(name, sound)
+    rows = [
+        row for name, one in sound.items() for row in reading.of_observation(one, f"{name}\x1f")
+    ]
+    return answered.read(
+        rows, known, lambda keys: screening.look(case, keys), named=headings, members=members
+    )
+
+
+def _below(name: str, sound: dict[str, Resource]) -> set[str]:
+    """Every row that a heading holds, at whatever depth."""
+    found: set[str] = set()
+    queue = [name]
+    while queue:
+        for one in _members(sound.get(queue.pop(), {})):
+            if one not in found:
+                found.add(one)
+                queue.append(one)
+    return found
+
+
+def _keep_waiting(
+    case: Case, identity: str, every: dict[str, Resource], resources: dict[str, Resource]
+) -> None:
+    """What was made of a row that is being worked on again stays until it is final."""
+    reopened = {
+        name for name, one in every.items() if one.get("status") not in _TELLING | _WITHDRAWN
+    }
+    if not reopened:
+        return
+    for name in screening.shown(case, identity):
+        stored = case.loaded.resource(case.shelf.key, name)
+        if stored is None or not stored.stands or name in resources:
+            continue
+        derived = {one.get("reference") for one in listed(stored.resource.get("derivedFrom"))}
+        if derived & reopened and stored.resource["status"] != "entered-in-error":
+            resources[name] = stored.resource

@@ -1,0 +1,231 @@
+"""Whom a screening is about: matched by identifier within the shelf, else created, else waited for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app import fhir
+from app.domain.case import Case
+from app.domain.plan import Answer, Plan, Put, Stored, Waiting, derive, put
+from app.errors import Conflict, Issue, NotFound
+from app.fhir import Resource, listed
+
+_BETWEEN: Final = "\x1f"
+_FOLLOWED: Final = 8  # links from one record to the next; a chain is no longer
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """
+    Whom it is about.
+
+    reference   as our resources name the patient; None where that is not known
+    new         a Patient to be created, found nowhere
+    named       the identifier (system, value) that nothing may carry when it is created
+    issue       why it is not known
+    waiting     what it waits for
+    """
+
+    reference: Resource | None = None
+    new: Resource | None = None
+    named: tuple[str, str] | None = None
+    issue: Issue | None = None
+    waiting: str = ""
+
+
+def subject(case: Case, source: Resource) -> Subject:
+    """The patient of a QuestionnaireResponse or an Observation."""
+    at = f"{source['resourceType']}.subject"
+    said = source.get("subject")
+    if not isinstance(said, dict) or not said:
+        return Subject(issue=Issue("error", "required", "Name the patient: Patient/id.", at))
+    literal = str(said.get("reference", ""))
+    kind = literal.rsplit("/", 2)[-2] if "/" in literal else said.get("type", "Patient")
+    if kind != "Patient":
+        text = "Name the patient as Patient/id of this shelf; a screening is about a patient."
+        return Subject(issue=Issue("error", "value", text, at))
+    if literal.startswith("#"):
+        return _contained(case, source, literal[1:], at)
+    if literal and fhir.is_relative(literal) and case.find(literal):
+        return Subject(reference=said)
+    if found := _identifier(said.get("identifier")):
+        return _identified(
+            case, found, {"name": [{"text": said["display"]}]} if said.get("display") else {}, at
+        )
+    if literal:
+        text = "This patient is not on the shelf; send the Patient too."
+        return Subject(issue=Issue("error", "not-found", text, at), waiting=held(literal))
+    text = "Name the patient as Patient/id of this shelf, or by an identifier."
+    return Subject(issue=Issue("error", "required", text, at))
+
+
+def _contained(case: Case, source: Resource, name: str, at: str) -> Subject:
+    for one in listed(source.get("contained")):
+        if isinstance(one, dict) and one.get("id") == name and one.get("resourceType") == "Patient":
+            whole = {key: value for key, value in one.items() if key not in ("id", "meta")}
+            for each in listed(one.get("identifier")):
+                if found := _identifier(each):
+                    return _identified(case, found, whole, at)
+            identity = derive(case.key, case.shelf.key, "patient", fhir.name(source))
+            made = {**whole, "id": identity}
+            if case.find(f"Patient/{identity}"):
+                return Subject(reference=fhir.reference(made))
+            return Subject(reference=fhir.reference(made), new=made)
+    text = "The subject names a contained Patient that is not there."
+    return Subject(issue=Issue("error", "not-found", text, at))
+
+
+def _identifier(said: Any) -> tuple[str, str] | None:
+    """A business identifier that can tell one patient from all others of the shelf."""
+    if isinstance(said, dict) and said.get("value") and said.get("system"):
+        return str(said["system"]), str(said["value"])
+    return None
+
+
+def _identified(case: Case, named: tuple[str, str], whole: Resource, at: str) -> Subject:
+    """The one that carries the identifier, by way of its links; else a new one that does."""
+    shelf = case.shelf.key
+    arriving = [
+        fhir.name(entry.resource)
+        for entry in case.entries
+        if entry.type == "Patient"
+        and any(_identifier(one) == named for one in listed(entry.resource.get("identifier")))
+    ]
+    stored = case.loaded.identified(shelf, "Patient", *named)
+    found = {_followed(case, one) for one in (*arriving, *stored)}
+    if len(found) > 1:
+        text = "Several patients of the shelf carry this identifier; link those that are one."
+        issue = Issue("error", "multiple-matches", text, at)
+        return Subject(issue=issue, waiting=held(_BETWEEN.join(named)))
+    if found:
+        return Subject(reference={"reference": found.pop()})
+    identity = derive(case.key, shelf, "patient", *named)
+    system, value = named
+    made = {
+        "resourceType": "Patient",
+        "id": identity,
+        "identifier": [{"system": system, "value": value}],
+        **{key: one for key, one in whole.items() if key != "resourceType"},
+    }
+    return Subject(reference=fhir.reference(made), new=made, named=named)
+
+
+def _followed(case: Case, name: str) -> str:
+    """The record that stands for this one, where a link says that it was replaced."""
+    standing = [one for one in _chain(case, name) if case.find(one)]
+    return standing[-1] if standing else name
+
+
+def held(name: str) -> str:
+    """The key under which a screening waits for a patient."""
+    return f"patient{_BETWEEN}{name}"
+
+
+def wait_for(source: str, key: str) -> Waiting:
+    return Waiting(source, "patient", key, "", "", "", "")
+
+
+def keys_of(patient: Resource) -> list[str]:
+    """What a Patient that is written may be waited for as."""
+    named = [one for each in listed(patient.get("identifier")) if (one := _identifier(each))]
+    return [held(fhir.name(patient)), *(held(_BETWEEN.join(one)) for one in named)]
+
+
+def created(case: Case, found: Subject) -> tuple[Put, ...]:
+    """The put of a patient that is found nowhere."""
+    if found.new is None:
+        return ()
+    stored = case.loaded.resource(case.shelf.key, fhir.name(found.new))
+    return put(found.new, stored, shelf=case.shelf.key, now=case.now, method="POST")
+
+
+def linked(case: Case, source: str, target: str) -> Plan:
+    """
+    Two records that turn out to be one patient: the target stands, the source leads to it.
+
+    raises      NotFound: one of them does not stand
+                Conflict: they lead to each other already, the other way round
+    source      https://hl7.org/fhir/R4/patient.html#links
+    """
+    one, other = _standing(case, source), _standing(case, target)
+    if source in _chain(case, target):
+        raise Conflict("The target leads to the source already; unlink them first.")
+    return _put_both(
+        case,
+        {**_unlinked(one, target), "active": False},
+        _unlinked(other, source),
+        source=(one, {"other": {"reference": target}, "type": "replaced-by"}),
+        target=(other, {"other": {"reference": source}, "type": "replaces"}),
+    )
+
+
+def unlinked(case: Case, source: str, target: str) -> Plan:
+    """They are two after all: the links between them are gone, and both are active."""
+    one, other = _standing(case, source), _standing(case, target)
+    if target not in _chain(case, source):
+        raise Conflict("The source does not lead to the target; nothing is undone.")
+    return _put_both(
+        case,
+        {**_unlinked(one, target), "active": True},
+        _unlinked(other, source),
+        source=(one, None),
+        target=(other, None),
+    )
+
+
+def _put_both(
+    case: Case,
+    first: Resource,
+    second: Resource,
+    *,
+    source: tuple[Stored, Resource | None],
+    target: tuple[Stored, Resource | None],
+) -> Plan:
+    puts: tuple[Put, ...] = ()
+    names = []
+    for resource, (stored, link) in ((first, source), (second, target)):
+        links = [*listed(resource.get("link")), *([link] if link else [])]
+        bare = {key: value for key, value in resource.items() if key != "link"}
+        made = {**bare, "link": links} if links else bare
+        puts += put(made, stored, shelf=case.shelf.key, now=case.now)
+        names.append(fhir.name(made))
+    return Plan(Answer(tuple(names)), puts)
+
+
+def _standing(case: Case, name: str) -> Stored:
+    stored = case.loaded.resource(case.shelf.key, name)
+    if stored is None or not stored.stands:
+        raise NotFound("One of the two patients is not on the shelf.")
+    return stored
+
+
+def _chain(case: Case, name: str) -> list[str]:
+    """Where the links of a record lead, one after the other."""
+    found: list[str] = []
+    for _ in range(_FOLLOWED):
+        patient = case.find(name)
+        onward = _replaced_by(patient or {})
+        if not onward or onward in found:
+            break
+        found.append(onward)
+        name = onward
+    return found
+
+
+def _replaced_by(patient: Resource) -> str:
+    for link in listed(patient.get("link")):
+        if isinstance(link, dict) and link.get("type") == "replaced-by":
+            return str(link.get("other", {}).get("reference", ""))
+    return ""
+
+
+def _unlinked(stored: Stored, other: str) -> Resource:
+    """The record without links to the other one."""
+    links = [
+        one
+        for one in listed(stored.resource.get("link"))
+        if not (isinstance(one, dict) and one.get("other", {}).get("reference") == other)
+    ]
+    bare = {key: value for key, value in stored.resource.items() if key != "link"}
+    return {**bare, "link": links} if links else bare

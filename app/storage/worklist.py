@@ -1,0 +1,118 @@
+"""What of a shelf's screenings maps nowhere yet, and the tenant's crosswalk in the database."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, select
+
+from app.domain.plan import Waiting, Want, Worklist
+from app.storage.database import Row, Tx, insert_once, statement
+from app.storage.tables import CROSSWALK, WORKLIST
+
+_WANTED: Final = 300  # characters; what is longer is hashed, a page of PostgreSQL's index holds it
+_COLUMNS: Final = ("source", "kind", "wanted", "question", "system", "code", "text")
+_OF_SHELF: Final = WORKLIST.c.shelf == bindparam("shelf")
+_OF_SOURCE: Final = statement(
+    select(*(WORKLIST.c[name] for name in _COLUMNS))
+    .where(_OF_SHELF, WORKLIST.c.source == bindparam("source"))
+    .order_by(WORKLIST.c.wanted)
+)
+_SOURCES: Final = statement(
+    select(WORKLIST.c.source)
+    .where(_OF_SHELF, WORKLIST.c.wanted == bindparam("wanted"))
+    .order_by(WORKLIST.c.source)
+)
+_ALL: Final = statement(
+    select(*(WORKLIST.c[name] for name in _COLUMNS))
+    .where(_OF_SHELF, WORKLIST.c.source > bindparam("after"))
+    .order_by(WORKLIST.c.source, WORKLIST.c.wanted)
+    .limit(bindparam("most"))
+)
+_FORGET: Final = statement(
+    delete(WORKLIST).where(_OF_SHELF, WORKLIST.c.source == bindparam("source"))
+)
+_ADD: Final = insert_once(WORKLIST)
+_TARGET: Final = statement(
+    select(CROSSWALK.c.target).where(
+        CROSSWALK.c.shelf == bindparam("shelf"), CROSSWALK.c.wanted == bindparam("wanted")
+    )
+)
+_UNMAP: Final = statement(
+    delete(CROSSWALK).where(
+        CROSSWALK.c.shelf == bindparam("shelf"), CROSSWALK.c.wanted == bindparam("wanted")
+    )
+)
+_MAP: Final = insert_once(CROSSWALK)
+
+
+def _waiting(row: Row) -> Waiting:
+    return Waiting(*row)
+
+
+KINDS: Final = frozenset({"awaiting", "crosswalk", "waiting"})
+
+
+async def look(tx: Tx, want: Want) -> Any:
+    """What a planner asked to see."""
+    if want.kind == "crosswalk":
+        return await target(tx, want.shelf, want.key)
+    if want.kind == "waiting":
+        return await of_source(tx, want.shelf, want.key)
+    return await sources(tx, want.shelf, want.key)
+
+
+async def of_source(tx: Tx, shelf: str, source: str) -> tuple[Waiting, ...]:
+    """What of a source waits."""
+    return tuple(_waiting(row) for row in await tx.rows(_OF_SOURCE, shelf=shelf, source=source))
+
+
+async def sources(tx: Tx, shelf: str, key: str) -> list[str]:
+    """The sources that wait for this."""
+    return [row[0] for row in await tx.rows(_SOURCES, shelf=shelf, wanted=_kept(key))]
+
+
+async def page(tx: Tx, shelf: str, *, after: str = "", most: int) -> list[Waiting]:
+    """What waits on a shelf, by source; `after` a source that was seen."""
+    return [_waiting(row) for row in await tx.rows(_ALL, shelf=shelf, after=after, most=most)]
+
+
+async def replace(tx: Tx, one: Worklist) -> None:
+    """What of a source waits, in place of what waited of it before."""
+    await tx.run(_FORGET, shelf=one.shelf, source=one.source)
+    rows = [
+        {
+            "shelf": one.shelf,
+            "source": one.source,
+            "kind": waiting.kind,
+            "wanted": _kept(waiting.key),
+            "question": waiting.question,
+            "system": waiting.system,
+            "code": waiting.code,
+            "text": waiting.text,
+        }
+        for waiting in one.waiting
+    ]
+    if rows:
+        await tx.run_all(_ADD, rows)
+
+
+async def target(tx: Tx, shelf: str, key: str) -> str | None:
+    """What the crosswalk in the database says of a code or text."""
+    rows = await tx.rows(_TARGET, shelf=shelf, wanted=_kept(key))
+    return str(rows[0][0]) if rows else None
+
+
+async def load(tx: Tx, shelf: str, targets: Mapping[str, str]) -> None:
+    """More rows of the crosswalk; one that stands is replaced."""
+    for key, value in targets.items():
+        await tx.run(_UNMAP, shelf=shelf, wanted=_kept(key))
+        await tx.run(_MAP, shelf=shelf, wanted=_kept(key), target=value)
+
+
+def _kept(key: str) -> str:
+    if len(key) <= _WANTED:
+        return key
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
