@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, select
 
 from app.domain.plan import Waiting, Want, Worklist
-from app.storage.database import Row, Tx, insert_once, statement
+from app.storage.database import Reading, Row, Tx, insert_once, statement
 from app.storage.tables import CROSSWALK, WORKLIST
 
 _WANTED: Final = 300  # characters; what is longer is hashed, a page of PostgreSQL's index holds it
@@ -55,7 +55,7 @@ def _waiting(row: Row) -> Waiting:
 KINDS: Final = frozenset({"awaiting", "crosswalk", "waiting"})
 
 
-async def look(tx: Tx, want: Want) -> Any:
+async def look(tx: Reading, want: Want) -> Any:
     """What a planner asked to see."""
     if want.kind == "crosswalk":
         return await target(tx, want.shelf, want.key)
@@ -64,17 +64,17 @@ async def look(tx: Tx, want: Want) -> Any:
     return await sources(tx, want.shelf, want.key)
 
 
-async def of_source(tx: Tx, shelf: str, source: str) -> tuple[Waiting, ...]:
+async def of_source(tx: Reading, shelf: str, source: str) -> tuple[Waiting, ...]:
     """What of a source waits."""
     return tuple(_waiting(row) for row in await tx.rows(_OF_SOURCE, shelf=shelf, source=source))
 
 
-async def sources(tx: Tx, shelf: str, key: str) -> list[str]:
+async def sources(tx: Reading, shelf: str, key: str) -> list[str]:
     """The sources that wait for this."""
     return [row[0] for row in await tx.rows(_SOURCES, shelf=shelf, wanted=_kept(key))]
 
 
-async def page(tx: Tx, shelf: str, *, after: str = "", most: int) -> list[Waiting]:
+async def page(tx: Reading, shelf: str, *, after: str = "", most: int) -> list[Waiting]:
     """What waits on a shelf, by source; `after` a source that was seen."""
     return [_waiting(row) for row in await tx.rows(_ALL, shelf=shelf, after=after, most=most)]
 
@@ -99,7 +99,7 @@ async def replace(tx: Tx, one: Worklist) -> None:
         await tx.run_all(_ADD, rows)
 
 
-async def target(tx: Tx, shelf: str, key: str) -> str | None:
+async def target(tx: Reading, shelf: str, key: str) -> str | None:
     """What the crosswalk in the database says of a code or text."""
     rows = await tx.rows(_TARGET, shelf=shelf, wanted=_kept(key))
     return str(rows[0][0]) if rows else None
