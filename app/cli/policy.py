@@ -30,7 +30,11 @@ def explain(
         typer.echo(f"kinbridge: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo("What no rule permits is denied. Every disclosure is written into the accounting.\n")
-    ways = {"outward": "from the one who refers to the agency", "return": "from the agency back"}
+    ways = {
+        "outward": "from the one who refers to the agency",
+        "return": "from the agency back",
+        "conversation": "from either to the other",
+    }
     for rule in known.rules:
         typer.echo(f"{rule.id}  ({rule.kind}, {ways[rule.direction]}, purpose {rule.purpose})")
         typer.echo(f"  {rule.says}")

@@ -225,7 +225,8 @@ def guarded(case: Case, entry: Entry) -> Stored | None:
     stands = stored.version if stored and stored.stands else 0
     if entry.if_match is not None and entry.if_match != stands:
         raise Stale("The resource has changed since; read it again.")
-    copied = stored is not None and stored.exchange
+    gone = entry.type == "Task" and entry.method == "DELETE"  # a sent referral, refused as such
+    copied = stored is not None and stored.exchange and not gone
     if (
         stored
         and copied
