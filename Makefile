@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check bench soak oracle lock
+.PHONY: install demo test check bench peers soak oracle lock
 
 install: .venv/installed
 
@@ -48,3 +48,7 @@ oracle: install
 
 bench: install
 	@for each in benchmarks/fhirpath.py benchmarks/conformance.py benchmarks/second_wall.py benchmarks/server.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+# HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some ten minutes.
+peers: install
+	@$(BIN)/python benchmarks/peers.py --shared $(SHARED)

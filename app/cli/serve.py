@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +20,8 @@ def serve(
     import uvicorn
 
     from app import settings
-    from app.cli import logging
-    from app.errors import MappingError, Unavailable
-    from app.main import NotRegistered, build
-    from app.storage.migration import NeedsMigration
-
-    logging.set_up()
+    from app.cli import running
+    from app.main import build
 
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
@@ -44,14 +39,4 @@ def serve(
         )
         await server.serve()
 
-    try:
-        asyncio.run(run())
-    except (
-        settings.SettingsError,
-        MappingError,
-        NotRegistered,
-        NeedsMigration,
-        Unavailable,
-    ) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+    running.until_stopped(run)

@@ -16,13 +16,9 @@ def work(
 ) -> None:
     """Deliver what is owed, until SIGTERM; beside `kinbridge serve --no-worker`."""
     from app import settings
-    from app.cli import logging
-    from app.errors import MappingError, Unavailable
+    from app.cli import running
     from app.flows.deliver import Worker
-    from app.main import NotRegistered, open_service
-    from app.storage.migration import NeedsMigration
-
-    logging.set_up()
+    from app.main import open_service
 
     async def run() -> None:
         worker = Worker()
@@ -33,14 +29,4 @@ def work(
         await service.partners.close()
         await service.database.close()
 
-    try:
-        asyncio.run(run())
-    except (
-        settings.SettingsError,
-        MappingError,
-        NotRegistered,
-        NeedsMigration,
-        Unavailable,
-    ) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+    running.until_stopped(run)

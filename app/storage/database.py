@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import sqlalchemy
@@ -58,18 +58,23 @@ class Statement:
     SQL with named values, for either database.
 
     sql         as SQLite takes it, :named
+    once        the table into which it inserts what does not stand there, None for another statement
     constants   those values that are always the same
     """
 
-    __slots__ = ("__dict__", "_element", "constants", "sql")
+    __slots__ = ("__dict__", "_element", "constants", "once", "sql")
 
     def __init__(
-        self, element: sqlalchemy.ClauseElement, other: sqlalchemy.ClauseElement | None = None
+        self,
+        element: sqlalchemy.ClauseElement,
+        other: sqlalchemy.ClauseElement | None = None,
+        once: sqlalchemy.Table | None = None,
     ) -> None:
         compiled = element.compile(dialect=_SQLITE)
         given = {name: value for name, value in compiled.params.items() if value is not None}
         self.sql = str(compiled)
         self.constants: dict[str, Any] = given
+        self.once = once
         self._element = element if other is None else other
 
     @cached_property
@@ -114,6 +119,20 @@ def insert_once(table: sqlalchemy.Table) -> Statement:
     return Statement(
         sqlite.insert(table).on_conflict_do_nothing(),
         postgresql.insert(table).on_conflict_do_nothing(),
+        once=table,
+    )
+
+
+@cache
+def insert_many(table: sqlalchemy.Table, columns: tuple[str, ...]) -> str:
+    """For PostgreSQL, a list for each column: many rows are one row's work for its planner."""
+    lists = ", ".join(
+        f"${number}::{table.c[name].type.compile(dialect=_POSTGRES).split(' ')[0]}[]"
+        for number, name in enumerate(columns, 1)
+    )
+    return (
+        f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608 — our own names
+        f" SELECT * FROM unnest({lists}) ON CONFLICT DO NOTHING"
     )
 
 

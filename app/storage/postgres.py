@@ -12,7 +12,16 @@ from typing import Any, Final, TypeVar
 import asyncpg
 
 from app.errors import Malformed, Unavailable
-from app.storage.database import CLIENTS_SECONDS, Company, Overtaken, Reading, Row, Statement, Tx
+from app.storage.database import (
+    CLIENTS_SECONDS,
+    Company,
+    Overtaken,
+    Reading,
+    Row,
+    Statement,
+    Tx,
+    insert_many,
+)
 
 _T = TypeVar("_T")
 _Connection = Any  # what the pool lends: a connection behind a proxy, for which there is no type
@@ -77,7 +86,13 @@ class _Writing:
         return int(done.rpartition(" ")[2])
 
     async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
-        """All of them are sent before the first answer is waited for."""
+        """All of them are sent before the first answer is waited for, where possible as one."""
+        if statement.once is not None and len(values) > 1:
+            columns = tuple(values[0])
+            lists = [[one[name] for one in values] for name in columns]
+            sql = insert_many(statement.once, columns)
+            done: str = await self.connection.execute(sql, *lists)
+            return int(done.rpartition(" ")[2])
         made = statement.postgres
         rows = [_values(made.order, statement.constants, one) for one in values]
         return len(await self.connection.fetchmany(made.counted, rows))

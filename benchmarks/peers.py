@@ -1,0 +1,161 @@
+"""
+CPU time for each request beside HAPI's server on PostgreSQL, in turns in one run.
+
+    python benchmarks/peers.py [--shared ../shared] [--seconds 6] [--out FILE]
+
+HAPI's start script and the load are those of ../shared/peers; where that folder, Java or Maven is
+missing, this says so and ends. Server and database are counted together. The least of the passes is
+each one's figure: HAPI is slow until it is warm, and the machine may be busy. Some ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import processes
+
+from app.storage import migration
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+OPERATIONS = ("create", "read", "update", "transaction30")
+HELD = {"sqlite": 10, "postgres": 5}  # HAPI's CPU time is at least so many times ours
+LINE = re.compile(r"base=(\S+) pid=(\d+) db_pid=(\d*)")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Somebody's FHIR base, with the processes to count; database 0: there is none."""
+
+    base: str
+    pid: int
+    database: int = 0
+
+    def measure(self, bench: Path, *, warm: int, seconds: int) -> dict[str, float]:
+        """CPU milliseconds for each request, by operation."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out.json"
+            command = [
+                sys.executable, bench, "--base", self.base, "--pid", str(self.pid),
+                *(["--db-pid", str(self.database)] if self.database else []),
+                "--operations", ",".join(OPERATIONS), "--connections", "8",
+                "--warm", str(warm), "--seconds", str(seconds), "--out", out,
+            ]  # fmt: skip
+            subprocess.run(command, check=True, timeout=900, stdout=subprocess.DEVNULL)
+            results = json.loads(out.read_text())["results"]
+        for one in results:
+            if one["errors"]:
+                message = f"{self.base} {one['operation']}: {one.get('first_error', 'lost')[:300]}"
+                raise RuntimeError(message)
+        return {one["operation"]: one["cpu_ms"] for one in results}
+
+
+@contextlib.contextmanager
+def hapi(script: Path, port: int) -> Iterator[Server]:
+    try:
+        command = [script, "start", "--port", str(port), "--fresh"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
+        found = LINE.search(said.stdout)
+        if found is None:
+            message = f"HAPI does not start: {said.stdout[-300:]}"
+            raise RuntimeError(message)
+        yield Server(found[1], int(found[2]), int(found[3] or 0))
+    finally:
+        subprocess.run([script, "stop", "--port", str(port)], check=False, timeout=120)
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[dict[str, Server]]:
+    """The service on either database."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        url = f"sqlite:///{folder}/peers.db"
+        migration.migrate(url)
+        made = {}
+        server = stack.enter_context(processes.postgres())
+        for name, address, database in (
+            ("sqlite", url, 0),
+            ("postgres", server.url(), server.pid),
+        ):
+            port, pid = stack.enter_context(processes.kinbridge(address))
+            made[name] = Server(f"http://127.0.0.1:{port}/clinic/chart/fhir", pid, database)
+        yield made
+
+
+def measure(peers: Path, *, seconds: int, warm: int) -> dict[str, list[dict[str, float]]]:
+    bench = peers / "bench.py"
+    taken: dict[str, list[dict[str, float]]] = {"hapi": [], "sqlite": [], "postgres": []}
+    with hapi(peers / "hapi.sh", 8090) as other, ours() as own:
+        for name, server, warming in (
+            ("hapi", other, warm),
+            *((name, server, 5) for name, server in own.items()),
+            ("hapi", other, warm // 4),
+            *((name, server, 5) for name, server in own.items()),
+            ("hapi", other, warm // 4),
+        ):
+            print(f"{datetime.now(UTC):%H:%M:%S} {name}", file=sys.stderr, flush=True)
+            taken[name].append(server.measure(bench, warm=warming, seconds=seconds))
+    return taken
+
+
+def table(least: dict[str, dict[str, float]]) -> None:
+    print(
+        f"{'CPU ms a request':16}{'HAPI':>9}" + "".join(f"{name:>10}{'HAPI /':>8}" for name in HELD)
+    )
+    for operation in OPERATIONS:
+        line = f"{operation:16}{least['hapi'][operation]:9.3f}"
+        for name in HELD:
+            spent = least[name][operation]
+            line += f"{spent:10.3f}{least['hapi'][operation] / spent:8.1f}"
+        print(line)
+    print("held to: " + ", ".join(f"{name} at least {times}" for name, times in HELD.items()))
+
+
+def missing(peers: Path) -> str:
+    """What keeps this from being measured, "" if nothing does."""
+    if not (peers / "bench.py").exists():
+        return f"there is no {peers.name} folder in {peers.parent.name}"
+    lacking = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    return f"{' and '.join(lacking)} cannot be found" if lacking else ""
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(description="CPU time for each request beside HAPI's server.")
+    command.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    command.add_argument("--seconds", type=int, default=6, help="of each figure")
+    command.add_argument("--warm", type=int, default=120, help="seconds of load before HAPI counts")
+    command.add_argument("--out", type=Path, default=RESULTS / "peers.json")
+    given = command.parse_args()
+    peers = given.shared / "peers"
+    if reason := missing(peers):
+        print(f"not measured: {reason}")
+        return
+    taken = measure(peers, seconds=given.seconds, warm=given.warm)
+    least = {
+        name: {one: min(each[one] for each in passes) for one in OPERATIONS}
+        for name, passes in taken.items()
+    }
+    table(least)
+    report = {
+        "when": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": processes.facts(),
+        "cpu_ms": least,
+        "passes": taken,
+    }
+    given.out.parent.mkdir(exist_ok=True)
+    given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
