@@ -60,6 +60,7 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
                         "conditionalRead": "full-support",
                         "conditionalUpdate": True,
                         "conditionalDelete": "single",
+                        **_of_instance(name, shelf),
                     }
                     for name in sorted(RESOURCE_TYPES)
                 ],
@@ -71,3 +72,11 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
             }
         ],
     }
+
+
+def _of_instance(name: str, shelf: Shelf) -> Resource:
+    """The operations on one resource of a type."""
+    if name != "Task" or shelf.role != "recipient":
+        return {}
+    url = f"{CANONICAL}/OperationDefinition/record-event"
+    return {"operation": [{"name": "record-event", "definition": url}]}

@@ -144,8 +144,7 @@ class Outcomes(_Model):
             elif system != spec.system:
                 continue
             if code in spec.codes:
-                told = {**concept(spec.system, code), "text": spec.codes[code]}
-                return {"valueCodeableConcept": told}
+                return {"valueCodeableConcept": concept(spec.system, code, spec.codes[code])}
         return None
 
 

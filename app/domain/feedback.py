@@ -200,7 +200,7 @@ def _reason(case: Case, event: Event, task: Resource) -> Resource | None:
     known = case.mappings.outcomes.reasons.get(event.id, {})
     for coding in listed((task.get("statusReason") or {}).get("coding")):
         if coding.get("system") == REASON and coding.get("code") in known:
-            return {**concept(REASON, coding["code"]), "text": known[coding["code"]]}
+            return concept(REASON, coding["code"], known[coding["code"]])
     return None
 
 

@@ -4,7 +4,6 @@ import time
 from urllib.parse import unquote
 
 import pytest
-from exchange import resources
 from guided import definitions
 
 from app.sandbox import examples, family
@@ -13,11 +12,17 @@ WAIT_SECONDS = 10
 EXPECTED = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-expectation"
 ACTORS = {one["id"]: one for one in definitions("CapabilityStatement")}
 SHELVES = ("clinic/chart", "clinic/reports", "agency/support", "agency/intake")
-WHERE = {"submit-screening": "clinic/chart", "refer": "clinic/chart", "report": "clinic/reports"}
+WHERE = {
+    "submit-screening": "clinic/chart",
+    "refer": "clinic/chart",
+    "report": "clinic/reports",
+    "check-referral": "clinic/reports",
+}
 SENT = {
     "submit-screening": examples.good("screening-hunger-vital-sign"),
     "refer": examples.good("referral"),
     "report": examples.good("report"),
+    "check-referral": examples.good("report"),
 }
 KINDS = {
     one["resourceType"]: one
@@ -111,7 +116,27 @@ def test_an_act_works_as_the_guide_says(exchange, patient, name):
 
     done = exchange.call("POST", f"{WHERE[name]}/fhir/${name}", SENT[name])
 
-    assert resources(done)
+    assert done.status_code == 200, done.text
+    asked = next(one for one in definitions("OperationDefinition") if one["code"] == name)
+    answers = {one["name"]: one["type"] for one in asked["parameter"] if one.get("type")}
+    assert done.json()["resourceType"] == answers.get("return", "Parameters")
+
+
+def test_every_operation_that_a_shelf_has_is_defined(exchange):
+    """A definition that a shelf's own CapabilityStatement names is in the guide."""
+    known = {one["url"] for one in definitions("OperationDefinition")}
+
+    named = set()
+    for shelf in SHELVES:
+        rest = exchange.get(f"{shelf}/fhir/metadata").json()["rest"][0]
+        held = [
+            *rest.get("operation", ()),
+            *(o for r in rest["resource"] for o in r.get("operation", ())),
+        ]
+        named |= {one["definition"] for one in held}
+
+    ours = {one for one in named if one.startswith("https://kinbridge.example.org/")}
+    assert ours == known
 
 
 @pytest.mark.parametrize(("actor", "shelves"), [

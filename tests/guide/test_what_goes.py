@@ -171,3 +171,24 @@ def test_the_crosswalk_is_the_standards():
     assert set(maps["disposition-from-ncands"]) == set(data["reportDisposition"])
     assert maps["disposition-from-ncands"]["6"] == "unsubstantiated"
     assert "6" not in maps["disposition-to-ncands"].values()
+
+
+def test_a_question_and_a_message_conform(exchange, reported, wrong):
+    """The agency asks, the clinic answers by a message: on both sides as the guide says."""
+    task, theirs = reported
+    record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    owner = {"name": "Sam Porter", "phone": "555-0142"}
+    exchange.call("POST", record, {"event": "received", "owner": owner})
+    ask = {"event": "awaiting-information", "question": "child-location", "due": "2026-11-24"}
+    assert exchange.call("POST", record, ask).status_code == 200
+    message = {**examples.good("message"), "partOf": [{"reference": f"Task/{task['id']}"}]}
+    del message["id"]
+    said = exchange.call("POST", "clinic/reports/fhir/Communication", message)
+    assert said.status_code == 201, said.text
+
+    for shelf in ("clinic/reports", "agency/intake"):
+        found = held(exchange, shelf)
+        asked = [one for one in found if one["resourceType"] == "Task" and "partOf" in one]
+        told = [one for one in found if one["resourceType"] == "Communication"]
+        assert [wrong(one, "cps-information-task") for one in asked] == [[]], shelf
+        assert [wrong(one, "cps-communication") for one in told] == [[]], shelf
