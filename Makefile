@@ -47,7 +47,7 @@ oracle: install
 	@$(BIN)/python scripts/guide_oracle.py $(SHARED)/oracle/validate
 
 bench: install
-	@for each in benchmarks/fhirpath.py benchmarks/conformance.py benchmarks/second_wall.py benchmarks/server.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in benchmarks/fhirpath.py benchmarks/conformance.py benchmarks/second_wall.py benchmarks/search.py benchmarks/server.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 # HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some ten minutes.
 peers: install

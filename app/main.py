@@ -28,8 +28,9 @@ from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
 from app.settings import Settings
-from app.storage import database, keys, migration, outbox
+from app.storage import database, keys, migration, outbox, reindex
 from app.storage.database import NONE, QUEUE
+from app.storage.parameters import Parameters
 
 _log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     chance: Callable[[], float] = random.random,
     partners: Partners | None = None,
     definitions: Definitions | None = None,
+    parameters: Parameters | None = None,
     owed: Callable[[], None] = lambda: None,
 ) -> Service:
     """
@@ -67,10 +69,13 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
             " Register one with `kinbridge client add`, or serve on 127.0.0.1."
         )
         raise NotRegistered(message)
+    parameters = parameters or Parameters(definitions)
+    await reindex.look(opened, parameters, settings.shelves)
     service = Service(
         settings=settings,
         mappings=known,
         definitions=definitions,
+        parameters=parameters,
         database=opened,
         partners=partners or Partners(),
         key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
@@ -88,7 +93,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     The application, with its worker; both end together.
 
     deliver     whether what is owed is delivered here, or by `kinbridge work` alone
-    stand_ins   clock, chance, partners, definitions: as open_service takes them
+    stand_ins   clock, chance, partners, definitions, parameters: as open_service takes them
     """
     worker = Worker()
     service = await open_service(settings, owed=worker.awake.set, **stand_ins)

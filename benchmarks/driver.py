@@ -18,7 +18,7 @@ from app.storage.tables import METADATA
 
 ROUNDS = 150
 _GIVEN = re.compile(r"(?:[A-Z][A-Za-z]+/)?[a-z2-7]{26}")  # an id, alone or after its type
-_OWN = {"secret", "client"}  # what the service wrote when it started
+_OWN = {"secret", "client", "indexed"}  # what the service wrote when it started
 
 Rows = dict[str, list[tuple[Any, ...]]]  # by table
 

@@ -20,7 +20,8 @@ READS = 1000
 TURNS = 5
 TICK = os.sysconf("SC_CLK_TCK")
 FILL = """
-    INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '',
+    INSERT INTO resource (shelf, type, id, version, updated, method, exchange, body)
+    SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '',
         decode(repeat('ab', 800), 'hex') FROM generate_series(1, 50000) i
 """
 

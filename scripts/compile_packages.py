@@ -201,6 +201,15 @@ def concept_map(found: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def search_parameter(found: dict[str, Any]) -> dict[str, Any]:
+    kept = head(found)
+    if "component" in found:  # whose definition is a canonical, and no prose
+        kept["component"] = [
+            {key: one[key] for key in ("definition", "expression")} for one in found["component"]
+        ]
+    return kept
+
+
 def head(found: dict[str, Any]) -> dict[str, Any]:
     return {key: without_prose(found[key]) for key in found if key in HEAD}
 
@@ -210,7 +219,7 @@ STRIP: Final = {
     "CodeSystem": code_system,
     "ValueSet": value_set,
     "ConceptMap": concept_map,
-    "SearchParameter": head,
+    "SearchParameter": search_parameter,
     "CompartmentDefinition": head,
 }
 

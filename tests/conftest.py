@@ -16,6 +16,7 @@ from app.conformance import Definitions
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
+from app.storage.parameters import Parameters
 
 
 def pytest_collection_modifyitems(items):
@@ -93,8 +94,14 @@ def definitions() -> Definitions:
     return conformance.load(settings.folder("fhir_profiles"))
 
 
+@pytest.fixture(scope="session")
+def parameters(definitions) -> Parameters:
+    """Their search parameters."""
+    return Parameters(definitions)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, tenants, definitions) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Exchange]:
     network = Network()
     url = f"sqlite:///{tmp_path / 'exchange.db'}"
     rows = partial(sqlite_rows, tmp_path / "exchange.db")
@@ -113,6 +120,7 @@ def exchange(request, tmp_path, tenants, definitions) -> Iterator[Exchange]:
     made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
     stand_ins = {"partners": partners, "clock": made.clock, "definitions": definitions}
+    stand_ins["parameters"] = parameters
     app = Late(lambda: build(read, **stand_ins))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client

@@ -14,10 +14,11 @@ from app.storage.database import NONE, QUEUE, statement
 from app.storage.tables import METADATA
 
 CHART, SUPPORT = "clinic/chart", "agency/support"
+COLUMNS = "(shelf, type, id, version, updated, method, exchange, body)"
 WALLED = {
     "resource",
     "version",
-    "identifier",
+    "posting",
     "receipt",
     "exchange",
     "outbox",
@@ -50,7 +51,8 @@ def url(postgres):
     for shelf in (CHART, SUPPORT):
         postgres.do(
             "kinbridge",
-            f"INSERT INTO resource VALUES ('{shelf}', 'Patient', 'rosa', 1, '', 'PUT', '', '\\x7b7d')",
+            f"INSERT INTO resource {COLUMNS} VALUES"
+            f" ('{shelf}', 'Patient', 'rosa', 1, '', 'PUT', '', '\\x7b7d')",
             f"INSERT INTO outbox VALUES (DEFAULT, '{shelf}', 'o', '{{}}', 'owed', 0, 0, 0, 0)",
             role="owner",
         )
@@ -82,7 +84,7 @@ def test_a_statement_that_forgets_the_shelf_gets_only_what_it_may_see(url, table
 def test_the_wall_does_not_choose_how_a_resource_is_found(url, postgres):
     """However many resources a shelf has, one of them is found by its key."""
     many = (
-        "INSERT INTO resource SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '', ''"
+        f"INSERT INTO resource {COLUMNS} SELECT 'clinic/chart', 'Patient', 'p' || i, 1, '', 'PUT', '', ''"
         " FROM generate_series(1, 5000) i"
     )
     postgres.do("kinbridge", many, "ANALYZE resource", role="owner")
@@ -115,7 +117,9 @@ def test_another_shelfs_row_is_not_there(url):
         row = {"shelf": SUPPORT, "type": "Patient", "id": "new", "version": 1}
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await opened.write(
-                lambda tx: tx.run(create, **row, updated="", method="PUT", exchange="", body=b"{}"),
+                lambda tx: tx.run(
+                    create, **row, updated="", method="PUT", exchange="", facts="", body=b"{}"
+                ),
                 shelves=(CHART,),
             )
         gone = statement(METADATA.tables["resource"].delete())

@@ -55,6 +55,18 @@ async def json(request: Request, *, most: int) -> Any:
     return fhir.decode(await _bytes(request, most))
 
 
+async def form(request: Request, *, most: int) -> bytes:
+    """
+    The form of a search in the body; nothing where there is none.
+
+    raises      WrongMediaType, TooLarge
+    """
+    sent = await _bytes(request, most)
+    if sent and _media(request) != "application/x-www-form-urlencoded":
+        raise WrongMediaType("Send a search as application/x-www-form-urlencoded.")
+    return sent
+
+
 def _media(request: Request) -> str:
     return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 

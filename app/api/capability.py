@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from app import fhir
 from app.api.resource_types import RESOURCE_TYPES
 from app.fhir import Resource
 from app.settings import CANONICAL, Shelf
+from app.storage.parameters import Parameter, Parameters
 
 _INTERACTIONS: Final = (
     "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type",
+    "search-type",
 )  # fmt: skip
-_SYSTEM: Final = ("transaction", "batch", "history-system")
+_SYSTEM: Final = ("transaction", "batch", "history-system", "search-system")
+_DEFINED: Final = "http://hl7.org/fhir/SearchParameter"
 _NOT_OFFERED: Final = "Of what SDOH Clinical Care 3.0.0 asks of a server, XML and Subscriptions by e-mail are not met."
 OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("family-support", "source"): (
@@ -29,7 +33,9 @@ OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 }
 
 
-def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Resource:
+def statement(
+    shelf: Shelf, parameters: Parameters, *, base: str, version: str, started: datetime
+) -> Resource:
     """https://hl7.org/fhir/R4/capabilitystatement.html."""
     operations = OPERATIONS.get((shelf.kind, shelf.role), ())
     return {
@@ -50,19 +56,11 @@ def statement(shelf: Shelf, *, base: str, version: str, started: datetime) -> Re
                     "description": "HTTP Basic with a registered client; loopback may be open"
                 },
                 "resource": [
-                    {
-                        "type": name,
-                        "interaction": [{"code": code} for code in _INTERACTIONS],
-                        "versioning": "versioned-update",
-                        "readHistory": True,
-                        "updateCreate": True,
-                        "conditionalCreate": True,
-                        "conditionalRead": "full-support",
-                        "conditionalUpdate": True,
-                        "conditionalDelete": "single",
-                        **_of_instance(name, shelf),
-                    }
-                    for name in sorted(RESOURCE_TYPES)
+                    {**one, **_of_instance(one["type"], shelf)} for one in _resources(parameters)
+                ],
+                "searchParam": [
+                    {"name": name, "type": kind, "definition": f"{_DEFINED}/Resource-{name[1:]}"}
+                    for name, kind in (("_id", "token"), ("_lastUpdated", "date"))
                 ],
                 "interaction": [{"code": code} for code in _SYSTEM],
                 "operation": [
@@ -80,3 +78,34 @@ def _of_instance(name: str, shelf: Shelf) -> Resource:
         return {}
     url = f"{CANONICAL}/OperationDefinition/record-event"
     return {"operation": [{"name": "record-event", "definition": url}]}
+
+
+@lru_cache(maxsize=2)  # the same for all shelves, and 2,300 parameters long
+def _resources(parameters: Parameters) -> list[Resource]:
+    return [
+        {
+            "type": name,
+            "interaction": [{"code": code} for code in _INTERACTIONS],
+            "versioning": "versioned-update",
+            "readHistory": True,
+            "updateCreate": True,
+            "conditionalCreate": True,
+            "conditionalRead": "full-support",
+            "conditionalUpdate": True,
+            "conditionalDelete": "single",
+            "searchInclude": [
+                "*",
+                *(f"{name}:{one.code}" for one in _references(parameters, name)),
+            ],
+            "searchRevInclude": ["*"],
+            "searchParam": [
+                {"name": one.code, "type": one.type, "definition": one.url}
+                for one in parameters.of(name).values()
+            ],
+        }
+        for name in sorted(RESOURCE_TYPES)
+    ]
+
+
+def _references(parameters: Parameters, name: str) -> list[Parameter]:
+    return [one for one in parameters.of(name).values() if one.type == "reference"]

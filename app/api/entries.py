@@ -106,7 +106,7 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
         identity,
         str(entry.get("fullUrl", "")),
         if_match=body.version_of(asked.get("ifMatch")),
-        condition=condition.read(query, kind, f"{at}.request.url") if query else None,
+        condition=condition.read(query, kind, f"{at}.request.url") if query else "",
         at=f"{at}.resource",
     )
     named = bool(identity or query)
@@ -128,7 +128,7 @@ def _placed(made: Entry, resource: Resource, asked: Resource, at: str) -> Entry:
     if made.method == "POST":
         query = asked.get("ifNoneExist")
         place = f"{at}.request.ifNoneExist"
-        said = None if query is None else condition.read(str(query), made.type, place)
+        said = "" if query is None else condition.read(str(query), made.type, place)
         return replace(made, resource=resource, if_none_exist=said)
     if made.id and resource.get("id", made.id) != made.id:
         raise Malformed("The id is another than the url's.", expression=f"{at}.resource.id")

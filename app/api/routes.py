@@ -13,7 +13,18 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from app import fhir
-from app.api import access, batch, body, capability, entries, past, responses, screenings, view
+from app.api import (
+    access,
+    batch,
+    body,
+    capability,
+    entries,
+    past,
+    responses,
+    screenings,
+    search,
+    view,
+)
 from app.domain import condition, record
 from app.domain.condition import Condition
 from app.domain.plan import Act, Caller, Change, Entry
@@ -101,7 +112,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf = service.settings.shelves.get(key)
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
-        said = capability.statement(shelf, base=_base(shelf), version=release, started=started)
+        said = capability.statement(
+            shelf, service.parameters, base=_base(shelf), version=release, started=started
+        )
         shown = view.of(request, service.definitions, fhir.encode(said))
         return responses.fhir_json(request, shown)
 
@@ -183,6 +196,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, made)
         return responses.one(request, done, _base(shelf))
 
+    @routes.post(_BASE + "/_search")
+    @routes.post(_BASE + "/{type}/_search")
+    @routes.post(_BASE + "/{type}/{id}/{rest}/_search")
+    async def searched_by_form(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#search, its parameters in a form."""
+        shelf, caller = await access.enter(service, request)
+        return await search.found(service, request, shelf, caller, base=_base(shelf))
+
     @routes.api_route(_BASE + "/_history", methods=["GET", "HEAD"])
     @routes.api_route(_BASE + "/{type}/_history", methods=["GET", "HEAD"])
     @routes.api_route(_BASE + "/{type}/{id}/_history", methods=["GET", "HEAD"])
@@ -215,7 +236,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         await access.enter(service, request)
         sent = await _of_type(request, kind, most)
         query = request.headers.get("If-None-Exist")
-        said = None if query is None else condition.read(query, kind)
+        said = "" if query is None else condition.read(query, kind)
         return await written(request, "create", Entry("POST", sent, if_none_exist=said))
 
     @routes.put(_BASE + "/{type}/{id}")
@@ -255,14 +276,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         return await written(request, "update", Entry("DELETE", **_target(request)))
 
     @routes.get(_BASE)
+    @routes.get(_BASE + "/")
     @routes.get(_BASE + "/{type}")
-    @routes.get(_BASE + "/{type}/{id}/{rest:path}")
-    async def not_there_yet(request: Request) -> Response:
-        """Search: said to be missing, and never answered as if there were nothing."""
-        await access.enter(service, request)
-        if "type" in request.path_params:
-            body.type_of(request.path_params["type"])
-        raise NotSupported("Search is not there yet; read Type/id.")
+    @routes.get(_BASE + "/{type}/")
+    @routes.get(_BASE + "/{type}/{id}/{rest}")
+    async def searched(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/http.html#search, also Patient/{id}/$everything."""
+        shelf, caller = await access.enter(service, request)
+        return await search.found(service, request, shelf, caller, base=_base(shelf))
 
     @routes.api_route(_BASE, methods=_METHODS)
     @routes.api_route(_BASE + "/{rest:path}", methods=_METHODS)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import entries, responses
+from app.domain import condition
 from app.domain.plan import Caller, Change, Entry, Waiting
 from app.errors import Invalid, Issue, Malformed, NotSupported, Refusal, outcome
 from app.fhir import Resource
@@ -136,9 +137,8 @@ def _known(entry: Entry) -> Entry:
     ]
     if not named:
         return entry
-    return Entry(
-        "POST", entry.resource, entry.id, entry.full_url, if_none_exist=named[0], at=entry.at
-    )
+    said = condition.identifier("Patient", *named[0])
+    return Entry("POST", entry.resource, entry.id, entry.full_url, if_none_exist=said, at=entry.at)
 
 
 async def unmapped(service: Service, request: Request, shelf: Shelf, caller: Caller) -> Response:

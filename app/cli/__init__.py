@@ -13,6 +13,7 @@ from app.cli import (
     outbox,
     policy,
     profiles,
+    reindex,
     serve,
     validate,
     work,
@@ -26,6 +27,7 @@ app.command()(demo.demo)
 app.command()(fhirpath.fhirpath)
 app.command()(validate.validate)
 app.command()(migrate.migrate)
+app.command()(reindex.reindex)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(backup.purges)

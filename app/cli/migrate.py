@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ def migrate(
 ) -> None:
     """Make the tables, or bring them to this program's version; on PostgreSQL as KINBRIDGE_OWNER_URL."""
     from app import settings
+    from app.cli.reindex import fill
     from app.errors import Unavailable
     from app.storage import migration
 
@@ -23,4 +25,5 @@ def migrate(
     except (settings.SettingsError, migration.NeedsMigration, Unavailable) as refused:
         typer.echo(f"kinbridge: {refused}", err=True)
         raise typer.Exit(2) from None
+    asyncio.run(fill(read))
     typer.echo(f"The tables are at version {migration.newest()}.")

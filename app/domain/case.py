@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from app import fhir
 from app.conformance import Definitions
@@ -20,7 +20,6 @@ from app.settings import Settings, Shelf
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_NO_CONDITION: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def arrived(case: Case) -> Case:
     written: set[str] = set()
     new: dict[Want, None] = {}
     for position, entry in enumerate(case.change.entries):
-        met = names.conditions.get((entry.type, entry.if_none_exist or _NO_CONDITION))
+        met = names.conditions.get((entry.type, entry.if_none_exist))
         identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
         known = bool(identity)
         identity = identity or entry.id or case.id("entry", str(position))
@@ -203,7 +202,7 @@ def _conditions(case: Case) -> set[Want]:
     wants = set()
     for entry in case.change.entries:
         if said := entry.if_none_exist or entry.condition:
-            wants.add(Want("identifier", shelf, f"{entry.type}|{said[0]}|{said[1]}"))
+            wants.add(Want("search", shelf, said))
         elif entry.method == "PATCH":
             wants.add(Want("resource", shelf, entry.name))
     return wants
@@ -239,9 +238,9 @@ def guarded(case: Case, entry: Entry) -> Stored | None:
 def _met(case: Case, entry: Entry) -> str:
     """The id of the one resource that meets the entry's condition; "" where none does."""
     condition = entry.if_none_exist or entry.condition
-    if condition is None:
+    if not condition:
         return ""
-    found = case.loaded.identified(case.shelf.key, entry.type, *condition)
+    found = case.loaded.meeting(case.shelf.key, condition)
     if len(found) > 1:
         raise Stale("Several resources meet the condition; it must be met by one.")
     if found and entry.id and found[0] != f"{entry.type}/{entry.id}":
@@ -260,7 +259,7 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
         return names.plain(entry, target, case.loaded)
 
     resource: Resource = {**fhir.renamed(entry.resource, plain), "id": identity}
-    condition = None if met else entry.condition
+    condition = "" if met else entry.condition
     return replace(entry, id=identity, resource=resource, said=entry.resource, condition=condition)
 
 

@@ -1,32 +1,53 @@
-"""A condition that names a resource in place of its id: identifier=system|value, and nothing else yet."""
+"""A condition that names a resource in place of its id: a search that one meets."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl, urlencode
 
-from app.errors import NotSupported
+from app.errors import Malformed
 
-Condition = tuple[str, str]  # system, value
+Condition = str  # Type?…, as storage searches; "" where there is none
 
 _REFERENCE: Final = re.compile(r"([A-Z][A-Za-z]{1,63})\?(.+)", re.DOTALL)
 
 
 def read(query: str, kind: str, at: str = "") -> Condition:
     """
-    The condition that a query says.
+    The condition that a query says; whether it is understood is said where it is searched.
 
     query       as in a URL, with or without `Type?`
     at          where it stands, as FHIRPath
-    raises      NotSupported: another condition
+    raises      Malformed: it says nothing
     """
-    said = parse_qs(query.removeprefix(f"{kind}?"), keep_blank_values=True)
-    values = said.get("identifier", [])
-    if list(said) != ["identifier"] or len(values) != 1 or "|" not in values[0]:
-        text = "A condition is identifier=system|value, and nothing else yet."
-        raise NotSupported(text, expression=at)
-    system, _, value = values[0].partition("|")
+    said = query.strip().removeprefix(f"{kind}?").removeprefix("?")
+    if not said:
+        raise Malformed("A condition is a search, such as identifier=system|value.", expression=at)
+    return f"{kind}?{said}"
+
+
+def identifier(kind: str, system: str, value: str) -> Condition:
+    """The condition that a resource of a type carries an identifier."""
+    return f"{kind}?{urlencode({'identifier': f'{_escaped(system)}|{_escaped(value)}'})}"
+
+
+def canonical(kind: str, url: str) -> Condition:
+    """The condition that a definition has a canonical."""
+    return f"{kind}?{urlencode({'url': _escaped(url)})}"
+
+
+def _escaped(text: str) -> str:
+    """https://hl7.org/fhir/R4/search.html#escaping."""
+    return re.sub(r"([\\,|$])", r"\\\1", text)
+
+
+def identified(said: Condition) -> tuple[str, str] | None:
+    """System and value where a condition is identifier=system|value and nothing else."""
+    asked = parse_qsl(said.partition("?")[2], keep_blank_values=True)
+    if len(asked) != 1 or asked[0][0] != "identifier" or "|" not in asked[0][1]:
+        return None
+    system, _, value = asked[0][1].partition("|")
     return system, value
 
 

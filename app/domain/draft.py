@@ -60,13 +60,9 @@ def _part(entry: Entry) -> Part:
 
 
 def _standing(case: Case, name: str) -> Resource | None:
-    """What stands on the sender's shelf, by Type/id or Type?identifier=system|value."""
-    kind, _, query = name.partition("?")
-    if query:
-        system, bar, value = query.removeprefix("identifier=").partition("|")
-        if not query.startswith("identifier=") or not bar or "&" in query:
-            return None
-        found = case.loaded.identified(case.shelf.key, kind, system, value)
+    """What stands on the sender's shelf, by Type/id or by Type? and a search that finds one."""
+    if "?" in name:
+        found = case.loaded.meeting(case.shelf.key, name)
         if len(found) != 1:
             return None
         name = found[0]

@@ -84,7 +84,7 @@ class Names:
             for one, name in zip(self.change.entries, self.order, strict=True)
             if one.type == kind and one.method in {"POST", "PUT"} and _carries(one, said)
         }
-        names |= set(loaded.identified(self.change.shelf.key, kind, *said))
+        names |= set(loaded.meeting(self.change.shelf.key, said))
         if len(names) != 1:
             how = "Several resources meet" if names else "No resource meets"
             text = f"{how} the condition of a reference; it must be met by one."
@@ -93,8 +93,10 @@ class Names:
 
 
 def _carries(entry: Entry, said: Condition) -> bool:
-    return any(
-        (one.get("system", ""), one.get("value")) == said
+    """Whether what the Bundle brings meets the condition; only an identifier can be told here."""
+    wanted = condition.identified(said)
+    return wanted is not None and any(
+        (one.get("system", ""), one.get("value")) == wanted
         for one in listed(entry.resource.get("identifier"))
         if isinstance(one, dict)
     )

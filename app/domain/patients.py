@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app import fhir
+from app.domain import condition
 from app.domain.case import Case
 from app.domain.plan import Answer, Plan, Put, Stored, Waiting, derive, put
 from app.errors import Conflict, Issue, NotFound
@@ -92,7 +93,7 @@ def _identified(case: Case, named: tuple[str, str], whole: Resource, at: str) ->
         if entry.type == "Patient"
         and any(_identifier(one) == named for one in listed(entry.resource.get("identifier")))
     ]
-    stored = case.loaded.identified(shelf, "Patient", *named)
+    stored = case.loaded.meeting(shelf, condition.identifier("Patient", *named))
     found = {_followed(case, one) for one in (*arriving, *stored)}
     if len(found) > 1:
         text = "Several patients of the shelf carry this identifier; link those that are one."

@@ -70,7 +70,7 @@ class Entry:
 
     resource    what is to stand; for PATCH and DELETE only resourceType, and id where it is known
     id          "" until it has one
-    condition   identifier (system, value) that the target of PUT, PATCH or DELETE carries
+    condition   search (Type?…) that the target of PUT, PATCH or DELETE meets
     if_none_exist   the same, for POST: found, nothing is created
     if_match    version that must stand; 0: nothing may stand there
     patch       from the stored resource to the one that is to stand
@@ -83,8 +83,8 @@ class Entry:
     id: str = ""
     full_url: str = ""
     if_match: int | None = None
-    if_none_exist: tuple[str, str] | None = None
-    condition: tuple[str, str] | None = None
+    if_none_exist: str = ""
+    condition: str = ""
     patch: Callable[[Resource], Resource] | None = None
     said: Resource = field(default_factory=dict)
     at: str = ""
@@ -336,7 +336,7 @@ class Plan:
     """
     Everything that one change does, or nothing of it.
 
-    absent      shelf, type, system, value of identifiers that nothing may carry when it is done
+    absent      shelf and search (Type?…) that nothing may meet when it is done
     """
 
     answer: Answer
@@ -345,7 +345,7 @@ class Plan:
     exchanges: tuple[Exchange, ...] = ()
     owed: tuple[Owed, ...] = ()
     accounted: tuple[Accounted, ...] = ()
-    absent: tuple[tuple[str, str, str, str], ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
     recorded: tuple[Recorded, ...] = ()
     purges: tuple[Purge, ...] = ()
     worklist: tuple[Worklist, ...] = ()
@@ -388,7 +388,7 @@ class Want:
 
     kind        resource (key: Type/id) | receipt (key) | exchange (key: the Task's Type/id)
                 | sent (key: the request's Type/id; answers its exchanges)
-                | identifier (key: Type|system|value; answers the names that carry it)
+                | search (key: Type?…; answers the names of two that meet it)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
                 | opened (key: exchange; answers it)
                 | shared (key: exchange|Type/id; answers whether another exchange sent it too)
@@ -402,7 +402,7 @@ class Want:
         "receipt",
         "exchange",
         "sent",
-        "identifier",
+        "search",
         "recorded",
         "held",
         "shared",
@@ -463,8 +463,8 @@ class Loaded:
         """Whether another exchange, not expunged, has sent the same resource."""
         return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
 
-    def identified(self, shelf: str, resource_type: str, system: str, value: str) -> list[str]:
-        found: list[str] = self._get(Want("identifier", shelf, f"{resource_type}|{system}|{value}"))
+    def meeting(self, shelf: str, condition: str) -> list[str]:
+        found: list[str] = self._get(Want("search", shelf, condition))
         return found
 
     def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:

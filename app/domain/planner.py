@@ -156,10 +156,10 @@ def _together(case: Case, plans: list[Plan], more: list[Plan]) -> Plan:
     return replace(together(plans, answer), absent=absent)
 
 
-def _absent(case: Case) -> tuple[tuple[str, str, str, str], ...]:
-    """What must still carry no such identifier when the condition's resource is made."""
+def _absent(case: Case) -> tuple[tuple[str, str], ...]:
+    """Conditions that nothing may meet still when their resource is made."""
     return tuple(
-        (case.shelf.key, entry.type, *condition)
+        (case.shelf.key, condition)
         for entry in case.entries
         if (condition := entry.if_none_exist or entry.condition)
     )

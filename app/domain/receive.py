@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app import fhir
-from app.domain import observed, patients, screening
+from app.domain import condition, observed, patients, screening
 from app.domain.case import Case, at_once, blamed, guarded, said_of
 from app.domain.plan import Answer, Entry, Plan, Receipt, derive, put, same
 from app.errors import Conflict, Invalid, Issue
@@ -168,11 +168,12 @@ def _marks(case: Case, entry: Entry, mark: Receipt) -> tuple[Receipt, ...]:
     return (replace(mark, result=entry.name),)
 
 
-def _sole(case: Case, entry: Entry) -> tuple[tuple[str, str, str, str], ...]:
+def _sole(case: Case, entry: Entry) -> tuple[tuple[str, str], ...]:
     """Of two that come at once with one identifier, the second sees the first."""
     if entry.method != "POST":
         return ()
-    return tuple((case.shelf.key, entry.type, *one) for one in _own(entry.resource))
+    shelf, kind = case.shelf.key, entry.type
+    return tuple((shelf, condition.identifier(kind, *one)) for one in _own(entry.resource))
 
 
 def _receipt(case: Case, entry: Entry) -> Receipt:
@@ -195,7 +196,9 @@ def _own(resource: Resource) -> list[tuple[str, str]]:
 def _known_by_identifier(case: Case, entry: Entry) -> str:
     """What stands on the shelf under the message's own identifier; "" where nothing does."""
     for system, value in _own(entry.resource)[:1]:
-        for name in case.loaded.identified(case.shelf.key, entry.type, system, value):
+        for name in case.loaded.meeting(
+            case.shelf.key, condition.identifier(entry.type, system, value)
+        ):
             return name
     return ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import answered, making, patients, reading, scores
+from app.domain import answered, condition, making, patients, reading, scores
 from app.domain.answered import Answered, Read
 from app.domain.case import Case
 from app.domain.forms import links
@@ -118,7 +118,8 @@ def carried(case: Case, made: Made, *, puts: tuple[Put, ...], name: str) -> Plan
     more, names = settled(case, made)
     new = patients.created(case, made.subject) if made.resources else ()
     puts = (*puts, *new, *more)
-    absent = ((shelf, "Patient", *made.subject.named),) if new and made.subject.named else ()
+    named = made.subject.named
+    absent = ((shelf, condition.identifier("Patient", *named)),) if new and named else ()
     created = frozenset(fhir.name(one.resource) for one in puts if one.expected == 0)
     return Plan(
         Answer((name, *names) if name else names, created, made.issues, made.fates),
@@ -252,7 +253,7 @@ def _form(case: Case, response: Resource) -> dict[str, Resource] | None:
             return links(inside)
     if url.startswith("#"):
         return None
-    for name in case.loaded.identified(case.shelf.key, "Questionnaire", fhir.URI, url):
+    for name in case.loaded.meeting(case.shelf.key, condition.canonical("Questionnaire", url)):
         if found := case.find(name):
             return links(found)
     return case.mappings.forms.loaded(

@@ -14,6 +14,7 @@ from app.errors import Unavailable
 from app.flows.service import Service
 from app.storage import exchanges, purges, resources
 from app.storage.database import QUEUE, Tx
+from app.storage.query import Reader
 from app.storage.resources import Version
 
 _log = structlog.get_logger()
@@ -42,7 +43,8 @@ async def replay(service: Service) -> int:
     listed = await service.database.read(purges.listed, shelves=QUEUE)
     count = 0
     for purged, at in listed:
-        again = partial(_again, purged=purged, at=at)
+        reader = Reader(service.parameters, "", fhir.moment(at))
+        again = partial(_again, purged=purged, at=at, reader=reader)
         count += await service.database.write(again, shelves=(purged.shelf, *QUEUE))
     if count or await service.database.read(purges.unscrubbed, shelves=QUEUE):
         _log.info("purged again", resources=count)
@@ -50,7 +52,7 @@ async def replay(service: Service) -> int:
     return count
 
 
-async def _again(tx: Tx, *, purged: Purge, at: str) -> int:
+async def _again(tx: Tx, *, purged: Purge, at: str, reader: Reader) -> int:
     row = await resources.read(tx, purged.shelf, purged.name)
     if row is None:
         return 0
@@ -60,7 +62,7 @@ async def _again(tx: Tx, *, purged: Purge, at: str) -> int:
     if not puts and not await purges.remembered(tx, purged):
         return 0
     plan = Plan(Answer(()), puts, purges=(purged,))
-    await resources.commit(tx, plan, at=at, now=fhir.moment(at).timestamp())
+    await resources.commit(tx, plan, reader, at=at, now=fhir.moment(at).timestamp())
     return 1
 
 

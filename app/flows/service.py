@@ -12,6 +12,7 @@ from app.flows.callers import Callers
 from app.partners import Partners
 from app.settings import Settings
 from app.storage.database import Database
+from app.storage.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Service:
     settings: Settings
     mappings: Mappings
     definitions: Definitions
+    parameters: Parameters
     database: Database
     partners: Partners
     key: bytes

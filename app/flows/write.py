@@ -19,6 +19,7 @@ from app.flows import purge
 from app.flows.service import Service
 from app.storage import resources
 from app.storage.database import Overtaken, Reading, Tx
+from app.storage.query import Reader
 from app.storage.resources import Version
 
 _T = TypeVar("_T")
@@ -55,7 +56,7 @@ async def write(service: Service, change: Change) -> Written:
         threshold.hold(plan, service.settings)
         stand: resources.Stand = {}
         if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
-            commit = partial(_commit, case=made, plan=plan)
+            commit = partial(_commit, case=made, plan=plan, reader=_reader(service, made))
             try:
                 stand = await service.database.write(commit, shelves=plan.shelves)
             except Overtaken:
@@ -134,14 +135,19 @@ async def settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _
             return step(case)
         except NotLoaded as asked:
             wants = asked.wants
-        load = partial(resources.load, wants=wants)
+        load = partial(resources.load, wants=wants, reader=_reader(service, case))
         shelves = {want.shelf for want in wants}
         case.loaded.seen.update(await service.database.read(load, shelves=shelves))
     raise Invalid("The references of this message lead too far.")
 
 
-async def _commit(tx: Tx, *, case: Case, plan: Plan) -> resources.Stand:
-    return await resources.commit(tx, plan, at=fhir.instant(case.now), now=case.now.timestamp())
+def _reader(service: Service, case: Case) -> Reader:
+    return Reader(service.parameters, case.change.base, case.now)
+
+
+async def _commit(tx: Tx, *, case: Case, plan: Plan, reader: Reader) -> resources.Stand:
+    now = case.now.timestamp()
+    return await resources.commit(tx, plan, reader, at=fhir.instant(case.now), now=now)
 
 
 async def _written(service: Service, change: Change, plan: Plan, stand: resources.Stand) -> Written:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote_plus
 
 from sqlalchemy import (
     Text,
     bindparam,
-    delete,
     func,
     insert,
     literal,
@@ -23,12 +22,11 @@ from sqlalchemy import (
 
 from app import fhir
 from app.domain.plan import Exchange, Plan, Put, Receipt, Stored, Terms, Want
-from app.fhir import Resource, listed
-from app.storage import exchanges, ledger, outbox, purges, worklist
+from app.storage import exchanges, index, ledger, outbox, purges, search, worklist
 from app.storage.database import Overtaken, Reading, Row, Statement, Tx, insert_once, statement
-from app.storage.tables import EXCHANGE, IDENTIFIER, RECEIPT, RESOURCE, VERSION
-
-_INDEXED: Final = 200  # characters, of four bytes at most
+from app.storage.parameters import Parameters
+from app.storage.query import Reader
+from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION
 
 
 def _key(table: Any, *columns: str) -> list[Any]:
@@ -47,10 +45,7 @@ _READ_VERSION: Final = statement(
         *_key(VERSION, "shelf", "type", "id", "version")
     )
 )
-_NAMED: Final = statement(
-    select(IDENTIFIER.c.id).where(*_key(IDENTIFIER, "shelf", "type", "system", "value")).limit(2)
-)
-# Of those who look whether nothing carries an identifier, one goes on at a time: SQLite has one
+# Of those who look whether nothing meets a condition, one goes on at a time: SQLite has one
 # writer anyway, PostgreSQL a lock that ends with the transaction.
 _ALONE: Final = Statement(
     select(literal(1)),
@@ -102,11 +97,10 @@ _REPLACE: Final = statement(
         updated=bindparam("updated"),
         method=bindparam("how"),
         exchange=bindparam("mark"),
+        facts=bindparam("facts"),
         body=bindparam("body"),
     )
 )
-_FORGET_NAMES: Final = statement(delete(IDENTIFIER).where(*_key(IDENTIFIER, "shelf", "type", "id")))
-_NAME: Final = insert_once(IDENTIFIER)
 _RECEIVE: Final = insert_once(RECEIPT)
 _OPEN: Final = insert_once(EXCHANGE)
 _STEP: Final = statement(
@@ -162,12 +156,12 @@ async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Vers
     return Version(*rows[0]) if rows else None
 
 
-async def load(tx: Reading, wants: Iterable[Want]) -> dict[Want, Any]:
+async def load(tx: Reading, wants: Iterable[Want], reader: Reader) -> dict[Want, Any]:
     """What the planner asked to see; None, or no names, where there is nothing."""
-    return {want: await _look(tx, want) for want in wants}
+    return {want: await _look(tx, want, reader) for want in wants}
 
 
-async def _look(tx: Reading, want: Want) -> Any:  # noqa: C901 — one branch for each kind of want
+async def _look(tx: Reading, want: Want, reader: Reader) -> Any:  # noqa: C901 — one branch for each kind of want
     if want.kind == "resource":
         found = await read(tx, want.shelf, want.key)
         if found is None:
@@ -197,10 +191,7 @@ async def _look(tx: Reading, want: Want) -> Any:  # noqa: C901 — one branch fo
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
-    kind, system, value = want.key.split("|", 2)
-    named = {"system": _indexed(system), "value": _indexed(value)}
-    rows = await tx.rows(_NAMED, shelf=want.shelf, type=kind, **named)
-    return [f"{kind}/{row[0]}" for row in rows]
+    return await search.names(tx, want.shelf, reader.condition(want.key), most=2)
 
 
 def _exchange(row: Row) -> Exchange:
@@ -209,19 +200,23 @@ def _exchange(row: Row) -> Exchange:
     return Exchange(**{**values, **read, "terms": Terms(**read["terms"])})
 
 
-async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
+async def commit(tx: Tx, plan: Plan, reader: Reader, *, at: str, now: float) -> Stand:
     """
     Everything that a plan does, or nothing of it.
 
+    reader      of its conditions; its parameters say what the index keeps
     at, now     the same moment, as FHIR instant and as UNIX seconds
     returns     what it has put, as it stands
     raises      Overtaken: something that the plan was made from has changed since
     """
-    for shelf, kind, system, value in sorted(plan.absent):
-        await tx.rows(_ALONE, key=f"{shelf}|{kind}|{system}|{value}")
-        if await tx.rows(_NAMED, shelf=shelf, type=kind, system=system, value=value):
+    for shelf, condition in sorted(plan.absent):
+        await tx.rows(_ALONE, key=f"{shelf}|{unquote_plus(condition)}")
+        if await search.names(tx, shelf, reader.condition(condition), most=1):
             raise Overtaken
-    stand = {(put.shelf, fhir.name(put.resource)): await _put(tx, put) for put in plan.puts}
+    stand = {
+        (put.shelf, fhir.name(put.resource)): await _put(tx, put, reader.parameters)
+        for put in plan.puts
+    }
     for mark in plan.receipts:
         if not await tx.run(_RECEIVE, **asdict(mark)):
             raise Overtaken
@@ -239,45 +234,27 @@ async def commit(tx: Tx, plan: Plan, *, at: str, now: float) -> Stand:
     return stand
 
 
-async def _put(tx: Tx, put: Put) -> Version:
+async def _put(tx: Tx, put: Put, parameters: Parameters) -> Version:
     resource = put.resource
     key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
     stands = put.method != "DELETE"
     body = fhir.encode(resource) if stands else b""
+    facts = index.facts(parameters, resource) if stands else ""
     updated = resource["meta"]["lastUpdated"]
     if put.expected == 0:
-        row = {"version": 1, "updated": updated, "method": put.method, "body": body}
+        row = {"version": 1, "updated": updated, "method": put.method, "body": body, "facts": facts}
         if not await tx.run(_CREATE, **key, **row, exchange=put.exchange):
             raise Overtaken
     else:
+        await index.forget(tx, key)
         await tx.run(_KEEP, **key)
         guard = {"expected": put.expected, "next": put.expected + 1}
         values = {"updated": updated, "how": put.method, "mark": put.exchange, "body": body}
+        values["facts"] = facts
         if not await tx.run(_REPLACE, **key, **guard, **values):
             raise Overtaken
-        await tx.run(_FORGET_NAMES, **key)
-    names = _identifiers(resource) if stands else []
-    if names:
-        await tx.run_all(_NAME, [{**key, "system": name[0], "value": name[1]} for name in names])
+    await index.post(tx, key, updated, facts)
     return Version(body, put.expected + 1, updated, put.method, put.exchange)
-
-
-def _identifiers(resource: Resource) -> list[tuple[str, str]]:
-    """Business identifiers, and the url by which a form or a value set is named."""
-    url = resource.get("url")
-    named = [(fhir.URI, _indexed(url))] if isinstance(url, str) and url else []
-    return named + [
-        (_indexed(str(one.get("system", ""))), _indexed(str(one["value"])))
-        for one in listed(resource.get("identifier"))
-        if isinstance(one, dict) and one.get("value")
-    ]
-
-
-def _indexed(text: str) -> str:
-    """Text as an index keeps it: PostgreSQL's takes a third of a page, so what is long is hashed."""
-    if len(text) <= _INDEXED:
-        return text
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 async def _step(tx: Tx, step: Exchange) -> None:

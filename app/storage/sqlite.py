@@ -22,6 +22,7 @@ from app.storage.database import Company, Reading, Row, Statement, Tx
 _T = TypeVar("_T")
 
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
+_CACHE_KIB: Final = 32 * 1024  # a page of a search touches some 500 pages of 4 KiB of a large file
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
 
 
@@ -113,6 +114,7 @@ class Sqlite:
         self._file = str(self.path)
         self._inode = self.path.stat().st_ino
         self._reader.execute("PRAGMA query_only=ON")
+        self._reader.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self._writer = self._connect()
         self._waiting: list[_Job] = []
         self._writing = False

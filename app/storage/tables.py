@@ -28,6 +28,7 @@ def _text(name: str) -> Column[str]:
 
 # The last version of a resource; method DELETE: it does not stand, and body is empty.
 # exchange: the referral that it is a copy or a projection of, or "".
+# facts: what a search may look at, app/storage/entries.py; "" where it does not stand.
 RESOURCE: Final = Table(
     "resource",
     METADATA,
@@ -38,9 +39,11 @@ RESOURCE: Final = Table(
     _text("updated"),
     _text("method"),
     _text("exchange"),
+    Column("facts", TEXT, nullable=False, server_default=""),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id"),
     Index("resource_by_time", "shelf", "updated"),
+    Index("resource_by_type", "shelf", "type", "updated", "id"),
 )
 
 # What stood there before.
@@ -58,17 +61,28 @@ VERSION: Final = Table(
     Index("version_by_time", "shelf", "updated"),
 )
 
-# Business identifiers of what stands, for conditional create.
-IDENTIFIER: Final = Table(
-    "identifier",
+# From what a search asks for to what stands and carries it, newest last; docs/decisions/0010.
+# term: Type.path and value; qualifier: the system of a code, the type of a reference.
+POSTING: Final = Table(
+    "posting",
     METADATA,
     _text("shelf"),
-    _text("type"),
-    _text("system"),
-    _text("value"),
+    _text("term"),
+    _text("updated"),
     _text("id"),
-    PrimaryKeyConstraint("shelf", "type", "system", "value", "id"),
-    Index("identifier_of", "shelf", "type", "id"),
+    _text("qualifier"),
+    PrimaryKeyConstraint("shelf", "term", "updated", "id", "qualifier"),
+    sqlite_with_rowid=False,
+)
+
+# Packages whose search parameters have found their way into the facts of all that stands, with the
+# rule by which; and, under "", how far that has come.
+INDEXED: Final = Table(
+    "indexed",
+    METADATA,
+    _text("package"),
+    _text("rule"),
+    PrimaryKeyConstraint("package"),
 )
 
 # Messages taken in, by a keyed hash of the sender's identifier.

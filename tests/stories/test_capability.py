@@ -30,6 +30,8 @@ TRIED = {
     "history-instance": ("GET", "Patient/c/_history", None),
     "history-type": ("GET", "Patient/_history", None),
     "history-system": ("GET", "_history", None),
+    "search-type": ("GET", "Patient?name=rosa", None),
+    "search-system": ("GET", "?_type=Patient&_id=rosa", None),
     "transaction": ("POST", "", {"resourceType": "Bundle", "type": "transaction"}),
     "batch": ("POST", "", {"resourceType": "Bundle", "type": "batch"}),
 }

@@ -1,5 +1,6 @@
 """By record number in place of an id: create, update, patch, delete."""
 
+import pytest
 from asking import CHART, FOUND, MRN, PATIENT, operation, parameters
 from exchange import refused
 
@@ -13,11 +14,30 @@ def test_conditional_create_makes_one(exchange, patient):
     answer = exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist=FOUND)
 
     assert (answer.status_code, answer.json()["id"]) == (200, "rosa")
-    refused(
-        exchange.call("POST", f"{CHART}/Patient", same, If_None_Exist="name=Rosa"),
-        422,
-        "not-supported",
-    )
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["name=Rosa", "family:exact=Example&birthdate=2021", "identifier=100-42", "address-city=river"],
+)
+def test_any_search_is_a_condition(exchange, patient, condition):
+    """What a search finds is what a conditional interaction is about."""
+    answer = exchange.call("POST", f"{CHART}/Patient", family.PATIENT, If_None_Exist=condition)
+
+    assert (answer.status_code, answer.json()["id"]) == (200, "rosa")
+    assert exchange.call("DELETE", f"{CHART}/Patient?{condition}").status_code == 204
+    refused(exchange.get(PATIENT), 410)
+    made = exchange.call("POST", f"{CHART}/Patient", family.PATIENT, If_None_Exist=condition)
+    assert made.status_code == 201
+
+
+@pytest.mark.parametrize("condition", ["", "_count=1", "nome=Rosa", "name:exactly=Rosa", "name="])
+def test_a_condition_that_is_not_understood_does_nothing(exchange, patient, condition):
+    """No resource is deleted by a search that says nothing, or says it wrongly."""
+    refused(exchange.call("DELETE", f"{CHART}/Patient?{condition}"), 400)
+    asked = {"If_None_Exist": condition or " "}
+    refused(exchange.call("POST", f"{CHART}/Patient", family.PATIENT, **asked), 400)
+    assert exchange.get(PATIENT).status_code == 200
 
 
 def test_conditional_update_patch_and_delete(exchange, patient):

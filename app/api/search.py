@@ -1,0 +1,158 @@
+"""Search over HTTP: GET and POST _search, of a type, the whole shelf or a compartment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import fhir
+from app.api import body, responses, sealing, view
+from app.domain.plan import Caller
+from app.errors import Issue, Malformed, NotFound, outcome
+from app.flows import read, search
+from app.flows.search import Asked, Result
+from app.flows.service import Service
+from app.settings import Shelf
+from app.storage.query import Pairs
+from app.storage.search import Place
+
+_SAFE: Final = ":/,$-._~|"
+
+
+async def found(
+    service: Service, request: Request, shelf: Shelf, caller: Caller, *, base: str
+) -> Response:
+    """
+    One page of a search.
+
+    source      https://hl7.org/fhir/R4/http.html#search
+    """
+    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if request.method == "POST":
+        pairs += await _form(request, most=service.settings.max_body_bytes)
+    kind = request.path_params.get("type", "")
+    within, where = None, kind
+    if "rest" in request.path_params:
+        within, kind, where = _compartment(service, request)
+        if where.endswith("/$everything"):
+            await read.read(service, shelf, caller, "/".join(within))
+            pairs = [("_lastUpdated", f"ge{v}") if n == "_since" else (n, v) for n, v in pairs]
+    elif kind:
+        body.type_of(kind)
+    bundle = await bundled(
+        service, shelf, caller, base=base, kind=kind, where=where, within=within, pairs=pairs,
+        lenient="handling=lenient" in request.headers.get("Prefer", ""),
+    )  # fmt: skip
+    return responses.fhir_json(request, bundle)
+
+
+async def _form(request: Request, *, most: int) -> Pairs:
+    sent = await body.form(request, most=most)
+    try:
+        return parse_qsl(sent.decode(), keep_blank_values=True)
+    except UnicodeDecodeError:
+        raise Malformed("A search is sent as a form in UTF-8.") from None
+
+
+def _compartment(service: Service, request: Request) -> tuple[tuple[str, str], str, str]:
+    """The head of the compartment, the type that is searched in it, and the path."""
+    head = body.type_of(request.path_params["type"])
+    identity = body.id_of(request.path_params["id"])
+    rest = request.path_params["rest"].strip("/").removesuffix("/_search")
+    if head.lower() not in service.parameters.compartments:
+        raise NotFound("R4 has no compartment of this type.")
+    kind = "" if rest in {"*", "$everything"} else body.type_of(rest)
+    return (head, identity), kind, f"{head}/{identity}/{rest}"
+
+
+async def bundled(  # noqa: PLR0913 — what a search is asked with
+    service: Service,
+    shelf: Shelf,
+    caller: Caller,
+    *,
+    base: str,
+    kind: str,
+    where: str,
+    pairs: Pairs,
+    within: tuple[str, str] | None = None,
+    lenient: bool = False,
+) -> bytes:
+    """The searchset, its resources as they were stored, or the part that was asked for."""
+    shown = view.asked(QueryParams(pairs))
+    page = next((value for name, value in pairs if name == "_page"), "")
+    asked = [(name, value) for name, value in pairs if name != "_page"]
+    of = f"{shelf.key}/{where}?{urlencode(sorted(asked))}"
+    back, after = _opened(page, service.key, of) if page else (False, None)
+    result = await search.search_of(
+        service,
+        shelf,
+        caller,
+        Asked(
+            kind, asked, base, within, after, back, lenient, 0 if shown.summary == "count" else None
+        ),
+    )
+    here = f"{base}/{where}".rstrip("/")
+    kept = [*result.query.used, *((n, v) for n, v in asked if n in view.NAMES)]
+
+    def link(relation: str, page: str = "") -> dict[str, str]:
+        query = urlencode(
+            [*kept, *([("_page", page)] if page else [])], safe=_SAFE, quote_via=quote
+        )
+        return {"relation": relation, "url": f"{here}?{query}" if query else here}
+
+    links = [link("self", page)]
+    places = result.page.places
+    if page:
+        links.append(link("first"))
+    earlier, later = (result.page.more, True) if back else (after is not None, result.page.more)
+    if places and earlier:
+        links.append(link("previous", _sealed(places[0], service.key, of, back=True)))
+    if places and later:
+        links.append(link("next", _sealed(places[-1], service.key, of, back=False)))
+    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
+    if result.total is not None:
+        head["total"] = result.total
+    head["link"] = links
+    return _spliced(service, base, head, result, shown)
+
+
+def _spliced(
+    service: Service, base: str, head: dict[str, Any], result: Result, shown: view.View
+) -> bytes:
+    """The Bundle around bytes that are not parsed."""
+    plain = shown in {view.WHOLE, view.View("count")}
+    parts = []
+    for found, mode in [
+        *((one, b"match") for one in result.page.found),
+        *((one, b"include") for one in result.included),
+    ]:
+        whole = found.body if plain else shown.of(service.definitions, found.body)
+        parts.append(
+            b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"%b"}}'
+            % (base.encode(), found.type.encode(), found.id.encode(), bytes(whole), mode)
+        )
+    if result.cut:
+        text = "More hangs on these matches than is shown here; ask for fewer, or less with them."
+        said = fhir.encode(outcome((Issue("warning", "incomplete", text),)))
+        parts.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % said)
+    made = fhir.encode(head)
+    return b'%b,"entry":[%b]}' % (made[:-1], b",".join(parts)) if parts else made
+
+
+def _sealed(place: Place, key: bytes, of: str, *, back: bool) -> str:
+    keys = [[type(one).__name__, str(one)] if one is not None else None for one in place.keys]
+    said = msgspec.json.encode([back, keys, place.updated, place.type, place.id])
+    return sealing.sealed(said, key, of=of)
+
+
+def _opened(page: str, key: bytes, of: str) -> tuple[bool, Place]:
+    back, keys, updated, kind, identity = msgspec.json.decode(sealing.opened(page, key, of=of))
+    read = {"int": int, "Decimal": Decimal, "str": str}
+    values = tuple(read[one[0]](one[1]) if one is not None else None for one in keys)
+    return back, Place(values, updated, kind, identity)

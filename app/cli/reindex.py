@@ -1,0 +1,59 @@
+"""`kinbridge reindex`: the index made anew from what stands, while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def reindex(
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+) -> None:
+    """
+    Make the index anew, so that search parameters loaded since then find what stood before.
+
+    Start the service with the new parameters first; a run that is stopped goes on where it was.
+    """
+    from app.cli import opened
+
+    settings = opened.settings_of(config, database)
+    changed = asyncio.run(fill(settings))
+    typer.echo(f"The index knows every search parameter; {changed} resources were new to it.")
+
+
+async def fill(settings: Any) -> int:
+    """The index of a database, brought to what this program keeps; says what it does."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from app import conformance
+    from app import settings as settings_module
+    from app.errors import Unavailable
+    from app.storage import database as storage
+    from app.storage import migration, reindex
+    from app.storage.parameters import Parameters
+
+    try:
+        await migration.check(settings.database_url)
+        opened = storage.connect(settings.owner_url or settings.database_url)
+        try:
+            parameters = Parameters(conformance.load(settings_module.folder("fhir_profiles")))
+            seen = await reindex.shelves_of(opened)
+            shelves = {*settings.shelves, *seen}
+            with Progress(transient=True, console=Console(stderr=True)) as bar:
+                shown = bar.add_task("Indexing", total=None)
+                return await reindex.run(
+                    opened,
+                    parameters,
+                    shelves,
+                    told=lambda done, total: bar.update(shown, completed=done, total=total),
+                )
+        finally:
+            await opened.close()
+    except (migration.NeedsMigration, Unavailable) as refused:
+        typer.echo(f"kinbridge: {refused}", err=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,230 @@
+"""What a search of one shelf finds, and what hangs on it; nothing of any other shelf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.domain.plan import Caller
+from app.errors import Malformed, NotFound
+from app.flows.service import Service
+from app.settings import Shelf
+from app.storage import reindex, search
+from app.storage.database import Reading
+from app.storage.entries import FIELD
+from app.storage.matching import Facts
+from app.storage.parameters import Parameter, Parameters
+from app.storage.query import Include, NotIndexed, Pairs, Query, Reader
+from app.storage.search import Found, Page, Place
+
+_INCLUDED: Final = 2000  # resources beside the matches of one page
+_ROUNDS: Final = 8  # how far :iterate goes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    A search as a door has it.
+
+    kind        type, "" for all of the shelf
+    within      head of a compartment (type, id), none for the whole shelf
+    after       where the page begins; with back, where it ends
+    lenient     whether what is not understood is left out
+    """
+
+    kind: str
+    pairs: Pairs
+    base: str
+    within: tuple[str, str] | None = None
+    after: Place | None = None
+    back: bool = False
+    lenient: bool = False
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    One page.
+
+    total       None where it was not counted
+    cut         whether more hangs on the matches than is shown
+    """
+
+    query: Query
+    page: Page
+    included: list[Found]
+    total: int | None
+    cut: bool
+
+
+async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked) -> Result:
+    """
+    One page of what is found.
+
+    raises      Malformed: a parameter, modifier or value that is not understood; it is named
+                Forbidden: the caller may not search this type
+    source      https://hl7.org/fhir/R4/search.html
+    """
+    kinds = _kinds(service, caller, asked)
+    try:
+        queries = _queries(service, asked, kinds)
+    except NotIndexed:  # another process may have indexed it since
+        await reindex.look(service.database, service.parameters, service.settings.shelves)
+        queries = _queries(service, asked, kinds)
+    first = queries[0]
+    most = first.count if asked.most is None else asked.most
+
+    async def look(tx: Reading) -> tuple[Page, list[Found], int | None, bool]:
+        page = await search.page(
+            tx, shelf.key, queries, after=asked.after, back=asked.back, most=most,
+            facts=bool(first.includes),
+        )  # fmt: skip
+        total: int | None = None
+        if first.total in {"accurate", "estimate"} or most == 0:
+            total = await search.count(tx, shelf.key, queries)
+        elif asked.after is None and not page.more and first.total != "none":
+            total = len(page.found)
+        included, cut = await _included(tx, service, shelf.key, first.includes, page.found)
+        return page, included, total, cut
+
+    page, included, total, cut = await service.database.read(look, shelves=(shelf.key,))
+    seen = [one for one in included if caller.may("r", one.type)]
+    return Result(first, page, seen, total, cut)
+
+
+def _kinds(service: Service, caller: Caller, asked: Asked) -> list[str]:
+    """The types that are searched."""
+    if asked.kind:
+        caller.must("s", asked.kind)
+        return [asked.kind]
+    named = [one for name, value in asked.pairs if name == "_type" for one in value.split(",")]
+    for one in named:
+        if not service.definitions.is_resource(one):
+            raise Malformed("_type names types of FHIR R4.")
+        caller.must("s", one)
+    if named:
+        return sorted(set(named))
+    if asked.within is None and not asked.pairs:
+        raise Malformed("Say what you search for: a type, _type or another parameter.")
+    return [one for one in service.parameters.types if caller.may("s", one)]
+
+
+def _queries(service: Service, asked: Asked, kinds: list[str]) -> list[Query]:
+    parameters = service.parameters
+    reader = Reader(
+        parameters, asked.base, service.clock(), asked.lenient, service.definitions.is_resource
+    )
+    if asked.within is None:
+        return [reader.query(kind, asked.pairs) for kind in kinds]
+    head, identity = asked.within
+    made = []
+    for kind in kinds:
+        if kind == head and not asked.kind:
+            made.append(replace(reader.query(kind, asked.pairs), ids=frozenset({identity})))
+        elif places := parameters.compartment(head, kind):
+            query = reader.query(kind, asked.pairs)
+            stands = reader.within(head, identity, kind, places)
+            made.append(replace(query, criteria=(stands, *query.criteria)))
+    if not made:
+        raise NotFound("No resource of this type stands in such a compartment.")
+    return made
+
+
+async def _included(
+    tx: Reading, service: Service, shelf: str, includes: tuple[Include, ...], matches: list[Found]
+) -> tuple[list[Found], bool]:
+    """https://hl7.org/fhir/R4/search.html#include; each resource once, and no match again."""
+    seen = {(one.type, one.id) for one in matches}
+    found: list[Found] = []
+    level, ways = matches, includes
+    for _ in range(_ROUNDS):
+        new: list[Found] = []
+        for include in ways:
+            beside = _back if include.reverse else _forth
+            for one in await beside(tx, service.parameters, shelf, include, level, seen):
+                if (one.type, one.id) not in seen:
+                    seen.add((one.type, one.id))
+                    new.append(one)
+            if len(found) + len(new) > _INCLUDED:
+                return (found + new)[:_INCLUDED], True
+        found += new
+        level, ways = new, tuple(one for one in includes if one.iterate)
+        if not new or not ways:
+            break
+    return found, False
+
+
+async def _forth(  # noqa: PLR0913 — what an include is made from
+    tx: Reading,
+    parameters: Parameters,
+    shelf: str,
+    include: Include,
+    level: list[Found],
+    seen: set[tuple[str, str]],
+) -> list[Found]:
+    """What these refer to."""
+    wanted: dict[str, set[str]] = {}
+    for one in level:
+        if include.kind not in {"", one.type} and not (
+            include.parameter is None and include.iterate
+        ):
+            continue
+        ways = (
+            (include.parameter,)
+            if include.parameter
+            else [way for way in parameters.of(one.type).values() if way.type == "reference"]
+        )
+        facts = Facts(one.id, one.updated, one.facts)
+        for way in ways:
+            for atom in way.atoms:
+                for identity, kind, *_ in facts.of(atom.name):
+                    narrow = (include.target and kind != include.target) or (
+                        atom.targets and kind not in atom.targets
+                    )
+                    if kind and not narrow and (kind, identity) not in seen:
+                        wanted.setdefault(kind, set()).add(identity)
+    return [
+        one
+        for kind, ids in sorted(wanted.items())
+        for one in await search.by_ids(tx, shelf, kind, ids)
+    ]
+
+
+async def _back(  # noqa: PLR0913 — as _forth
+    tx: Reading,
+    parameters: Parameters,
+    shelf: str,
+    include: Include,
+    level: list[Found],
+    seen: set[tuple[str, str]],  # noqa: ARG001 — as _forth
+) -> list[Found]:
+    """What refers to these."""
+    found: list[Found] = []
+    for kind in sorted({one.type for one in level}):
+        if include.target not in {"", kind}:
+            continue
+        heads = [one.id for one in level if one.type == kind]
+        for way in (include.parameter,) if include.parameter else _ways(parameters, include, kind):
+            of = include.kind or way.atoms[0].type
+            terms = [
+                f"{atom.key}{FIELD}{identity}"
+                for atom in way.atoms
+                if atom.led_to and (not atom.targets or kind in atom.targets)
+                for identity in heads
+            ]
+            most = _INCLUDED + 1 - len(found)
+            if terms and most > 0:
+                found += await search.leading_to(tx, shelf, of, terms, kind, most=most)
+    return found
+
+
+def _ways(parameters: Parameters, include: Include, target: str) -> list[Parameter]:
+    """Every parameter that leads to a type, of one type or of all; each place once."""
+    kinds = [include.kind] if include.kind else parameters.types
+    found: dict[str, Parameter] = {}
+    for kind in kinds:
+        for way in parameters.of(kind).values():
+            if way.type == "reference" and (not way.targets or target in way.targets):
+                found.setdefault(" ".join(atom.key for atom in way.atoms), way)
+    return list(found.values())

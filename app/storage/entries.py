@@ -1,0 +1,342 @@
+"""
+What the index keeps of a value: one short text for each, made when a resource is stored.
+
+An entry is fields between FIELD marks: the atom's name, then by kind
+    token       code, system                  and beside it name:text, name:of-type
+    reference   id, type; or url, ""          and beside it name:identifier; a canonical: url, version
+    uri         uri, ""
+    string      folded, as written
+    date        first microsecond, the one after the last, since 1970
+    number      value, value; quantity: low, high, system, code, unit
+and, where a composite looks at a part that repeats, the part's position.
+Entries stand in a resource's row between ENTRY marks, so that one look finds each of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    pass
+
+ENTRY: Final = "\x1e"
+FIELD: Final = "\x1f"
+LONGEST: Final = (
+    200  # characters, of four bytes at most: PostgreSQL's index takes a third of a page
+)
+FOLDED: Final = 1000  # characters of a text that a search looks at
+BEGINNING: Final = -(10**18)  # before every date; microseconds
+END: Final = 10**18
+_MARKS: Final = str.maketrans({ENTRY: " ", FIELD: " "})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE: Final = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
+)
+_SECOND: Final = 10**6
+_DAY: Final = 86400 * _SECOND
+
+# (value, the atom's name, position or "", entries so far)
+Convert = "Callable[[Any, str, str, list[str]], None]"
+
+
+def clean(text: str) -> str:
+    """The text without our own marks; no text of FHIR has them but by mischief."""
+    return text if text.isprintable() else text.translate(_MARKS)
+
+
+def short(text: str) -> str:
+    """A text as an index keeps it: what is long is hashed."""
+    if len(text) <= LONGEST:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def fold(text: str) -> str:
+    """Without accents, case and surplus white space; https://hl7.org/fhir/R4/search.html#string."""
+    if not text.isascii():
+        apart = unicodedata.normalize("NFKD", text)
+        text = "".join(one for one in apart if not unicodedata.combining(one))
+    return " ".join(clean(text).casefold().split())
+
+
+def instants(text: str) -> tuple[int, int] | None:
+    """
+    The microseconds that a date, dateTime or instant covers by its precision: first, and one after the last.
+
+    Without a zone it is read as UTC. None for what is no date.
+    """
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    try:
+        first = _days(int(year), int(month or 1), int(day or 1)) * _DAY
+        if day is None:
+            after = _next_month(int(year), int(month)) if month else _days(int(year) + 1, 1, 1)
+            return first, after * _DAY
+        if hour is None:
+            return first, first + _DAY
+    except ValueError:
+        return None
+    first += (int(hour) * 3600 + int(minute) * 60) * _SECOND - _offset(zone)
+    if second is None:
+        return first, first + 60 * _SECOND
+    first += int(second) * _SECOND
+    if fraction is None:
+        return first, first + _SECOND
+    digits = fraction[:6]
+    step = 10 ** (6 - len(digits))
+    first += int(digits) * step
+    return first, first + step
+
+
+def _days(year: int, month: int, day: int) -> int:
+    if year > 9999:  # the year after the last
+        return (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).days + 1
+    return (datetime(year, month, day, tzinfo=UTC) - _EPOCH).days
+
+
+def _next_month(year: int, month: int) -> int:
+    return _days(year + 1, 1, 1) if month == 12 else _days(year, month + 1, 1)
+
+
+def _offset(zone: str | None) -> int:
+    if zone is None or zone == "Z":
+        return 0
+    minutes = int(zone[1:3]) * 60 + int(zone[4:6])
+    return (minutes if zone[0] == "+" else -minutes) * 60 * _SECOND
+
+
+def microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+# Tokens, https://hl7.org/fhir/R4/search.html#token
+
+
+def _code(value: Any, name: str, at: str, out: list[str]) -> None:
+    if value.__class__ is bool:
+        value = "true" if value else "false"
+    out.append(f"{name}{FIELD}{short(clean(str(value)))}{FIELD}{at}")
+
+
+def _coding(value: Any, name: str, at: str, out: list[str]) -> None:
+    code, display = value.get("code"), value.get("display")
+    if code is not None or "system" in value:
+        system = short(clean(value.get("system", "")))
+        out.append(f"{name}{FIELD}{short(clean(code or ''))}{FIELD}{system}{at}")
+    if display is not None:
+        out.append(f"{name}:text{FIELD}{fold(display)[:FOLDED]}{FIELD}")
+
+
+def _concept(value: Any, name: str, at: str, out: list[str]) -> None:
+    for coding in value.get("coding", ()):
+        _coding(coding, name, at, out)
+    if "text" in value:
+        out.append(f"{name}:text{FIELD}{fold(value['text'])[:FOLDED]}{FIELD}")
+
+
+def _identifier(value: Any, name: str, at: str, out: list[str]) -> None:
+    found = value.get("value")
+    system = short(clean(value.get("system", "")))
+    if found is not None or system:
+        out.append(f"{name}{FIELD}{short(clean(found or ''))}{FIELD}{system}{at}")
+    kind = value.get("type")
+    if kind:
+        for coding in kind.get("coding", ()):
+            of, code = clean(coding.get("system", "")), clean(coding.get("code", ""))
+            typed = short(f"{of}|{code}|{clean(found or '')}")
+            out.append(f"{name}:of-type{FIELD}{typed}{FIELD}")
+        if "text" in kind:
+            out.append(f"{name}:text{FIELD}{fold(kind['text'])[:FOLDED]}{FIELD}")
+
+
+def _contact(value: Any, name: str, at: str, out: list[str]) -> None:
+    if "value" in value:
+        out.append(f"{name}{FIELD}{short(clean(value['value']))}{FIELD}{at}")
+
+
+# References, https://hl7.org/fhir/R4/search.html#reference
+
+
+def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
+    literal = value.get("reference")
+    if literal is not None and literal[:1] != "#":
+        target, kind = place(clean(literal))
+        out.append(f"{name}{FIELD}{target}{FIELD}{kind}{at}")
+    identifier = value.get("identifier")
+    if identifier is not None and "value" in identifier:
+        system = short(clean(identifier.get("system", "")))
+        code = short(clean(identifier["value"]))
+        out.append(f"{name}:identifier{FIELD}{code}{FIELD}{system}")
+
+
+def place(literal: str) -> tuple[str, str]:
+    """A literal reference as id and type, or as a URL and no type; a version is left out."""
+    literal = literal.split("/_history/", 1)[0]
+    kind, slash, identity = literal.partition("/")
+    if slash and kind[:1].isupper() and kind.isalpha() and "/" not in identity:
+        return short(identity), kind
+    return short(literal), ""
+
+
+def _canonical(value: Any, name: str, at: str, out: list[str]) -> None:
+    url, _, version = clean(value).partition("|")
+    out.append(f"{name}{FIELD}{short(url)}{FIELD}{short(version)}{at}")
+
+
+def _uri(value: Any, name: str, at: str, out: list[str]) -> None:
+    out.append(f"{name}{FIELD}{short(clean(value))}{FIELD}{at}")
+
+
+def _profile(value: Any, name: str, at: str, out: list[str]) -> None:
+    """A canonical in a URI parameter: found with its version and without."""
+    url = clean(value)
+    out.append(f"{name}{FIELD}{short(url)}{FIELD}{at}")
+    if "|" in url:
+        out.append(f"{name}{FIELD}{short(url.split('|', 1)[0])}{FIELD}{at}")
+
+
+# Text, https://hl7.org/fhir/R4/search.html#string
+
+
+def _string(value: Any, name: str, at: str, out: list[str]) -> None:
+    text = str(value)
+    out.append(f"{name}{FIELD}{fold(text)[:FOLDED]}{FIELD}{short(clean(text))}{at}")
+
+
+_PARTS: Final = {
+    "HumanName": ("text", "family", "given", "prefix", "suffix"),
+    "Address": ("text", "line", "city", "district", "state", "postalCode", "country"),
+}
+
+
+def _parts(kind: str) -> Any:
+    keys = _PARTS[kind]
+
+    def convert(value: Any, name: str, at: str, out: list[str]) -> None:
+        for key in keys:
+            found = value.get(key)
+            if found is not None:
+                for one in found if found.__class__ is list else (found,):
+                    if one is not None:
+                        _string(one, name, at, out)
+
+    return convert
+
+
+# Dates, https://hl7.org/fhir/R4/search.html#date
+
+
+def _moment(value: Any, name: str, at: str, out: list[str]) -> None:
+    found = instants(value)
+    if found:
+        out.append(f"{name}{FIELD}{found[0]}{FIELD}{found[1]}{at}")
+
+
+def _period(value: Any, name: str, at: str, out: list[str]) -> None:
+    start = instants(value["start"]) if "start" in value else None
+    end = instants(value["end"]) if "end" in value else None
+    if start or end:
+        low = start[0] if start else BEGINNING
+        out.append(f"{name}{FIELD}{low}{FIELD}{end[1] if end else END}{at}")
+
+
+def _timing(value: Any, name: str, at: str, out: list[str]) -> None:
+    """From the first event to the last, or the bounds of the repetition."""
+    events = [found for one in value.get("event", ()) if one and (found := instants(one))]
+    if events:
+        low, high = min(one[0] for one in events), max(one[1] for one in events)
+        out.append(f"{name}{FIELD}{low}{FIELD}{high}{at}")
+    bounds = value.get("repeat", {}).get("boundsPeriod")
+    if bounds:
+        _period(bounds, name, at, out)
+
+
+# Numbers and quantities, https://hl7.org/fhir/R4/search.html#number and #quantity
+
+
+def _number(value: Any, name: str, at: str, out: list[str]) -> None:
+    out.append(f"{name}{FIELD}{value}{FIELD}{value}{FIELD}{FIELD}{FIELD}{at}")
+
+
+def _quantity(value: Any, name: str, at: str, out: list[str]) -> None:
+    number = value.get("value")
+    if number is None:
+        return
+    unit = _unit(value)
+    comparator = value.get("comparator", "")
+    low = "-Infinity" if comparator[:1] == "<" else number
+    high = "Infinity" if comparator[:1] == ">" else number
+    out.append(f"{name}{FIELD}{low}{FIELD}{high}{FIELD}{unit}{at}")
+
+
+def _unit(value: Any) -> str:
+    system, code, unit = (clean(str(value.get(key, ""))) for key in ("system", "code", "unit"))
+    return f"{short(system)}{FIELD}{short(code)}{FIELD}{short(unit)}"
+
+
+def _money(value: Any, name: str, at: str, out: list[str]) -> None:
+    if "value" in value:
+        currency = clean(value.get("currency", ""))
+        number = value["value"]
+        unit = f"urn:iso:std:iso:4217{FIELD}{currency}{FIELD}{currency}"
+        out.append(f"{name}{FIELD}{number}{FIELD}{number}{FIELD}{unit}{at}")
+
+
+def _range(value: Any, name: str, at: str, out: list[str]) -> None:
+    low, high = value.get("low", {}), value.get("high", {})
+    if "value" in low or "value" in high:
+        unit = _unit(low if "value" in low else high)
+        least, most = low.get("value", "-Infinity"), high.get("value", "Infinity")
+        out.append(f"{name}{FIELD}{least}{FIELD}{most}{FIELD}{unit}{at}")
+
+
+_TEXTS: Final = ("string", "markdown", "code", "id", "uri", "url", "canonical", "date", "dateTime")
+_URIS: Final = ("uri", "url", "oid", "uuid", "string", "id", "code")
+_QUANTITIES: Final = ("Quantity", "SimpleQuantity", "Age", "Duration", "Count", "Distance")
+_TABLE: Final[dict[str, dict[str, Any]]] = {
+    "token": {
+        **dict.fromkeys(("code", "id", "boolean", "integer", "positiveInt", "unsignedInt"), _code),
+        **dict.fromkeys((*_URIS, "canonical", "markdown"), _code),
+        "Coding": _coding,
+        "CodeableConcept": _concept,
+        "Identifier": _identifier,
+        "ContactPoint": _contact,
+    },
+    "reference": {
+        "Reference": _reference,
+        "canonical": _canonical,
+        **dict.fromkeys(("uri", "url"), _canonical),
+    },
+    "uri": {**dict.fromkeys(_URIS, _uri), "canonical": _profile},
+    "string": {
+        **dict.fromkeys(_TEXTS, _string),
+        "HumanName": _parts("HumanName"),
+        "Address": _parts("Address"),
+    },
+    "date": {
+        **dict.fromkeys(("date", "dateTime", "instant"), _moment),
+        "Period": _period,
+        "Timing": _timing,
+    },
+    "number": dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), _number)
+    | {"Range": _range},
+    "quantity": dict.fromkeys(_QUANTITIES, _quantity)
+    | {"Money": _money, "Range": _range}
+    | dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), _number),
+}
+
+
+def converter(kind: str, type_name: str) -> Any:
+    """What makes entries of a value of this type for a parameter of this kind; None for nothing."""
+    return _TABLE[kind].get(type_name)
+
+
+def number(text: str) -> Decimal:
+    return Decimal(text)

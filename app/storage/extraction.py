@@ -1,0 +1,156 @@
+"""What takes the entries of one atom out of a resource: a walk over its JSON, else FHIRPath."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from app import fhirpath
+from app.fhir import Resource
+from app.fhirpath.model import r4
+from app.fhirpath.values import Node
+from app.storage.entries import FIELD, converter
+
+Take = Callable[[Resource, list[str]], None]
+
+
+class Path(NamedTuple):
+    """
+    A plain path.
+
+    steps       JSON keys of each step, each with its type; a choice has several
+    around      how many steps lead to the part that a composite looks at
+    """
+
+    name: str
+    steps: list[list[tuple[str, str]]]
+    around: int
+
+    @property
+    def last(self) -> list[tuple[str, str]]:
+        return self.steps[-1]
+
+
+def plain(path: Path, name: str, kind: str) -> Take | None:
+    """A walk; None where nothing at the end of the path is of a type that the kind takes."""
+    last = [(key, made) for key, type_name in path.last if (made := converter(kind, type_name))]
+    if not last:
+        return None
+    inner = [[key for key, _ in step] for step in path.steps[path.around : -1]]
+    if not path.around:
+        return _direct(last[0], name) if len(last) == 1 and not inner else _walk(inner, last, name)
+    outer = [[key for key, _ in step] for step in path.steps[: path.around]]
+
+    def take(resource: Resource, out: list[str]) -> None:
+        for position, part in enumerate(_level(resource, outer)):
+            at = f"{FIELD}{position}"
+            for one in _level(part, inner):
+                _last(one, last, name, at, out)
+
+    return take
+
+
+def _direct(last: tuple[str, Any], name: str) -> Take:
+    """One step: the way of most parameters."""
+    key, convert = last
+
+    def take(resource: Resource, out: list[str]) -> None:
+        value = resource.get(key)
+        if value is None:
+            return
+        if value.__class__ is list:
+            for one in value:
+                if one is not None:
+                    convert(one, name, "", out)
+        else:
+            convert(value, name, "", out)
+
+    return take
+
+
+def _walk(inner: list[list[str]], last: list[tuple[str, Any]], name: str) -> Take:
+    first = frozenset(inner[0]) if inner else frozenset(key for key, _ in last)
+
+    def take(resource: Resource, out: list[str]) -> None:
+        if first.isdisjoint(resource):
+            return
+        for one in _level(resource, inner):
+            _last(one, last, name, "", out)
+
+    return take
+
+
+def _level(resource: Any, steps: list[list[str]]) -> list[Any]:
+    level = [resource]
+    for keys in steps:
+        found: list[Any] = []
+        for one in level:
+            for key in keys:
+                value = one.get(key)
+                if value.__class__ is list:
+                    found += [each for each in value if each.__class__ is dict]
+                elif value.__class__ is dict:
+                    found.append(value)
+        level = found
+    return level
+
+
+def _last(one: Any, last: list[tuple[str, Any]], name: str, at: str, out: list[str]) -> None:
+    for key, convert in last:
+        value = one.get(key)
+        if value is None:
+            continue
+        for each in value if value.__class__ is list else (value,):
+            if each is not None:
+                convert(each, name, at, out)
+
+
+def evaluated(text: str, context: str, name: str, kind: str) -> Take | None:
+    """Whatever the expression gives; None for one that is none."""
+    try:
+        expression = fhirpath.compile(text)
+        around = fhirpath.compile(context) if context else None
+    except fhirpath.ExpressionError:
+        return None
+
+    needed = _needed(context or text)
+
+    def take(resource: Resource, out: list[str]) -> None:
+        if needed and needed not in resource:
+            return
+        try:
+            if around is None:
+                _nodes(expression.items(resource), "", out)
+                return
+            for position, node in enumerate(around.items(resource)):
+                items = expression.items(resource, context=node)
+                _nodes(items, f"{FIELD}{position}", out)
+        except (fhirpath.EvaluationError, fhirpath.BudgetError):
+            return  # what cannot be evaluated is not found by this parameter, and still stored
+
+    def _nodes(items: list[Any], at: str, out: list[str]) -> None:
+        for item in items:
+            value, type_name = _typed(item)
+            convert = converter(kind, type_name)
+            if convert is not None and value is not None:
+                convert(value, name, at, out)
+
+    return take
+
+
+def _needed(text: str) -> str:
+    """The element without which an expression gives nothing; "" where that cannot be said."""
+    first = re.match(r"[A-Z]\w+\.(\w+)[.(]", text)
+    if first is None or re.search(r"exists|empty|count|not\(| (and|or|xor|implies) ", text):
+        return ""
+    kind, _, _ = text.partition(".")
+    known = r4().types.get(kind)
+    element = known.elements.get(first[1]) if known else None
+    return first[1] if element is not None and not element.choice else ""
+
+
+def _typed(item: Any) -> tuple[Any, str]:
+    if isinstance(item, Node):
+        return item.value, item.type.name if item.type else ""
+    return item, "boolean" if isinstance(item, bool) else "string"
