@@ -23,6 +23,9 @@ def walk(profiles: Profiles, value: Any, path: str, scope: Scope, found: Finding
         if isinstance(canonical, str):
             place = f"{path}.meta.profile[{index}]"
             against(profiles, canonical, value, (path, place), scope, found)
+    if "code" in value:
+        for canonical in profiles.unasked(value):
+            against(profiles, canonical, value, (path, path), scope, found)
 
 
 def against(  # noqa: PLR0913 — what a check is about, each by its name

@@ -29,6 +29,7 @@ class Profiles:
 
     read        canonical to the StructureDefinition, or None
     structure   name of a type to its structure; raises KeyError
+    unasked     (type, canonical) of each profile that R4 asks of a resource by its code alone
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Profiles:
         read: Callable[[str], Resource | None],
         structure: Callable[[str], Structure],
         terminology: Terminology,
+        unasked: Callable[[], list[tuple[str, str]]],
     ) -> None:
         self._read = read
         self.structure = structure
@@ -43,6 +45,8 @@ class Profiles:
         self._profiles: dict[str, Profile | None] = {}
         self._reading: list[str] = []
         self._demands: dict[tuple[str, str], Demand] = {}
+        self._unasked = unasked
+        self._by_code: dict[str, dict[tuple[Any, Any], str]] = {}
 
     def get(self, canonical: str) -> Profile | None:
         """
@@ -96,6 +100,36 @@ class Profiles:
         if found:
             return found.type
         return canonical.removeprefix(BASE) if canonical.startswith(BASE) else ""
+
+    def unasked(self, resource: Resource) -> list[str]:
+        """The profiles that R4 asks of a resource by its code alone."""
+        code = resource.get("code")
+        codings = code.get("coding") if isinstance(code, dict) else None
+        if not isinstance(codings, list):
+            return []
+        kind = resource["resourceType"]
+        if kind not in self._by_code:
+            if len(self._by_code) >= MAX_PROFILES:
+                self._by_code.clear()
+            self._by_code[kind] = self._coded(kind)
+        known = self._by_code[kind]
+        if not known:
+            return []
+        keys = ((one.get("system"), one.get("code")) for one in codings if isinstance(one, dict))
+        return [known[key] for key in dict.fromkeys(keys) if key in known]
+
+    def _coded(self, kind: str) -> dict[tuple[Any, Any], str]:
+        """System and code to the profile that fixes them in a slice of the code."""
+        found = {}
+        for of, canonical in self._unasked():
+            one = self.readable(canonical) if of == kind else None
+            code = one.root.children.get("code") if one else None
+            coding = code.children.get("coding") if code else None
+            for part in coding.slices.values() if coding else ():
+                system, value = part.children.get("system"), part.children.get("code")
+                if system and value and system.exact and value.exact:
+                    found[system.exact[0], value.exact[0]] = canonical
+        return found
 
     def conforms(self, value: Any, kind: str, wanted: Sequence[str], scope: Scope) -> bool:
         """Whether a value has no error by one of several profiles, of those that are loaded."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.conformance import packages, questionnaires, structure, support
+from app.conformance import native, packages, questionnaires, structure, support
 from app.conformance.checker import CLAIMED, Asked, Checker
 from app.conformance.conforming import Profiles
 from app.conformance.findings import Findings, named
@@ -66,7 +66,7 @@ class Definitions:
         self.terminology = Terminology(self._read, self._versions)
         forms = questionnaires.Questionnaires(self.resource, self.terminology)
         more = {questionnaires.CONTEXT: forms.check}
-        self.profiles = Profiles(self._profile, self.structure, self.terminology)
+        self.profiles = Profiles(self._profile, self.structure, self.terminology, self._unasked)
         self._rules = Rules(self.structure, self.terminology, self._type_of, self.profiles, more)
 
     def add(self, source: Package | Path | bytes) -> None:
@@ -206,6 +206,11 @@ class Definitions:
         """
         Both stages for a resource of whatever type, and the profiles that it claims.
 
+        Of one core, warm: 30 us for a Task of base R4, 60 us with the profile of a referral, 90 us
+        for a screening Observation with its own; the first of a profile compiles it, some 10 ms.
+        To hold what leaves or is made against one profile and nothing else: `profiles=(canonical,),
+        claims=False`, and no issue of severity error.
+
         resolve             see Checker.rules
         profiles            canonicals of what else it is held against
         claims              whether also the profiles in its meta.profile
@@ -248,6 +253,13 @@ class Definitions:
         for package, entry in self._found.get(url, ()):
             if entry.resource_type == resource_type:
                 yield package.read(entry)
+
+    def _unasked(self) -> list[tuple[str, str]]:
+        return [
+            (entry.type, entry.url)
+            for _, entry in self.entries("StructureDefinition")
+            if entry.base == native.UNASKED and entry.url.startswith(structure.BASE)
+        ]
 
     def _profile(self, canonical: str) -> Resource | None:
         return self.resource(canonical, "StructureDefinition")

@@ -299,6 +299,14 @@ def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield from _items(item, place)
 
 
+# A resource with a code that a profile on this one fixes has to conform to that profile, be it
+# claimed or not: https://hl7.org/fhir/R4/observation-vitalsigns.html#vitals-table
+UNASKED: Final = "http://hl7.org/fhir/StructureDefinition/vitalsigns"
+
+# Value sets whose required bindings R4 published too narrow; the standard took them back to
+# extensible, HL7's own validator reads them so, and examples of US Core need it.
+LOOSENED: Final = frozenset({"http://hl7.org/fhir/ValueSet/ucum-vitals-common"})
+
 Added = Callable[[Any, "Scope"], Iterator[Problem]]
 
 # Type, or path of an element, to what R4 says of it in words.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import limits, structure
+from app.conformance import limits, native, structure
 from app.conformance.structure import BASE, Binding, Constraint, TypeRef
 from app.errors import Malformed
 
@@ -334,7 +334,10 @@ def _json(name: str, code: str) -> str:
 
 def _bindings(said: Resource) -> Iterator[Binding]:
     if said.get("valueSet"):
-        yield Binding(said.get("strength", "example"), said["valueSet"])
+        strength = said.get("strength", "example")
+        if strength == "required" and said["valueSet"].partition("|")[0] in native.LOOSENED:
+            strength = "extensible"
+        yield Binding(strength, said["valueSet"])
     for extension in said.get("extension", ()):
         if extension.get("url") == _MAX_SET:
             value_set = extension.get("valueCanonical") or extension.get("valueUri")

@@ -87,8 +87,8 @@ class Rules:
 
         def test(value: Any, scope: Scope) -> object:
             rule = self.type(value["resourceType"])
-            if scope.world.claims and "profile" in value.get("meta", ()):
-                return False  # what it claims is asked by the walk
+            if scope.world.claims and ("profile" in value.get("meta", ()) or "code" in value):
+                return False  # what it claims, or R4 asks by its code, is asked by the walk
             inner = scope.inside(value, contained=contained)
             return rule.test(value, inner) and (
                 contained or all(one.holds(value, inner) for one in rule.advice)

@@ -179,3 +179,16 @@ def test_an_extension_stands_where_its_definition_lets_it(definitions, now):
         for one in definitions.check(wrong, now=now)
         if one.severity == "error"
     ] == [("extension-context", "Patient.extension[0]")]
+
+
+def test_a_vital_sign_is_held_against_its_profile_unasked(definitions, now):
+    """A body temperature by its LOINC code has a category, a subject and a time."""
+    code = {"coding": [{"system": "http://loinc.org", "code": "8310-5"}]}
+    bare = {"resourceType": "Observation", "status": "final", "code": code}
+
+    found = definitions.check(bare, now=now)
+    alone = definitions.check(bare, now=now, claims=False)
+
+    profile_of = {one.profile.partition("|")[0] for one in found if one.severity == "error"}
+    assert profile_of == {BASE + "bodytemp"}
+    assert not [one for one in alone if one.severity == "error"]
