@@ -67,6 +67,20 @@ async def form(request: Request, *, most: int) -> bytes:
     return sent
 
 
+async def json_or_none(request: Request, *, most: int) -> Any:
+    """
+    The JSON in the body; None where there is no body.
+
+    raises      as json
+    """
+    raw = await _bytes(request, most)
+    if not raw:
+        return None
+    if _media(request) not in _MEDIA:
+        raise WrongMediaType("Send application/fhir+json in UTF-8.")
+    return fhir.decode(raw)
+
+
 def _media(request: Request) -> str:
     return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 

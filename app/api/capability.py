@@ -31,6 +31,10 @@ OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ),
     ("cps-report", "source"): ("report", "check-referral"),
 }
+_VALIDATE: Final = {
+    "name": "validate",
+    "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+}
 
 
 def statement(
@@ -66,18 +70,19 @@ def statement(
                 "operation": [
                     {"name": name, "definition": f"{CANONICAL}/OperationDefinition/{name}"}
                     for name in operations
-                ],
+                ]
+                + [_VALIDATE],
             }
         ],
     }
 
 
 def _of_instance(name: str, shelf: Shelf) -> Resource:
-    """The operations on one resource of a type."""
+    """The operations on a type and on one resource of it."""
     if name != "Task" or shelf.role != "recipient":
-        return {}
+        return {"operation": [_VALIDATE]}
     url = f"{CANONICAL}/OperationDefinition/record-event"
-    return {"operation": [{"name": "record-event", "definition": url}]}
+    return {"operation": [_VALIDATE, {"name": "record-event", "definition": url}]}
 
 
 @lru_cache(maxsize=2)  # the same for all shelves, and 2,300 parameters long

@@ -23,6 +23,7 @@ from app.api import (
     responses,
     screenings,
     search,
+    validation,
     view,
 )
 from app.domain import condition, record
@@ -108,8 +109,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def metadata(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#capabilities; open to everyone, as clients expect."""
         view.acceptable(request)
-        key = f"{request.path_params['tenant']}/{request.path_params['shelf']}"
-        shelf = service.settings.shelves.get(key)
+        shelf = service.settings.shelves.get(_key(request))
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
         said = capability.statement(
@@ -135,6 +135,15 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             return await screenings.shown(service, request, asked)
         made = batch.Bundled(service, shelf, caller, _base(shelf), change, get)
         return await made.answer(request, bundle)
+
+    @routes.post(_BASE + "/$validate")
+    @routes.post(_BASE + "/{type}/$validate")
+    @routes.api_route(_BASE + "/{type}/{id}/$validate", methods=["GET", "POST"])
+    async def validated(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/resource-operation-validate.html, and of whatever type."""
+        shelf = service.settings.shelves.get(_key(request))
+        base = _base(shelf) if shelf else ""
+        return await validation.answer(service, request, base=base, most=most)
 
     @routes.post(_BASE + "/${operation}")
     @routes.post(_BASE + "/QuestionnaireResponse/${operation}")
@@ -309,6 +318,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         raise NotAllowed(allowed)
 
     return routes
+
+
+def _key(request: Request) -> str:
+    return f"{request.path_params['tenant']}/{request.path_params['shelf']}"
 
 
 def _named(request: Request) -> str:

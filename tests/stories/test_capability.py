@@ -39,6 +39,7 @@ ACTS = {
     "submit-screening": family.screening("hunger-vital-sign", []),
     "refer": family.referral("ServiceRequest/none", consented=True),
     "report": family.report(by_device=False),
+    "validate": CHILD,
     "check-referral": family.report(by_device=False),
     "unmapped": None,
     "work-off": None,

@@ -1,0 +1,127 @@
+"""$validate: https://hl7.org/fhir/R4/resource-operation-validate.html, and at the system's level."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import fhir
+from app.api import access, body, responses
+from app.domain.plan import Act, Caller, Change, Entry
+from app.errors import Issue, Malformed, NotSupported, outcome
+from app.fhir import Resource
+from app.flows import read, validate
+from app.flows.service import Service
+from app.flows.validate import Mode
+from app.settings import Shelf
+
+_MODES: Final[dict[str, Mode]] = {mode: mode for mode in get_args(Mode)}
+_PARAMETERS: Final = frozenset({"resource", "mode", "profile", "usageContext"})
+MOST_PROFILES: Final = 20
+_NONE: Final = Issue("information", "informational", "No issue was found.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    What a caller wants to know.
+
+    resource    None: the one that stands
+    """
+
+    resource: Any
+    mode: Mode
+    profiles: tuple[str, ...]
+
+
+async def answer(service: Service, request: Request, *, base: str, most: int) -> Response:
+    """
+    An OperationOutcome with 200, whatever is wrong with the resource.
+
+    base        of the shelf, for references to it
+    raises      Malformed, TooLarge, WrongMediaType: what is sent cannot be read
+                NotFound: there is no such type, or nothing stands under this id
+    """
+    shelf, caller = await access.enter(service, request)
+    kind = request.path_params.get("type", "")
+    identity = request.path_params.get("id", "")
+    if kind:
+        body.type_of(kind)
+    asked = await _asked(request, kind, most)
+    resource = asked.resource
+    if identity and (resource is None or asked.mode == "delete"):
+        row = await read.read(service, shelf, caller, f"{kind}/{body.id_of(identity)}")
+        resource = fhir.decode(row.body)
+    if resource is None:
+        raise Malformed("Send a resource, alone or as the parameter `resource`.")
+    found = _misplaced(resource, kind, identity)
+    found += await validate.against(service, resource, asked.profiles)
+    if asked.mode in ("create", "update") and not found:
+        found += await _taken(service, shelf, caller, resource, asked.mode, base)
+    said = outcome(tuple(found) or (_NONE,))
+    return responses.fhir_json(request, fhir.encode(said))
+
+
+async def _taken(  # noqa: PLR0913 — who asks what of whom
+    service: Service, shelf: Shelf, caller: Caller, resource: Resource, act: Act, base: str
+) -> list[Issue]:
+    identity = str(resource.get("id", ""))
+    if act == "update" and not identity:
+        text = "An update names its resource by an id."
+        return [Issue("error", "required", text, f"{resource['resourceType']}.id")]
+    entry = Entry("PUT", resource, identity) if act == "update" else Entry("POST", resource)
+    change = Change(shelf, caller, act, (entry,), base=base, nonce=uuid.uuid4().hex)
+    return await validate.taken(service, change)
+
+
+async def _asked(request: Request, kind: str, most: int) -> Asked:
+    query = request.query_params
+    profiles, mode = query.getlist("profile"), query.get("mode", "")
+    resource: Any = None
+    if (
+        request.method == "POST"
+        and (sent := await body.json_or_none(request, most=most)) is not None
+    ):
+        resource = sent
+        if _wraps(sent, kind):
+            resource = None
+            for one in sent["parameter"]:
+                if one.get("name") == "resource":
+                    resource = one.get("resource")
+                elif one.get("name") == "mode":
+                    mode = str(one.get("valueCode", one.get("valueString", "")))
+                elif one.get("name") == "profile":
+                    named = [one[key] for key in one if key.startswith("value")]
+                    profiles += [str(value) for value in named]
+    if mode not in _MODES:
+        raise NotSupported("A mode is create, update, delete or profile.")
+    if len(profiles) > MOST_PROFILES:
+        raise NotSupported(f"At most {MOST_PROFILES} profiles are checked at once.")
+    if mode == "profile" and not profiles:
+        raise Malformed("The mode profile needs a profile to check against.")
+    return Asked(resource, _MODES[mode], tuple(profiles))
+
+
+def _wraps(sent: Any, kind: str) -> bool:
+    """Whether these Parameters are the operation's own, and not what is to be checked."""
+    if not isinstance(sent, dict) or sent.get("resourceType") != "Parameters":
+        return False
+    parts = sent.get("parameter")
+    if not isinstance(parts, list) or not all(isinstance(one, dict) for one in parts):
+        return False
+    names = {str(one.get("name")) for one in parts}
+    return bool(names) and names <= _PARAMETERS and (kind != "Parameters" or "resource" in names)
+
+
+def _misplaced(resource: Any, kind: str, identity: str) -> list[Issue]:
+    """What does not fit the URL that it was sent to."""
+    sent = resource.get("resourceType") if isinstance(resource, dict) else None
+    if kind and isinstance(sent, str) and sent != kind:
+        return [Issue("error", "invalid", f"This is the place of {kind}, and not of this type.")]
+    if identity and isinstance(resource, dict) and resource.get("id", identity) != identity:
+        return [Issue("error", "invalid", "The id is another than the URL's.", f"{kind}.id")]
+    return []
