@@ -19,7 +19,7 @@ from app import settings as settings_module
 from app.api import access, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
-from app.conformance import Definitions
+from app.conformance import Definitions, library
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
 from app.flows import purge
@@ -58,7 +58,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
 
     raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
     """
-    definitions = definitions or conformance.load(settings_module.folder("fhir_profiles"))
+    definitions = definitions or _definitions(settings)
     known = mappings.load(settings.mappings or settings_module.folder("mappings"), definitions)
     await migration.check(settings.database_url)
     opened = database.connect(settings.database_url, connections=settings.database_connections)
@@ -86,6 +86,14 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     )
     await purge.replay(service)
     return service
+
+
+def _definitions(settings: Settings) -> Definitions:
+    """What comes with the service, and what the deployer has added."""
+    found = conformance.load(settings_module.folder("fhir_profiles"))
+    for package in library.load(settings.packages):
+        found.add(package)
+    return found
 
 
 async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -> FastAPI:

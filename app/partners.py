@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
 from app import fhir
+from app.errors import Invalid, NotFound, TooLarge, Unavailable
 from app.fhir import Resource
 from app.settings import Endpoint
 
 _TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_ANSWER: Final = 10 * 2**20  # bytes; what a partner sends is not trusted to end
+_REDIRECTS: Final = 5
 _RETRIED: Final = frozenset({408, 425, 429})
 
 
@@ -87,6 +90,43 @@ class Partners:
             return Reply(0)
         wait = _wait_seconds(response.headers.get("Retry-After", ""), now)
         return Reply(response.status_code, _codes(body), wait)
+
+    async def fetch(self, url: str, *, most: int) -> bytes:
+        """
+        What stands at a URL, such as a package in a registry; redirects lead to https or to its site.
+
+        most        bytes
+        raises      NotFound: 404, 410; Unavailable: no answer, or another status
+                    TooLarge: more than was to be taken; Invalid: a redirect that leads astray
+        """
+        start = url
+        for _ in range(_REDIRECTS):
+            status, headers, body = await self._get(url, most)
+            if status not in {301, 302, 303, 307, 308}:
+                break
+            url = urljoin(url, headers.get("Location", ""))
+            if urlsplit(url).scheme != "https" and urlsplit(url)[:2] != urlsplit(start)[:2]:
+                raise Invalid("The server sends to a place that is neither itself nor https.")
+        if status in {404, 410}:
+            raise NotFound(f"There is nothing at {start}.")
+        if status != 200:
+            raise Unavailable(f"{start} does not answer as it should: status {status}.")
+        return body
+
+    async def _get(self, url: str, most: int) -> tuple[int, Any, bytes]:
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._client.stream("GET", url) as response,
+            ):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > most:
+                        raise TooLarge(f"{url} sends more than {most >> 20} MiB.")
+        except (self._http.HTTPError, self._http.InvalidURL, TimeoutError):
+            raise Unavailable(f"{url} does not answer.") from None
+        return response.status_code, response.headers, bytes(body)
 
     async def close(self) -> None:
         await self._client.aclose()

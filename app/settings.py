@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=10, ge=2)  # PostgreSQL: for each process, at most
     public_url: str = ""  # how partners reach this service; http://host:port when empty
     mappings: Path | None = None  # a folder that stands in for the one that comes with the service
+    packages: Path = Path("kinbridge-packages")  # FHIR packages, put there by `profiles add`
+    registry_url: str = Field(default="https://packages.fhir.org", pattern="^https?://.+")
     max_body_bytes: int = Field(default=10 * 2**20, gt=0)
     retry_first_seconds: float = Field(default=1.0, gt=0)
     retry_longest_seconds: float = Field(default=3600.0, gt=0)

@@ -15,9 +15,7 @@ Regenstrief Institute, Inc. and the LOINC Committee, at no cost under http://loi
 from __future__ import annotations
 
 import json
-import struct
 import sys
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +64,6 @@ WITHHELD: Final = (
     "http://www.ada.org/cdt",
     "http://nucc.org/provider-taxonomy",
 )
-BLOCK: Final = 2**17
 
 HEAD: Final = frozenset(
     {
@@ -231,30 +228,8 @@ def pack(source: str, package: packages.Package) -> bytes:
             found = STRIP[entry.resource_type](package.read(entry))
             raw = json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
             members.append((packages.summary(found), raw))
-    members.sort()
-    blocks: list[bytes] = []
-    rows: list[list[Any]] = []
-    block = b""
-    for words, raw in members:
-        if block and len(block) + len(raw) > BLOCK:
-            blocks.append(block)
-            block = b""
-        rows.append([*words, [len(blocks), len(block), len(raw)]])
-        block += raw
-    blocks.append(block)
-    pressed = [zlib.compress(one, 9) for one in blocks]
-    starts = [sum(map(len, pressed[:at])) for at in range(len(pressed))]
     name, version = NAMES[source]
-    index = {
-        "name": name,
-        "version": version,
-        "source": SOURCES[source],
-        "dependencies": package.dependencies,
-        "blocks": [[start, len(one)] for start, one in zip(starts, pressed, strict=True)],
-        "entries": rows,
-    }
-    header = zlib.compress(json.dumps(index, separators=(",", ":")).encode(), 9)
-    return packages.MAGIC + struct.pack(">I", len(header)) + header + b"".join(pressed)
+    return packages.packed(packages.named(package, name, version), members, origin=SOURCES[source])
 
 
 def main(folder: Path, extensions: Path) -> None:

@@ -82,10 +82,8 @@ async def _asked(request: Request, kind: str, most: int) -> Asked:
     query = request.query_params
     profiles, mode = query.getlist("profile"), query.get("mode", "")
     resource: Any = None
-    if (
-        request.method == "POST"
-        and (sent := await body.json_or_none(request, most=most)) is not None
-    ):
+    sent = await body.json_or_none(request, most=most) if request.method == "POST" else None
+    if sent is not None:
         resource = sent
         if _wraps(sent, kind):
             resource = None

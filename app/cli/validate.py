@@ -19,6 +19,7 @@ from app import conformance
 from app.cli import checked, known, reports
 from app.cli.checked import Checked
 from app.cli.reports import Format
+from app.conformance import library
 from app.errors import Refusal
 
 if TYPE_CHECKING:
@@ -60,16 +61,20 @@ class Asked:
     """
     What was asked for beside FHIR R4: canonicals of profiles, and what to load.
 
+    added       the folder that `kinbridge profiles add` fills
     placed      whether anybody reads lines and columns
     """
 
     profiles: tuple[str, ...]
     packages: tuple[Path, ...]
+    added: Path
     claims: bool
     placed: bool
 
     def definitions(self) -> Definitions:
         found = conformance.load(conformance.folder())
+        for package in library.load(self.added):
+            found.add(package)
         for one in self.packages:
             if one.suffix == ".xml":
                 found.add(checked.as_json(found, one.read_bytes()))
@@ -120,6 +125,7 @@ def validate(  # noqa: PLR0913 — the options of the command
     asked = Asked(
         tuple(profile or ()),
         tuple(package or ()),
+        Path(os.environ.get("KINBRIDGE_PACKAGES", "kinbridge-packages")),
         claims=not base,
         placed=format is not Format.JSON,
     )
@@ -175,7 +181,7 @@ def _with_known(one: Checked, accepted: set[Key], seen: set[Key]) -> Checked:
 
 def _refuse_unknown(asked: Asked) -> None:
     """Ends where a profile or a package that was asked for cannot be read."""
-    if not asked.profiles and not asked.packages:
+    if not asked.profiles and not asked.packages and not asked.added.is_dir():
         return
     try:
         definitions = asked.definitions()

@@ -7,7 +7,7 @@ import re
 import struct
 import tarfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -25,6 +25,10 @@ MAX_ARCHIVE: Final = 256 * 2**20  # HL7's own terminology, the largest guide, ha
 MAX_UNPACKED: Final = 1024 * 2**20  # and unpacks to some 100 MiB
 MAX_MEMBER: Final = 64 * 2**20
 MAX_MEMBERS: Final = 100_000
+_BLOCK: Final = 2**17  # bytes that are pressed together
+
+
+Words = tuple[str, str, str, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,52 @@ def open_pack(path: Path) -> Package:
     )
 
 
+def pack(package: Package, *, origin: str) -> bytes:
+    """A package as a pack, whose index is read alone; open_pack opens it."""
+    members = [
+        (
+            (e.resource_type, e.url, e.version, e.name, e.kind, e.type, e.derivation, e.base),
+            fhir.encode(package.read(e)),
+        )
+        for e in package.entries
+    ]
+    return packed(package, members, origin=origin)
+
+
+def packed(package: Package, members: list[tuple[Words, bytes]], *, origin: str) -> bytes:
+    """
+    A pack of these definitions.
+
+    members     the words of their entries, and their bytes
+    """
+    blocks: list[bytes] = []
+    rows: list[list[Any]] = []
+    block = b""
+    for words, raw in sorted(members):
+        if block and len(block) + len(raw) > _BLOCK:
+            blocks.append(block)
+            block = b""
+        rows.append([*words, [len(blocks), len(block), len(raw)]])
+        block += raw
+    pressed = [zlib.compress(one, 9) for one in [*blocks, block]]
+    starts = [sum(map(len, pressed[:at])) for at in range(len(pressed))]
+    index = {
+        "name": package.name,
+        "version": package.version,
+        "source": origin,
+        "dependencies": package.dependencies,
+        "blocks": [[start, len(one)] for start, one in zip(starts, pressed, strict=True)],
+        "entries": rows,
+    }
+    header = zlib.compress(msgspec.json.encode(index), 9)
+    return MAGIC + struct.pack(">I", len(header)) + header + b"".join(pressed)
+
+
+def named(package: Package, name: str, version: str) -> Package:
+    """The same package under another name and version."""
+    return replace(package, name=name, version=version)
+
+
 def read_archive(raw: bytes) -> Package:
     """
     A FHIR package, a `.tgz`, from its bytes; nothing is written to disk.
@@ -145,9 +195,6 @@ def read_definition(raw: bytes) -> Package:
     if not package.entries:
         raise Malformed("The file is not a FHIR definition that has a url.")
     return package
-
-
-Words = tuple[str, str, str, str, str, str, str, str]
 
 
 def summary(found: fhir.Resource) -> Words:
