@@ -69,6 +69,10 @@ class Refusal(Exception):  # noqa: N818 — a refusal is an answer, not a fault
         return outcome(self.issues)
 
 
+class OurFault(Refusal):
+    """What we made is not what it has to be; never the caller's 422."""
+
+
 class Malformed(Refusal):
     status, code = 400, "structure"
 

@@ -21,6 +21,7 @@ from app.domain.forms import Forms
 from app.domain.instrument import AnswerOption, Instrument, Question, SignOff
 from app.domain.jurisdiction import Jurisdiction
 from app.domain.making import Templates
+from app.domain.profiles import Held, known
 from app.errors import MappingError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -41,6 +42,7 @@ class Mappings:
     outcomes: Outcomes
     jurisdictions: dict[str, Jurisdiction]
     completeness: Standard
+    profiles: tuple[Held, ...]
 
     def hotline(self, jurisdiction: str) -> str:
         """A sentence that names the hotline; "" where no jurisdiction is on file."""
@@ -73,11 +75,17 @@ class SignOffs(BaseModel):
     rules: tuple[SignedRule, ...] = ()
 
 
+class _Profiles(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profiles: tuple[Held, ...]
+
+
 def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
     """
     Read the folder.
 
-    definitions     what the templates are held against; None: they are not
+    definitions     what templates and profiles are held against; None: they are not
 
     raises      MappingError: a file is missing, is not TOML, or has a key or value that nobody knows;
                 the text names file and key
@@ -92,6 +100,9 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         )
     jurisdictions = [_read(path, Jurisdiction) for path in _files(folder / "jurisdictions")]
     forms = _forms(folder)
+    profiles = _read(folder / "profiles.toml", _Profiles).profiles
+    if definitions is not None:
+        known(profiles, definitions)
     return Mappings(
         forms=forms,
         templates=Templates(forms, definitions),
@@ -100,6 +111,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         outcomes=_read(folder / "outcomes.toml", Outcomes),
         jurisdictions={one.id: one for one in jurisdictions},
         completeness=_read(folder / "completeness.toml", Standard),
+        profiles=profiles,
     )
 
 

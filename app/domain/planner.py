@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from app.domain import converse, outcome, question, receive, record, referral, siblings
+from app.domain import conformity, converse, outcome, question, receive, record, referral, siblings
 from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
 from app.domain.plan import Answer, Entry, Exchange, Plan, Put, put, stamped, together
@@ -30,6 +30,12 @@ def plan(case: Case) -> Plan:
     raises      NotLoaded: more must be read first
                 Refusal: it is not done, and why
     """
+    made = _planned(case)
+    conformity.hold(case, made)
+    return made
+
+
+def _planned(case: Case) -> Plan:
     if case.change.act == "record-event":
         return record.plan(case)
     if case.change.siblings:

@@ -124,6 +124,9 @@ def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
     known = {copied: original for original, copied in exchange.copies.items()} | copies.names
     partial = {**task, "output": _outputs(task, rule)}
     trimmed = disclosure.trimmed(partial, rule, known)
+    # An output whose reference leads out of the exchange has nothing left to say.
+    outputs = [one for one in trimmed.pop("output", ()) if one.keys() & _VALUES]
+    trimmed |= {"output": outputs} if outputs else {}
     kept = {name: value for name, value in seen.resource.items() if name not in rule.shows["Task"]}
     shown = event.sets({**kept, **trimmed})
     return {**shown, "lastModified": fhir.instant(case.now)}
