@@ -71,7 +71,7 @@ def test_a_strict_shelf_refuses_what_others_report(exchange, strict):
     ("path", "methods"),
     [
         ("", {"GET", "POST"}),
-        ("/", {"POST"}),
+        ("/", {"GET", "POST"}),
         ("/metadata", {"GET", "HEAD"}),
         ("/_history", {"GET", "HEAD"}),
         ("/Patient", {"DELETE", "GET", "PATCH", "POST", "PUT"}),
