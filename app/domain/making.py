@@ -37,6 +37,8 @@ RESPONSE: Final = (
 REQUEST: Final = (
     "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-ServiceRequest"
 )
+WISH: Final = f"{CANONICAL}/StructureDefinition/help-wish"
+PROPOSAL: Final = f"{CANONICAL}/StructureDefinition/help-proposal"
 # The guide's profile takes LOINC codes alone; a house form's own codes are held against this one.
 LOCAL: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-simple-observation"
 PROVENANCE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance"
@@ -141,7 +143,7 @@ def _wish(category: str) -> Template:
     return Template(
         f"{HELP_WISH}/{category}",
         {**_head(concept(OBSERVATION, HELP_WISH, "Wants help"), (category,)), **said},
-        {"profile": [LOCAL], **({"security": _SENSITIVE} if category == _VIOLENCE else {})},
+        {"profile": [WISH], **({"security": _SENSITIVE} if category == _VIOLENCE else {})},
     )
 
 
@@ -167,7 +169,7 @@ def proposal(
     category: str, who: Who, identity: str, authored: str, reasons: list[Resource]
 ) -> Resource:
     """SDOHCC-ServiceRequest with intent proposal: nothing is sent before a clinician orders."""
-    meta: Resource = {"source": f"{SCREENING}#{who.screening}", "profile": [REQUEST]}
+    meta: Resource = {"source": f"{SCREENING}#{who.screening}", "profile": [REQUEST, PROPOSAL]}
     if category == _VIOLENCE:
         meta["security"] = _SENSITIVE
     return {
