@@ -70,6 +70,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         )
         raise NotRegistered(message)
     parameters = parameters or Parameters(definitions)
+    parameters.warm()
     await reindex.look(opened, parameters, settings.shelves)
     service = Service(
         settings=settings,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -245,6 +246,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         await access.enter(service, request)
         sent = await _of_type(request, kind, most)
         query = request.headers.get("If-None-Exist")
+        asked = [one for one in request.query_params.multi_items() if one[0] not in view.NAMES]
+        if query is None and asked:  # fhirpy and Aidbox put the condition into the URL
+            query = urlencode(asked)
         said = "" if query is None else condition.read(query, kind)
         return await written(request, "create", Entry("POST", sent, if_none_exist=said))
 

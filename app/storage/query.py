@@ -26,7 +26,7 @@ Pairs = list[tuple[str, str]]
 VIEW: Final = frozenset({"_format", "_pretty", "_summary", "_elements", "_page", "_contained"})
 _RESULT: Final = frozenset(
     {"_sort", "_count", "_total", "_include", "_revinclude", "_include:iterate",
-     "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type"}
+     "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type", "_totalMethod"}
 )  # fmt: skip
 _MODIFIERS: Final = {
     "token": frozenset({"not", "text", "of-type", "in", "not-in", "missing"}),
@@ -412,6 +412,8 @@ class Reader:
                 if value not in {"none", "estimate", "accurate"}:
                     raise Malformed("_total is none, estimate or accurate.")
                 return replace(query, total=value)
+            case "_totalMethod":  # Aidbox's word, which the client fhirpy sends
+                return replace(query, total="accurate")
             case "_type":
                 return query
             case _:
