@@ -12,6 +12,7 @@ import anyio
 import asyncpg
 
 from app.storage import migration
+from app.storage.postgres import _SETTINGS
 from app.storage.tables import METADATA
 
 # found and not imported: we start the programs ourselves
@@ -98,3 +99,15 @@ class Postgres:
     def rows(self, query):
         """As an auditor who may see everything."""
         return self.do("kinbridge", query)
+
+    def explain(self, query, values):
+        """How the service's role would run it, a line for each step."""
+
+        async def run():
+            connection = await asyncpg.connect(self.url(), server_settings=_SETTINGS)
+            try:
+                return [row[0] for row in await connection.fetch(f"EXPLAIN {query}", *values)]
+            finally:
+                await connection.close()
+
+        return anyio.run(run)

@@ -305,7 +305,7 @@ def asked_of(chance, definition, resources):
 
 
 @pytest.fixture(scope="module")
-def definitions():
+def defined():
     """{type: its parameters}, as R4 defines them."""
     loaded = conformance.load(conformance.folder())
     found = {kind: {} for kind in TYPES}
@@ -325,7 +325,7 @@ def definitions():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_parameter_finds_what_its_definition_says(exchange, definitions, seed):
+def test_every_parameter_finds_what_its_definition_says(exchange, defined, seed):
     """No parameter of an exchanged type finds more or less than its definition does."""
     chance = random.Random(seed)
     maker = Maker(chance)
@@ -350,7 +350,7 @@ def test_every_parameter_finds_what_its_definition_says(exchange, definitions, s
 
     wrong = []
     tried = met = 0
-    for kind, parameters in definitions.items():
+    for kind, parameters in defined.items():
         for code, definition in sorted(parameters.items()):
             for _ in range(SEARCHES):
                 modifier, asked = asked_of(chance, definition, stored[kind])

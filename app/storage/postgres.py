@@ -35,6 +35,14 @@ _WORKER: Final = 0x6B696E62  # the advisory lock of those who deliver: "kinb"
 
 _SETTINGS: Final = {
     "application_name": "kinbridge",
+    # Every statement is led by a key, and what stands in facts has no statistics: PostgreSQL would
+    # take a search for rarer than it is, and read and sort a whole shelf in place of its first page.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_incremental_sort": "off",
+    "enable_sort": "off",  # where there is an index in the order that is asked for
     "jit": "off",  # every statement is short; compiling it would cost more than running it
     "idle_in_transaction_session_timeout": "60s",  # a process that hangs does not hold its locks
 }

@@ -1,0 +1,121 @@
+"""The searches of the known clients walk an index, on either database, and never a whole table."""
+
+import asyncio
+import re
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+import pytest
+
+from app.storage import database, migration, search
+from app.storage.query import Reader
+
+CHART = "clinic/chart"
+PROFILE = (
+    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
+)
+NOT = "&".join(f"status:not={one}" for one in ("completed", "cancelled", "rejected", "failed"))
+ASKED = (
+    "Task?owner=Organization/o1&_sort=-_lastUpdated",
+    f"Task?owner=Organization/o1&{NOT}&_sort=-_lastUpdated",
+    f"Task?_profile={PROFILE}&_sort=-_lastUpdated",
+    f"Task?_profile={PROFILE}&_sort=-_lastUpdated&requester=PractitionerRole/r1&subject=p1",
+    "Task?status=requested",
+    f"Task?intent=order&{NOT}&authored-on=lt2026-01-01T00:00:00Z",
+    "Task?identifier=http://x|1,http://x|2",
+    "Task?based-on=Task/t1&intent=filler-order",
+    "Task?_id=t1,t2",
+    "Task?status=requested&_lastUpdated=gt2026-05-15T00:00:00Z",
+    f"Task?owner:Organization.type=http://x|cp&{NOT}",
+    "Task?owner:Organization.identifier=http://app.example.org",
+    "Observation?_sort=-date&category=personal-characteristic&subject=p1",
+    "Patient?name=mul",
+    "Organization?_sort=-_lastUpdated&type=cbo",
+    "Questionnaire?_sort=title",
+)
+
+
+class Looking:
+    """A transaction that notes what it is asked."""
+
+    def __init__(self, tx, seen):
+        self.tx, self.seen = tx, seen
+
+    async def rows(self, statement, **values):
+        self.seen.append((statement, values))
+        return await self.tx.rows(statement, **values)
+
+
+def asked(url, parameters, query):
+    """The statements of a search, with their values."""
+    kind, _, rest = query.partition("?")
+    reader = Reader(parameters, "https://x.example.org/fhir", datetime.now(UTC))
+    made = reader.query(kind, parse_qsl(rest))
+    seen = []
+
+    async def look():
+        opened = database.connect(url, connections=1)
+        await opened.read(
+            lambda tx: search.page(Looking(tx, seen), CHART, [made], most=20), shelves=(CHART,)
+        )
+        await opened.close()
+
+    asyncio.run(look())
+    return seen
+
+
+@pytest.mark.parametrize("query", ASKED)
+def test_sqlite_walks_an_index(tmp_path, parameters, query):
+    """Each table is searched by its key, and nothing is sorted."""
+    file = tmp_path / "plans.db"
+    migration.migrate(f"sqlite:///{file}")
+
+    statements = asked(f"sqlite:///{file}", parameters, query)
+
+    assert statements
+    with closing(sqlite3.connect(file)) as opened:
+        for statement, values in statements:
+            explain = f"EXPLAIN QUERY PLAN {statement.sql}"
+            steps = [row[3] for row in opened.execute(explain, {**statement.constants, **values})]
+            for step in steps:
+                assert not re.match(r"SCAN (resource|posting)", step), (query, steps)
+                assert "TEMP B-TREE" not in step, (query, steps)
+
+
+@pytest.mark.parametrize("query", ASKED)
+def test_postgres_walks_an_index(postgres, filled, parameters, query):
+    """However many resources a shelf has, a search reads a range of an index."""
+    for statement, values in asked(postgres.url(), parameters, query):
+        made = statement.postgres
+        given = [{**statement.constants, **values}[name] for name in made.order]
+        plan = "\n".join(postgres.explain(made.seeing, [*given, CHART]))
+
+        assert not re.search(r"Seq Scan on (resource|posting)", plan), (query, plan)
+        assert "Sort" not in plan, (query, plan)
+
+
+@pytest.fixture(scope="module")
+def filled(postgres):
+    """A shelf of 20,000 Tasks, and what PostgreSQL knows of it."""
+    postgres.empty()
+    columns = "(shelf, type, id, version, updated, method, exchange, facts, body)"
+    at = (
+        "to_char(timestamp '2026-01-01' + i * interval '1 s', 'YYYY-MM-DD\"T\"HH24:MI:SS.000\"Z\"')"
+    )
+    terms = {"owner~r": "'o' || i % 50", "status~t": "'requested'", "identifier~t": "i"}
+    postgres.do(
+        "kinbridge",
+        f"INSERT INTO resource {columns} SELECT '{CHART}', 'Task', 't' || i, 1, {at}, 'POST', '',"
+        " E'\\x1e+status~t\\x1frequested\\x1f\\x1e', '' FROM generate_series(1, 20000) i",
+        *(
+            f"INSERT INTO posting SELECT '{CHART}', E'Task.{name}\\x1f' || {value}, {at}, 't' || i, ''"
+            " FROM generate_series(1, 20000) i"
+            for name, value in terms.items()
+        ),
+        "ANALYZE",
+        role="owner",
+    )
+    yield
+    postgres.empty()
