@@ -117,11 +117,12 @@ class Member:
         return complete
 
     def walk_values(self, items: list[At], path: str, scope: Scope, found: Findings) -> bool:
-        broken = scope.world.broken
+        # Of one value it is known that its test did not say yes.
+        unsure = scope.world.broken or (len(items) == 1 and self._slices is None)
         for at in items:
             inner = within(self.node, at.value, scope)
             demand = self.demand(at.kind)
-            if broken or at.beside is not None or not holds(demand.test, at.value, inner):
+            if unsure or at.beside is not None or not holds(demand.test, at.value, inner):
                 demand.walk(at.value, at.beside, at.path, inner, found)
         return self._slices is None or self._slices.walk(items, path, scope, found)
 

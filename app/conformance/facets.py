@@ -180,7 +180,12 @@ class _Target:
         return all(self._known.readable(one) is not None for one in self._targets)
 
     def test(self, value: Any, scope: Scope) -> object:
-        return references.problem(value, scope, self._types) is None and self._fits(value, scope)
+        types, reference = self._types, value.get("reference")
+        if types and reference and scope.alone and "type" not in value:
+            kind = reference.partition("/")[0]
+            if kind in types:
+                return True  # and what it leads to is not at hand
+        return references.problem(value, scope, types) is None and self._fits(value, scope)
 
     def walk(self, value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
         if not isinstance(value, dict):

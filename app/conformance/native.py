@@ -97,7 +97,32 @@ def _distinct(items: list[Any]) -> bool:
     return len(found) == count
 
 
+def _contain_nothing(value: Any, _: Scope) -> object:
+    inside = value.get("contained")
+    return inside is None or not any("contained" in one for one in inside)
+
+
+def _unversioned(value: Any, _: Scope) -> object:
+    inside = value.get("contained")
+    return inside is None or not any(
+        key.lstrip("_") in ("versionId", "lastUpdated")
+        for one in inside
+        for key in one.get("meta", ())
+    )
+
+
+def _unlabelled(value: Any, _: Scope) -> object:
+    inside = value.get("contained")
+    return inside is None or not any("security" in one.get("meta", ()) for one in inside)
+
+
 EXACT: Final[dict[tuple[str, str], Holds]] = {
+    ("dom-2", "contained.contained.empty()"): _contain_nothing,
+    (
+        "dom-4",
+        "contained.meta.versionId.empty() and contained.meta.lastUpdated.empty()",
+    ): _unversioned,
+    ("dom-5", "contained.meta.security.empty()"): _unlabelled,
     ("que-2", "descendants().linkId.isDistinct()"): _distinct_links,
     ("ext-1", "extension.exists() != value.exists()"): _extension,
     (

@@ -155,7 +155,7 @@ class Rule:
         """Whether nothing is missing."""
         missing = False
         for child, keys in self._required:
-            if not any(key in value or f"_{key}" in value for key in keys):
+            if keys.isdisjoint(value) and not any(f"_{key}" in value for key in keys):
                 missing = True
                 text = f"{child.name} is missing here, and it has to be there; add it."
                 found.add(finding("cardinality", path, text))

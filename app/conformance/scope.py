@@ -64,6 +64,7 @@ class Scope:
     root        FHIRPath's %rootResource: what contains it, or itself
     above       the scope of the resource that has it as an entry, None at the top
     place       where it stands, of which only a walk knows
+    alone       whether no other resource is at hand than what it contains
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Scope:
         self.root = root
         self.above = above
         self.place = resource.get("resourceType", "")
+        self.alone = above is None and world.resolve is None
 
     def inside(self, resource: Resource, *, contained: bool) -> Scope:
         if contained:

@@ -45,7 +45,7 @@ def ours(
     now: datetime,
     run: str = "base",
 ) -> set[str]:
-    names, profiles = list(case["supporting"]), ()
+    names, profiles = [*case["supporting"], *case.get("supporting5", ())], ()
     if run == "profile":
         names += [case["profile"], *case["profile_supporting"]]
         profiles = (url(folder / "files" / case["profile"]),)
