@@ -70,15 +70,21 @@ def warm(folder: Path) -> None:
         print(f"{name:72}" + "".join(f"{figure:6.1f} " for figure in figures))
 
 
-def memory() -> None:
-    """Every resource type and data type of R4 compiled, and every required value set loaded."""
+def memory(folder: Path) -> None:
+    """Every definition of the loaded guides read, and what the examples need of them compiled."""
     definitions = conformance.load(conformance.folder())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    now = datetime.now(UTC)
+    count = 0
     for _, entry in definitions.entries("StructureDefinition"):
-        if definitions.is_resource(entry.type) and entry.derivation == "specialization":
+        if entry.derivation == "constraint":
+            definitions.profiles.readable(entry.url)
+        elif entry.kind in ("resource", "complex-type"):
             definitions.structure(entry.type)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"memory: {before:.0f} MiB at work, {after:.0f} MiB with every R4 structure read")
+        count += 1
+    for path in folder.glob("*.json"):
+        definitions.check(fhir.decode(path.read_bytes()), now=now)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"memory: {most:.0f} MiB at most, {count} definitions read, every example checked")
 
 
 def cold(folder: Path) -> None:
@@ -124,6 +130,6 @@ def lines(folder: Path) -> None:
 if __name__ == "__main__":
     where = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES
     warm(where)
-    memory()
+    memory(where)
     cold(where)
     lines(where)
