@@ -163,17 +163,11 @@ def references(node: Any) -> Iterator[Resource]:
 
 def renamed(node: Any, rename: Callable[[str], str]) -> Any:
     """The value with each literal reference as rename says; what holds none of those is shared."""
-    if isinstance(node, dict):
-        items: Any = node.items()
-    elif isinstance(node, list):
-        items = enumerate(node)
-    else:
-        return node
     made: Any = None
-    for key, child in items:
-        if isinstance(child, (dict, list)):
+    for key, child in node.items() if node.__class__ is dict else enumerate(node):
+        if child.__class__ is dict or child.__class__ is list:
             other = renamed(child, rename)
-        elif key == "reference" and isinstance(child, str):
+        elif key == "reference" and child.__class__ is str:
             other = rename(child)
         else:
             continue

@@ -37,6 +37,9 @@ TASKS = tuple(f"task-{number}" for number in range(500))
 AGED = TASKS[:20]  # have some versions behind them
 UPDATED = TASKS[20:]
 VERSIONS = 5
+SEARCH = (
+    "Task?owner=Organization/agency-3&status=in-progress&_sort=-_lastUpdated&_count=20&_total=none"
+)
 
 # What must hold, as a share: limit's CPU / ours. Of the bare route, and of the driver alone.
 HELD = {
@@ -72,6 +75,9 @@ def operations() -> dict[str, Operation]:
         ),
         "transaction of 30": Operation(
             Request("POST", BASE, bundle), Request("POST", "/echo", bundle)
+        ),
+        "search, 20 newest": Operation(
+            Request("GET", f"{BASE}/{SEARCH}"), Request("GET", "/search")
         ),
         "history": Operation(
             Request("GET", f"{one}/_history", ids=AGED), Request("GET", "/history")
@@ -144,6 +150,7 @@ def fill(port: int) -> dict[str, bytes]:
     return {
         "read": call(port, "GET", f"{BASE}/Task/{TASKS[-1]}"),
         "history": call(port, "GET", f"{BASE}/Task/{AGED[0]}/_history"),
+        "search": call(port, "GET", f"{BASE}/{SEARCH}"),
     }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -78,12 +79,21 @@ class Asked:
 
 def _conditions(table: Any, keys: tuple[str, ...], *, at: bool) -> Iterator[ColumnElement[bool]]:
     yield from (table.c[key] == bindparam(key) for key in ("shelf", *keys))
-    yield table.c.updated >= bindparam("since")
+    yield _when(table, keys) >= bindparam("since", type_=Text)
     if at:
         begin = bindparam("begin", type_=Text)
         yield table.c.updated < bindparam("end", type_=Text)
         stood = [] if table is RESOURCE else [or_(*(_ended(one) for one in (RESOURCE, VERSION)))]
         yield or_(table.c.updated >= begin, and_(table.c.method != "DELETE", *stood))
+
+
+def _when(table: Any, keys: tuple[str, ...]) -> ColumnElement[str]:
+    """
+    The time of a version. Those of one resource are found by its key: with the bare column SQLite
+    takes the index by time, and reads the whole shelf for them.
+    """
+    updated: ColumnElement[str] = table.c.updated
+    return updated.concat(literal_column("''")) if "id" in keys else updated
 
 
 def _ended(table: Any) -> ColumnElement[bool]:
@@ -100,16 +110,17 @@ def _page(keys: tuple[str, ...], *, at: bool, back: bool) -> Statement:
     values = ("updated", "after_type", "after_id", "after_version")
 
     def of(table: Any) -> Select[Any]:
-        place = tuple_(*(table.c[name] for name in _ORDER))
+        columns = {**table.c, "updated": _when(table, keys)}
+        place = tuple_(*(columns[name] for name in _ORDER))
         given = [
             bindparam(name, type_=table.c[column].type)
             for column, name in zip(_ORDER, values, strict=True)
         ]
         beyond = place > tuple_(*given) if back else place < tuple_(*given)
-        columns = (table.c[name] for name in _COLUMNS)
-        found = select(*columns).where(*_conditions(table, keys, at=at), beyond)
+        selected = (table.c[name] for name in _COLUMNS)
+        found = select(*selected).where(*_conditions(table, keys, at=at), beyond)
         # as many of each, so that neither is read to its end
-        return select(first(found, table.c).subquery())
+        return select(first(found, columns).subquery())
 
     def first(found: Select[Any], columns: Any) -> Select[Any]:
         order = [columns[name] if back else columns[name].desc() for name in _ORDER]

@@ -52,21 +52,23 @@ def _terms(kind: str, facts: str) -> set[tuple[str, str]]:
     return found
 
 
-def _rows(shelf: str, kind: str, identity: str, updated: str, facts: str) -> list[dict[str, Any]]:
+def postings(key: dict[str, str], updated: str, facts: str) -> list[dict[str, Any]]:
+    """The rows that lead to a resource."""
+    shelf, identity = key["shelf"], key["id"]
     return [
         {"shelf": shelf, "term": term, "updated": updated, "id": identity, "qualifier": qualifier}
-        for term, qualifier in _terms(kind, facts)
+        for term, qualifier in _terms(key["type"], facts)
     ]
 
 
-async def post(tx: Tx, key: dict[str, str], updated: str, facts: str) -> None:
-    """Lead to a resource that stands from now on."""
-    if rows := _rows(key["shelf"], key["type"], key["id"], updated, facts):
+async def post(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    """Lead to what stands from now on."""
+    if rows:
         await tx.run_all(_POST, rows)
 
 
 async def forget(tx: Tx, key: dict[str, str]) -> None:
     """Lead no longer to what stands there; before it is written over."""
     for updated, stood in await tx.rows(_STOOD, **key):
-        if rows := _rows(key["shelf"], key["type"], key["id"], updated, stood):
+        if rows := postings(key, updated, stood):
             await tx.run_all(_UNPOST, rows)

@@ -95,7 +95,7 @@ class _Writing:
 
     async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
         """All of them are sent before the first answer is waited for, where possible as one."""
-        if statement.once is not None and len(values) > 1:
+        if statement.once is not None:
             columns = tuple(values[0])
             lists = [[one[name] for one in values] for name in columns]
             sql = insert_many(statement.once, columns)

@@ -124,7 +124,7 @@ async def _batch(
             key = {"shelf": shelf, "type": kind, "id": identity}
             await index.forget(tx, key)
             await tx.run(_KEEP, facts=facts, **{f"of_{name}": one for name, one in key.items()})
-            await index.post(tx, key, updated, facts)
+            await index.post(tx, index.postings(key, updated, facts))
             changed += 1
     if rows:
         said = json.dumps([rule, shelf, rows[-1][0], rows[-1][1]])

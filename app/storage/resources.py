@@ -213,10 +213,7 @@ async def commit(tx: Tx, plan: Plan, reader: Reader, *, at: str, now: float) -> 
         await tx.rows(_ALONE, key=f"{shelf}|{unquote_plus(condition)}")
         if await search.names(tx, shelf, reader.condition(condition), most=1):
             raise Overtaken
-    stand = {
-        (put.shelf, fhir.name(put.resource)): await _put(tx, put, reader.parameters)
-        for put in plan.puts
-    }
+    stand = await _put(tx, plan.puts, reader.parameters)
     for mark in plan.receipts:
         if not await tx.run(_RECEIVE, **asdict(mark)):
             raise Overtaken
@@ -234,27 +231,43 @@ async def commit(tx: Tx, plan: Plan, reader: Reader, *, at: str, now: float) -> 
     return stand
 
 
-async def _put(tx: Tx, put: Put, parameters: Parameters) -> Version:
-    resource = put.resource
-    key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
-    stands = put.method != "DELETE"
-    body = fhir.encode(resource) if stands else b""
-    facts = index.facts(parameters, resource) if stands else ""
-    updated = resource["meta"]["lastUpdated"]
-    if put.expected == 0:
-        row = {"version": 1, "updated": updated, "method": put.method, "body": body, "facts": facts}
-        if not await tx.run(_CREATE, **key, **row, exchange=put.exchange):
-            raise Overtaken
-    else:
-        await index.forget(tx, key)
-        await tx.run(_KEEP, **key)
-        guard = {"expected": put.expected, "next": put.expected + 1}
-        values = {"updated": updated, "how": put.method, "mark": put.exchange, "body": body}
-        values["facts"] = facts
-        if not await tx.run(_REPLACE, **key, **guard, **values):
-            raise Overtaken
-    await index.post(tx, key, updated, facts)
-    return Version(body, put.expected + 1, updated, put.method, put.exchange)
+async def _put(tx: Tx, puts: Iterable[Put], parameters: Parameters) -> Stand:
+    """What is new goes in together; what replaces something, each with its guard."""
+    stand: Stand = {}
+    new: list[dict[str, Any]] = []
+    postings: list[dict[str, Any]] = []
+    for put in puts:
+        resource = put.resource
+        key = {"shelf": put.shelf, "type": resource["resourceType"], "id": resource["id"]}
+        stands = put.method != "DELETE"
+        row = {
+            "updated": resource["meta"]["lastUpdated"],
+            "method": put.method,
+            "exchange": put.exchange,
+            "facts": index.facts(parameters, resource) if stands else "",
+            "body": fhir.encode(resource) if stands else b"",
+        }
+        if put.expected == 0:
+            new.append({**key, "version": 1, **row})
+        else:
+            await _replace(tx, key, row, put.expected)
+        postings += index.postings(key, row["updated"], row["facts"])
+        made = Version(row["body"], put.expected + 1, row["updated"], put.method, put.exchange)
+        stand[put.shelf, fhir.name(resource)] = made
+    if new and await tx.run_all(_CREATE, new) != len(new):
+        raise Overtaken
+    await index.post(tx, postings)
+    return stand
+
+
+async def _replace(tx: Tx, key: dict[str, str], row: dict[str, Any], expected: int) -> None:
+    await index.forget(tx, key)
+    await tx.run(_KEEP, **key)
+    guard = {"expected": expected, "next": expected + 1}
+    values = {"updated": row["updated"], "how": row["method"], "mark": row["exchange"]}
+    values |= {"facts": row["facts"], "body": row["body"]}
+    if not await tx.run(_REPLACE, **key, **guard, **values):
+        raise Overtaken
 
 
 async def _step(tx: Tx, step: Exchange) -> None:

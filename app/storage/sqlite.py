@@ -23,6 +23,7 @@ _T = TypeVar("_T")
 
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _CACHE_KIB: Final = 32 * 1024  # a page of a search touches some 500 pages of 4 KiB of a large file
+_LOG_PAGES: Final = 4000  # 16 MB; a page that changes often goes to the file once in so many
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
 
 
@@ -270,6 +271,7 @@ class Sqlite:
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         return connection
 
 
