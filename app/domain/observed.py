@@ -55,7 +55,8 @@ def is_row(case: Case, observation: Resource) -> bool:
 
 def plans(case: Case, entries: Iterable[Entry]) -> list[Plan]:
     """What the Observations that came in come to: a plan for each screening that they belong to."""
-    rows = [one for one in entries if not _told_by_response(case, one.resource)]
+    known: dict[str, bool] = {}  # of thirty rows of one screening all name the same response
+    rows = [one for one in entries if not _told_by_response(case, one.resource, known)]
     by_name = {one.name: one for one in rows}
     sessions: dict[str, Session] = {}
     receipts: list[Receipt] = []
@@ -104,12 +105,20 @@ def shown(case: Case, name: str) -> tuple[str, ...]:
     return screening.shown(case, mark.result) if mark else ()
 
 
-def _told_by_response(case: Case, observation: Resource) -> bool:
-    """Whether a response says the same, and we read it: an EHR may send both."""
+def _told_by_response(case: Case, observation: Resource, known: dict[str, bool]) -> bool:
+    """
+    Whether a response says the same, and we read it: an EHR may send both.
+
+    known       responses that were looked at, and whether anything was read out of them
+    """
     for one in listed(observation.get("derivedFrom")):
         name = str(one.get("reference", "")) if isinstance(one, dict) else ""
-        response = case.find(name) if name.startswith("QuestionnaireResponse/") else None
-        if response is not None and screening.is_known(case, response):
+        if not name.startswith("QuestionnaireResponse/"):
+            continue
+        if name not in known:
+            response = case.find(name)
+            known[name] = response is not None and screening.is_known(case, response)
+        if known[name]:
             return True
     return False
 
