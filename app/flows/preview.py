@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app import conformance, fhir
 from app import settings as settings_module
 from app.domain import mappings, planner, screening
 from app.domain.case import Case, shaped
-from app.domain.plan import Caller, Change, Entry, Fate, Loaded, Plan, Stored, Want
+from app.domain.plan import Caller, Change, Entry, Fate, Loaded, NotLoaded, Plan, Stored, Want
 from app.errors import Issue, Malformed
 from app.fhir import Resource
 from app.flows import write
 from app.flows.service import Service
 from app.settings import Settings
+
+_T = TypeVar("_T")
 
 FATE: Final = "https://kinbridge.example.org/fhir/CodeSystem/mapping-fate"
 
@@ -74,7 +77,7 @@ def offline(settings: Settings, mappings_folder: Path | None, shelf: str, sent: 
     )
     case = Case(
         change=change,
-        loaded=Loaded(_Nothing()),
+        loaded=Loaded(),
         settings=settings,
         mappings=known,
         definitions=definitions,
@@ -83,23 +86,25 @@ def offline(settings: Settings, mappings_folder: Path | None, shelf: str, sent: 
     )
     for entry in entries:
         shaped(definitions, entry)
-    arrived = planner.arrived(case)
-    return _seen(arrived, planner.plan(arrived), change)
+    arrived = _alone(case, planner.arrived)
+    return _seen(arrived, _alone(arrived, planner.plan), change)
 
 
-class _Nothing(dict[Want, Any]):
+def _empty(want: Want) -> Any:
     """What an empty shelf answers; a patient that is named is there."""
+    if want.kind == "resource" and want.key.startswith("Patient/"):
+        identity = want.key.partition("/")[2]
+        return Stored({"resourceType": "Patient", "id": identity}, 1)
+    return {"waiting": (), "identifier": [], "awaiting": [], "held": [], "sent": []}.get(want.kind)
 
-    def __contains__(self, want: object) -> bool:
-        return True
 
-    def __missing__(self, want: Want) -> Any:
-        if want.kind == "resource" and want.key.startswith("Patient/"):
-            identity = want.key.partition("/")[2]
-            return Stored({"resourceType": "Patient", "id": identity}, 1)
-        return {"waiting": (), "identifier": [], "awaiting": [], "held": [], "sent": []}.get(
-            want.kind
-        )
+def _alone(case: Case, step: Callable[[Case], _T]) -> _T:
+    """What a step of the planner makes where nothing stands."""
+    while True:  # each round answers what was not asked before, and a plan asks for finitely much
+        try:
+            return step(case)
+        except NotLoaded as asked:
+            case.loaded.seen.update({want: _empty(want) for want in asked.wants})
 
 
 def _entries(sent: object) -> tuple[Entry, ...]:
