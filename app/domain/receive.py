@@ -10,7 +10,7 @@ from typing import Final
 from app import fhir
 from app.domain import condition, observed, patients, screening
 from app.domain.case import Case, at_once, blamed, guarded, said_of
-from app.domain.plan import Answer, Entry, Plan, Receipt, derive, put, same
+from app.domain.plan import Answer, Entry, Plan, Receipt, Want, derive, put, same
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
 
@@ -133,6 +133,7 @@ def _received(case: Case, entry: Entry, seen: set[str]) -> tuple[Plan, Entry | N
     that stands corrects it, if it says that it does.
     """
     mark = _receipt(case, entry)
+    case.loaded.announce(_needed(case, entry, mark))
     if entry.method == "POST":
         before = case.loaded.receipt(case.shelf.key, mark.key)
         if before or mark.key in seen:
@@ -159,6 +160,25 @@ def _received(case: Case, entry: Entry, seen: set[str]) -> tuple[Plan, Entry | N
     return Plan(Answer((entry.name,), new), puts, receipts=marks, absent=absent), entry
 
 
+def _needed(case: Case, entry: Entry, mark: Receipt) -> set[Want]:
+    """What is looked up for any screening, asked for at once and not one after the other."""
+    shelf, resource = case.shelf.key, entry.resource
+    wants = {Want("receipt", shelf, mark.key)}
+    if entry.method == "POST":
+        wants |= {
+            Want("identifier", shelf, f"{entry.type}|{system}|{value}")
+            for system, value in _own(resource)[:1]
+        }
+    subject = resource.get("subject")
+    named = str(subject.get("reference", "")) if isinstance(subject, dict) else ""
+    if named.startswith("Patient/") and case.arriving(named) is None:
+        wants.add(Want("resource", shelf, named))
+    form = resource.get("questionnaire")
+    if isinstance(form, str) and form[:1] not in ("", "#"):
+        wants.add(Want("identifier", shelf, f"Questionnaire|{fhir.URI}|{form.split('|', 1)[0]}"))
+    return wants
+
+
 def _marks(case: Case, entry: Entry, mark: Receipt) -> tuple[Receipt, ...]:
     """The mark of a message that was sent as one, so that its repetition is known."""
     if entry.method != "POST" and not _own(entry.said):
@@ -178,9 +198,12 @@ def _sole(case: Case, entry: Entry) -> tuple[tuple[str, str], ...]:
 
 def _receipt(case: Case, entry: Entry) -> Receipt:
     """By what a repetition is known: what it says, and where it has an identifier, which version."""
-    said = said_of(entry.said)
+    said = {name: one for name, one in entry.said.items() if name not in ("id", "meta", "text")}
     version = entry.said.get("meta", {}).get("lastUpdated") if _own(entry.said) else None
-    digest = hashlib.sha256(fhir.encode([said, version])).hexdigest()
+    raw = fhir.encode([said, version])
+    if b'"urn:' in raw:  # a urn is another each time it is sent
+        raw = fhir.encode([said_of(entry.said), version])
+    digest = hashlib.sha256(raw).hexdigest()
     key = derive(case.key, "said", entry.type, digest)
     return Receipt(case.shelf.key, key, "", entry.name)
 

@@ -44,6 +44,7 @@ class Made:
     sources     what it is made of
     occurred    when its source said it, as the source says; "" where it does not
     waiting     for each source what of it is on the worklist
+    new         nothing can have been made of it before
     """
 
     screening: str
@@ -54,6 +55,7 @@ class Made:
     issues: tuple[Issue, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     fates: tuple[Fate, ...] = ()
+    new: bool = False
 
 
 def plan(case: Case, entry: Entry) -> Plan:
@@ -74,7 +76,8 @@ def plan(case: Case, entry: Entry) -> Plan:
     if stored and stored.stands and entry.if_match is None and is_older(case, entry, stored):
         return superseded(case, fhir.name(response))
     puts = put(response, stored, shelf=shelf, now=case.now, method=entry.method)
-    return carried(case, of_response(case, entry), puts=puts, name=fhir.name(response))
+    made = replace(of_response(case, entry), new=stored is None)
+    return carried(case, made, puts=puts, name=fhir.name(response))
 
 
 def again(case: Case, name: str) -> Plan:
@@ -115,14 +118,14 @@ def withdrawn(case: Case, name: str) -> Plan:
 def carried(case: Case, made: Made, *, puts: tuple[Put, ...], name: str) -> Plan:
     """The plan that brings what was made about, beside the puts of what came."""
     shelf = case.shelf.key
-    more, names = settled(case, made)
+    more, names, faults = settled(case, made)
     new = patients.created(case, made.subject) if made.resources else ()
     puts = (*puts, *new, *more)
     named = made.subject.named
     absent = ((shelf, condition.identifier("Patient", *named)),) if new and named else ()
     created = frozenset(fhir.name(one.resource) for one in puts if one.expected == 0)
     return Plan(
-        Answer((name, *names) if name else names, created, made.issues, made.fates),
+        Answer((name, *names) if name else names, created, (*made.issues, *faults), made.fates),
         puts,
         absent=absent,
         worklist=_worklist(case, made),
@@ -134,7 +137,8 @@ def _worklist(case: Case, made: Made) -> tuple[Worklist, ...]:
     found = []
     for source in made.sources:
         waiting = tuple(dict.fromkeys(one for one in made.waiting if one.source == source))
-        if waiting != case.loaded.waiting(case.shelf.key, source):
+        before = () if made.new else case.loaded.waiting(case.shelf.key, source)
+        if waiting != before:
             found.append(Worklist(case.shelf.key, source, waiting))
     return tuple(found)
 
@@ -413,23 +417,28 @@ def _frame_of(members: Sequence[Resource]) -> Resource:
     return {**{name: first[name] for name in names if name in first}, "derivedFrom": derived}
 
 
-def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...]]:
-    """The puts that make it so, and the names of what then stands."""
+def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...], tuple[Issue, ...]]:
+    """
+    The puts that make it so, the names of what then stands, and why there are none.
+
+    Templates keep their profiles; what breaks one is what the source brought: a time, a reference.
+    """
     shelf, now = case.shelf.key, case.now
     name = _provenance(case, made.screening)
-    before = case.loaded.resource(shelf, name)
+    before = None if made.new else case.loaded.resource(shelf, name)
     earlier = _targets(before) if before and before.stands else ()
     if made.resources is None:
-        return (), (*earlier, name) if earlier else ()
-    case.loaded.expect(shelf, list(dict.fromkeys([*made.resources, *earlier])))
+        return (), (*earlier, name) if earlier else (), ()
+    if not made.new:
+        case.loaded.expect(shelf, list(dict.fromkeys([*made.resources, *earlier])))
     puts: tuple[Put, ...] = ()
     for one, resource in made.resources.items():
-        puts += _put(resource, case.loaded.resource(shelf, one), case)
+        puts += _put(resource, None if made.new else case.loaded.resource(shelf, one), case)
     for one in earlier:
         if one not in made.resources:
             puts += _retract(case.loaded.resource(shelf, one), case)
     if not puts:
-        return (), (*made.resources, name) if made.resources else ()
+        return (), (*made.resources, name) if made.resources else (), ()
     targets = list(dict.fromkeys([*made.resources, *earlier]))
     record = making.provenance(
         Who(made.screening, {}),
@@ -441,7 +450,22 @@ def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...]]:
         again=bool(before),
     )
     puts += put(record, before, shelf=shelf, now=now)
-    return puts, (*made.resources, name)
+    if faults := tuple(_broken(case, made, puts)):
+        return (), (), faults
+    return puts, (*made.resources, name), ()
+
+
+def _broken(case: Case, made: Made, puts: Sequence[Put]) -> Iterator[Issue]:
+    """What keeps what would be made from its profile; named at the source, which brought it."""
+    source = made.sources[0].partition("/")[0]
+    for one in puts:
+        for issue in case.definitions.check(one.resource, now=case.now):
+            if issue.severity in {"error", "fatal"}:
+                where = issue.expression.partition(".")[2]
+                text = (
+                    f"What would be made of this does not keep its profile at {where}: {issue.text}"
+                )
+                yield Issue("error", issue.code, text, source, issue.rule, issue.url)
 
 
 def _provenance(case: Case, screening: str) -> str:
