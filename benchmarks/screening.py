@@ -29,6 +29,8 @@ from app.domain import mappings, planner
 from app.domain.case import Case
 from app.domain.plan import Answer, Caller, Change, Entry, Loaded, NotLoaded, Plan, Stored, Want
 from app.storage import database, migration, resources
+from app.storage.parameters import Parameters
+from app.storage.query import Reader
 
 HAPI_MS = 71.5
 SUBMIT = "/clinic/chart/fhir/$submit-screening"
@@ -115,7 +117,7 @@ def planned(case: Case) -> Plan:
 def _look(want: Want) -> Any:
     if want.key == "Patient/p":
         return Stored({"resourceType": "Patient", "id": "p"}, 1)
-    return {"waiting": (), "identifier": [], "awaiting": []}.get(want.kind)
+    return {"waiting": (), "search": [], "awaiting": []}.get(want.kind)
 
 
 def parts() -> dict[str, float]:
@@ -139,6 +141,7 @@ def parts() -> dict[str, float]:
         put.resource for put in plan.puts if put.resource["resourceType"] != "QuestionnaireResponse"
     ]
     now = datetime.now(UTC)
+    reader = Reader(Parameters(definitions), change.base, now)
     checked = best(lambda: [definitions.check(one, now=now) for one in made])
     whole = best(lambda: planned(case()))
     return {
@@ -147,11 +150,11 @@ def parts() -> dict[str, float]:
         "read, map and plan": whole - checked,
         "check of each resource made": checked,
         "encode what is stored": best(lambda: [fhir.encode(put.resource) for put in plan.puts]),
-        "bare storing of the same rows, SQLite": asyncio.run(bare(plan)),
+        "bare storing of the same rows, SQLite": asyncio.run(bare(plan, reader)),
     }
 
 
-async def bare(plan: Plan, count: int = 200) -> float:
+async def bare(plan: Plan, reader: Any, count: int = 200) -> float:
     """The commit of the same puts with other ids, by the storage alone."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'bare.db'}"
@@ -166,7 +169,9 @@ async def bare(plan: Plan, count: int = 200) -> float:
             one = Plan(Answer(()), puts)
 
             async def work(tx: Any, one: Plan = one) -> Any:
-                return await resources.commit(tx, one, at="2026-11-23T09:15:00.000Z", now=0.0)
+                return await resources.commit(
+                    tx, one, reader, at="2026-11-23T09:15:00.000Z", now=0.0
+                )
 
             await opened.write(work, shelves=("clinic/chart",))
         spent = (time.process_time() - begun) / count * 1000

@@ -166,7 +166,7 @@ def _needed(case: Case, entry: Entry, mark: Receipt) -> set[Want]:
     wants = {Want("receipt", shelf, mark.key)}
     if entry.method == "POST":
         wants |= {
-            Want("identifier", shelf, f"{entry.type}|{system}|{value}")
+            Want("search", shelf, condition.identifier(entry.type, system, value))
             for system, value in _own(resource)[:1]
         }
     subject = resource.get("subject")
@@ -175,7 +175,8 @@ def _needed(case: Case, entry: Entry, mark: Receipt) -> set[Want]:
         wants.add(Want("resource", shelf, named))
     form = resource.get("questionnaire")
     if isinstance(form, str) and form[:1] not in ("", "#"):
-        wants.add(Want("identifier", shelf, f"Questionnaire|{fhir.URI}|{form.split('|', 1)[0]}"))
+        url = form.split("|", 1)[0]
+        wants.add(Want("search", shelf, condition.canonical("Questionnaire", url)))
     return wants
 
 

@@ -95,7 +95,7 @@ def _empty(want: Want) -> Any:
     if want.kind == "resource" and want.key.startswith("Patient/"):
         identity = want.key.partition("/")[2]
         return Stored({"resourceType": "Patient", "id": identity}, 1)
-    return {"waiting": (), "identifier": [], "awaiting": [], "held": [], "sent": []}.get(want.kind)
+    return {"waiting": (), "search": [], "awaiting": [], "held": [], "sent": []}.get(want.kind)
 
 
 def _alone(case: Case, step: Callable[[Case], _T]) -> _T:
