@@ -45,6 +45,7 @@ oracle: install
 	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate --planted $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz
 	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate --planted $(SHARED)/examples/sdohcc-3.0.0
 	@$(BIN)/python scripts/guide_oracle.py $(SHARED)/oracle/validate
+	@$(BIN)/python scripts/oracle_screenings.py $(SHARED)/oracle/validate
 
 bench: install
 	@for each in benchmarks/fhirpath.py benchmarks/conformance.py benchmarks/second_wall.py benchmarks/search.py benchmarks/server.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
