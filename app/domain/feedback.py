@@ -213,7 +213,9 @@ def _contact(
         return []
     if late and not worker:
         return []
-    who = _person(case, task) or _desk(case)
+    onward = [one["valueContactDetail"] for one in _of(task, _CONTACT)]
+    who = onward[0] if onward and event.id == "transferred" else None
+    who = who or _person(case, task) or _desk(case)
     return [{"type": concept(OUTPUT, _CONTACT, "Whom to call"), "valueContactDetail": who}]
 
 

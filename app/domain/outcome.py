@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from app import fhir
-from app.domain import expunge, feedback, progress
+from app.domain import expunge, feedback, progress, steps, withdrawal
 from app.domain.case import Case
 from app.domain.event import EXPUNGED, STATUS, Event
 from app.domain.plan import (
@@ -19,9 +19,11 @@ from app.domain.plan import (
     Stored,
     derive,
     put,
+    same,
     together,
 )
-from app.errors import Conflict, Invalid, Issue, NotSupported, Stale
+from app.domain.steps import Step
+from app.errors import Invalid, Issue, NotSupported, Stale
 from app.fhir import Resource, listed
 from app.settings import Kind
 
@@ -53,14 +55,6 @@ class Mark:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """event None: nothing moved, or nothing may."""
-
-    event: Event | None
-    standing: Literal["applied", "late", "none"]
-
-
 def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     """
     The agency's PUT of its Task, taken as the difference to what it may change.
@@ -71,11 +65,9 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     source      SDOH Clinical Care 3.0.0, referral workflow; mappings/outcomes.toml
     """
     shelf, name = case.shelf.key, fhir.name(entry.resource)
-    if shelf != exchange.recipient:
-        raise NotSupported(
-            "A sent referral is followed on this Task; it can't be changed here yet."
-        )
     stored = case.loaded.resource(shelf, name)
+    if shelf != exchange.recipient:
+        return _of_the_sender(case, entry, exchange, stored)
     if stored is None or entry.if_match not in (None, stored.version):
         raise Stale("The Task has changed since; read it again.")
     if exchange.state == EXPUNGED:
@@ -83,6 +75,18 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     step = _said(case, entry.resource, exchange, str(stored.resource["status"]))
     task, ignored = _taken(entry.resource, stored.resource, exchange.kind)
     return answered(case, exchange, stored, task, step, Mark(), ignored)
+
+
+def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored | None) -> Plan:
+    """The sender follows its Task; the one thing that it may say is that it takes it back."""
+    if stored and entry.if_match not in (None, stored.version):
+        raise Stale("The Task has changed since; read it again.")
+    status = entry.resource.get("status")
+    if status in withdrawal.CANCELLED and exchange.state not in {"cancelled", EXPUNGED}:
+        return withdrawal.plan(case, exchange, erroneous=status == "entered-in-error")
+    if stored and same(stored.resource, entry.resource):
+        return Plan(Answer((entry.name,)))
+    raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")
 
 
 def answered(  # noqa: PLR0913 — what an answer consists of
@@ -122,7 +126,7 @@ def answered(  # noqa: PLR0913 — what an answer consists of
         exchange,
         state=applied.id if applied else exchange.state,
         sequence=exchange.sequence + (1 if recorded else 0),
-        due=0.0 if applied else exchange.due,
+        due=0.0 if applied and exchange.state == "submitted" else exchange.due,
         terms=feedback.terms(case, exchange, task, mark.sequence),
     )
     told = _told(case, exchange, after, event, task, late=applied is None)
@@ -134,7 +138,7 @@ def expunged(case: Case, exchange: Exchange, again: bool) -> Plan:  # noqa: FBT0
     """Nothing follows, and nothing is written onto a tombstone; said again, it is so already."""
     if again:
         return Plan(Answer((exchange.recipient_task,)))
-    raise refused(case, exchange, "entered-in-error")
+    raise steps.refused(case, exchange, "entered-in-error")
 
 
 def _told(  # noqa: PLR0913 — as above
@@ -199,7 +203,7 @@ def _said(case: Case, task: Resource, exchange: Exchange, before: str) -> Step:
             return Step(None, "none")
         if kind == "cps-report":
             return Step(None, "none")  # an old copy, written back: late, and says nothing
-        raise refused(case, exchange, before)
+        raise steps.refused(case, exchange, before)
     events = [one for one in case.mappings.outcomes.of(kind) if status == (one.status or before)]
     told = [one for one in events if one.business_status in codes] if codes else events
     if not events or not told:
@@ -208,33 +212,7 @@ def _said(case: Case, task: Resource, exchange: Exchange, before: str) -> Step:
             expression="Task.status" if not events else "Task.businessStatus",
         )
     current = [one for one in told if one.id == exchange.state]
-    return judged(case, exchange, current or told, before)
-
-
-def judged(case: Case, exchange: Exchange, told: list[Event], before: str) -> Step:
-    """
-    Whether the first of these events that may follow does; else whether one of them comes late.
-
-    raises      Conflict: none may; it says which may
-    """
-    for one in told:
-        if one.id == exchange.state or one.follows(exchange.state, before):
-            return Step(one, "applied")
-    if exchange.kind == "cps-report":
-        for one in told:
-            if case.mappings.outcomes.beyond(exchange.kind, one.id, exchange.state):
-                return Step(one, "late")
-    raise refused(case, exchange, before)
-
-
-def refused(case: Case, exchange: Exchange, before: str) -> Conflict:
-    allowed = [
-        f"{one.id} (status {one.status or before})"
-        for one in case.mappings.outcomes.of(exchange.kind)
-        if one.follows(exchange.state, before)
-    ]
-    ways = ", ".join(allowed) or "nothing"
-    return Conflict(f"From {exchange.state} may follow: {ways}.", expression="Task.status")
+    return steps.judged(case, exchange, current or told, before)
 
 
 def _taken(task: Resource, stored: Resource, kind: Kind) -> tuple[Resource, tuple[Issue, ...]]:

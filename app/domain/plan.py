@@ -27,6 +27,7 @@ Act = Literal[
     "report",
     "check-referral",
     "record-event",
+    "overdue",
 ]
 
 
@@ -221,13 +222,14 @@ class Purge:
     """
     Nothing of what a resource ever said is left; the put beside it is its tombstone.
 
-    why     expunged: all of it; amended: its past versions, the present one is newer
+    why     expunged: all of it; amended: its past versions, the present one is newer; withdrawn: what
+            the agency was sent in error
     """
 
     shelf: str
     name: str
     exchange: str
-    why: Literal["expunged", "amended"] = "expunged"
+    why: Literal["expunged", "amended", "withdrawn"] = "expunged"
 
 
 @dataclass(frozen=True, slots=True)

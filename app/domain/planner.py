@@ -6,7 +6,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from app.domain import conformity, converse, outcome, question, receive, record, referral, siblings
+from app.domain import (
+    conformity,
+    converse,
+    outcome,
+    overdue,
+    question,
+    receive,
+    record,
+    referral,
+    siblings,
+)
 from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
 from app.domain.plan import Answer, Entry, Exchange, Plan, Put, put, stamped, together
@@ -36,6 +46,8 @@ def plan(case: Case) -> Plan:
 
 
 def _planned(case: Case) -> Plan:
+    if case.change.act == "overdue":
+        return overdue.plan(case)
     if case.change.act == "record-event":
         return record.plan(case)
     if case.change.siblings:
@@ -117,11 +129,14 @@ def _screens(case: Case) -> bool:
 def _stored(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#create and #update."""
     stored = guarded(case, entry)
-    notes = referral.followed(case, entry.resource) if entry.type == "ServiceRequest" else ()
+    means = Plan(Answer(()))
+    if entry.type == "ServiceRequest":
+        means = referral.followed(case, entry.resource)
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
     created = frozenset({entry.name}) if new else frozenset()
-    return Plan(Answer((entry.name,), created, notes), puts)
+    answer = Answer((entry.name,), created, means.answer.issues)
+    return together([Plan(answer, puts), means], answer)
 
 
 def _deleted(case: Case, entry: Entry) -> Plan:

@@ -9,6 +9,7 @@ from app.domain import outcome, talk
 from app.domain.case import Case
 from app.domain.event import OUTPUT, QUESTION
 from app.domain.plan import Answer, Entry, Exchange, Plan, Stored, together
+from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL
@@ -66,13 +67,25 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         task["id"],
         codes=codes,
         detail=details[0] if details else "",
-        due=str(((task.get("restriction") or {}).get("period") or {}).get("end", "")),
+        end=_end(task),
         requester=spoken,
     )
-    plan = talk.said(case, both, made)
+    plan = talk.said(case, both, made, due=0.0 if both.outward else due(_end(made)))
     if both.outward:
         return plan
     return _waiting(case, exchange, plan)
+
+
+def due(end: str) -> float:
+    """UNIX seconds of a FHIR dateTime; a day is due when it ends, 0 where it cannot be read."""
+    try:
+        return fhir.moment(end if "T" in end else f"{end}T23:59:59Z").timestamp()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _end(task: Resource) -> str:
+    return str(((task.get("restriction") or {}).get("period") or {}).get("end", ""))
 
 
 def _waiting(case: Case, exchange: Exchange, asked: Plan) -> Plan:
@@ -85,7 +98,7 @@ def _waiting(case: Case, exchange: Exchange, asked: Plan) -> Plan:
     if not event.follows(exchange.state, str(stored.resource["status"])):
         return asked
     moved = outcome.answered(
-        case, step, stored, stored.resource, outcome.Step(event, "applied"), outcome.Mark()
+        case, step, stored, stored.resource, Step(event, "applied"), outcome.Mark()
     )
     own = [one for one in (asked, moved) if one is not asked]
     bare = Plan(
@@ -102,7 +115,7 @@ def made_task(  # noqa: PLR0913 — what a question consists of
     *,
     codes: list[str],
     detail: str,
-    due: str,
+    end: str,
     requester: Resource,
 ) -> Resource:
     """The question as a Task, in our words for its codes."""
@@ -132,7 +145,7 @@ def made_task(  # noqa: PLR0913 — what a question consists of
         "lastModified": fhir.instant(case.now),
         "requester": requester,
         **({"owner": other} if other else {}),
-        **({"restriction": {"period": {"end": due}}} if due else {}),
+        **({"restriction": {"period": {"end": end}}} if end else {}),
         "input": inputs,
     }
 

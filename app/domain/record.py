@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from app import fhir
-from app.domain import outcome, question, talk
+from app.domain import outcome, question, steps, talk, transfer
 from app.domain.case import Case
 from app.domain.event import EXPUNGED, OUTPUT, REASON, Event
 from app.domain.outcome import Mark
 from app.domain.plan import Answer, Entry, Exchange, Plan, Put, derive, put, together
+from app.domain.steps import Step
 from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupported
 from app.fhir import Resource, concept, listed
 
@@ -160,15 +161,31 @@ def plan(case: Case) -> Plan:
         raise Invalid(f"The events of this Task are: {known}.", expression="event")
     before = str(stored.resource["status"])
     if told.sequence and told.sequence < exchange.terms.heard:
-        step = outcome.Step(event, "late")
+        step = Step(event, "late")
     else:
-        step = outcome.judged(case, exchange, [event], before)
+        step = steps.judged(case, exchange, [event], before)
     task, owner = _task(case, exchange, stored.resource, event, told)
+    onward = Plan(Answer(()))
+    if event.id == "transferred" and told.to and step.standing == "applied":
+        tenant, shelf = transfer.authority(case, exchange, told.to)
+        onward = transfer.plan(case, exchange, tenant, shelf)
+        task = _calling(task, transfer.contact(case, tenant))
     arriving = tuple(Entry("PUT", one.resource, one.resource["id"]) for one in owner)
     case = replace(case, entries=(*case.entries, *arriving))
     made = outcome.answered(case, exchange, stored, task, step, mark)
-    made = together([Plan(made.answer, owner), made], made.answer)
+    made = together([Plan(made.answer, owner), made, onward], made.answer)
     return _asking(case, exchange, task, told, made) if told.question else made
+
+
+def _calling(task: Resource, contact: Resource) -> Resource:
+    """The agency's Task with whom the sender is to call from now on."""
+    others = [
+        one
+        for one in listed(task.get("output"))
+        if not fhir.has_code(one.get("type"), OUTPUT, "named-contact")
+    ]
+    told = {"type": concept(OUTPUT, "named-contact"), "valueContactDetail": contact}
+    return {**task, "output": [*others, told]}
 
 
 def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Plan) -> Plan:
@@ -184,10 +201,10 @@ def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Pl
         derive(case.key, "question", exchange.id, str(step.sequence)),
         codes=[told.question],
         detail=told.detail,
-        due=told.due,
+        end=told.due,
         requester=talk.person(case, task.get("owner"), "owner"),
     )
-    child = talk.said(case, both, asked)
+    child = talk.said(case, both, asked, due=question.due(told.due))
     whole = replace(made, exchanges=()) if child.exchanges else made
     return together([whole, child], made.answer)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, draft, parties, report
+from app.domain import disclosure, draft, parties, report, routing, withdrawal
 from app.domain.case import Case
 from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
@@ -29,8 +29,7 @@ _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
 }
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
-_ENDED: Final = frozenset({"rejected", "cancelled", "failed"})
-_WITHDRAWN: Final = frozenset({"revoked", "entered-in-error", "on-hold"})
+_ENDED: Final = frozenset({"rejected", "cancelled", "expunged", "failed", "transferred"})
 
 
 def is_referral(case: Case, task: Resource) -> bool:
@@ -101,7 +100,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     attestation = parties.attestation(case, request) if measured else None
     decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
     if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
-        raise _refused(case, decision, party, consent)
+        raise _refused(case, request, decision, party, consent)
     task = _task(case, request, own, party.tenant, party.addressed)
     if measured:
         task["extension"] = [*_foreign(task), measured.extension()]
@@ -181,22 +180,22 @@ def _sent_before(case: Case, request: Resource) -> Exchange | None:
     )
 
 
-def followed(case: Case, request: Resource) -> tuple[Issue, ...]:
+def followed(case: Case, request: Resource) -> Plan:
     """
-    A word on a change of a request that is under way: the agency's copy stays as it was sent.
+    What a change of a request that is under way means: taken back, or a word that it stays as sent.
 
-    raises      NotSupported: it would withdraw the request, and nobody would tell the agency
+    raises      NotSupported, Conflict: as withdrawal.plan
     """
-    name = fhir.name(request)
-    stored = case.loaded.resource(case.shelf.key, name)
+    nothing = Plan(Answer(()))
+    stored = case.loaded.resource(case.shelf.key, fhir.name(request))
     before = _sent_before(case, request)
     if before is None or stored is None or same(stored.resource, request):
-        return ()
-    if request.get("status") in _WITHDRAWN:
-        text = "A sent request cannot be withdrawn here yet; call the agency."
-        raise NotSupported(text, expression="ServiceRequest.status")
+        return nothing
+    if request.get("status") in withdrawal.WITHDRAWN:
+        erroneous = request["status"] == "entered-in-error"
+        return withdrawal.plan(case, before, erroneous=erroneous)
     text = "This was sent; the agency's copy stays as it was."
-    return (Issue("warning", "business-rule", text, "ServiceRequest"),)
+    return Plan(Answer((), issues=(Issue("warning", "business-rule", text, "ServiceRequest"),)))
 
 
 def _as_it_stands(case: Case, task: str) -> Answer:
@@ -255,13 +254,21 @@ def _decide(
     )
 
 
-def _refused(case: Case, decision: Decision, party: Parties, consent: Resource | None) -> Invalid:
+def _refused(
+    case: Case,
+    request: Resource,
+    decision: Decision,
+    party: Parties,
+    consent: Resource | None,
+) -> Invalid:
     if consent is None:  # what a consent would have to say is no help where there is none
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)
         decision = replace(decision, missing=missing)
     refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
-    return Invalid(issues=(*refusal.issues, *report.hotline(case, party.tenant)))
+    ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
+    unknown = ways if party.tenant is None else ()
+    return Invalid(issues=(*refusal.issues, *unknown, *report.hotline(case, party.tenant)))
 
 
 def _consent(case: Case, request: Resource) -> Resource | None:

@@ -44,10 +44,11 @@ def sides(case: Case, exchange: Exchange) -> Sides:
     return Sides(exchange, exchange.recipient, exchange.source, inward)
 
 
-def said(case: Case, both: Sides, resource: Resource) -> Plan:
+def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Plan:
     """
     The resource as it stands here, and its copy over there.
 
+    due         UNIX seconds when its answer is overdue, 0 for never
     raises      Invalid: no rule permits it, such as a consent that was withdrawn
     """
     exchange, name = both.exchange, fhir.name(resource)
@@ -75,9 +76,9 @@ def said(case: Case, both: Sides, resource: Resource) -> Plan:
     if not theirs:
         return Plan(answer, puts)
     pair = (name, fhir.name(copy)) if both.outward else (fhir.name(copy), name)
-    after = replace(
-        exchange, terms=replace(exchange.terms, talk={**exchange.terms.talk, pair[0]: pair[1]})
-    )
+    talked = replace(exchange.terms, talk={**exchange.terms.talk, pair[0]: pair[1]})
+    first = min(one for one in (due, exchange.due) if one) if due or exchange.due else 0.0
+    after = replace(exchange, terms=talked, due=first)
     steps = () if after == exchange else (after,)
     row = _accounted(case, both, rule, subject, tuple(fhir.name(one.resource) for one in theirs))
     owed = feedback.owed(case, both.there, exchange, theirs)

@@ -11,6 +11,7 @@ import structlog
 
 from app import fhir
 from app.domain import push
+from app.flows import overdue
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
@@ -22,6 +23,7 @@ _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0  # three times what one push may take
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
+_OVERDUE_SECONDS: Final = 5.0  # how often is looked for what nobody has answered
 _log = structlog.get_logger()
 
 
@@ -35,6 +37,7 @@ class Worker:
     def __init__(self) -> None:
         self.awake = asyncio.Event()
         self._stopping = False
+        self._look_for_overdue = 0.0  # UNIX seconds
         self._running: dict[asyncio.Task[None], str] = {}  # each push, and its shelf
 
     def stop(self) -> None:
@@ -90,6 +93,9 @@ class Worker:
             return _LOOK_AGAIN_SECONDS
         if company == "alone":  # whoever leased something before is dead
             await service.database.write(outbox.release, shelves=QUEUE)
+        if service.clock().timestamp() >= self._look_for_overdue:
+            await overdue.raise_all(service)
+            self._look_for_overdue = service.clock().timestamp() + _OVERDUE_SECONDS
         begun = await self._begin(service)
         return 0.0 if begun else await _pause(service)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, literal, select, update
 
 from app.domain.event import EXPUNGED
 from app.domain.plan import Recorded
@@ -43,6 +43,17 @@ _CLOSE: Final = statement(
     .where(EXCHANGE.c.id == bindparam("exchange"))
     .values(state=bindparam("to"), copies=bindparam("nothing"), due=0.0)
 )
+_OVERDUE: Final = statement(
+    select(EXCHANGE.c.source, EXCHANGE.c.source_task)
+    .where(EXCHANGE.c.due > literal(0.0), EXCHANGE.c.due <= bindparam("now"))
+    .order_by(EXCHANGE.c.due)
+    .limit(bindparam("most"))
+)
+
+
+async def overdue(tx: Reading, *, now: float, most: int) -> list[tuple[str, str]]:
+    """Shelf and Task of the senders that wait for something that is overdue, the oldest first."""
+    return [(row[0], row[1]) for row in await tx.rows(_OVERDUE, now=now, most=most)]
 
 
 async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:

@@ -448,15 +448,66 @@ def test_one_order_is_under_way_once(exchange, referred):
     assert len(exchange.rows("SELECT * FROM exchange")) == 1
 
 
-def test_a_withdrawal_is_not_pretended(exchange, referred):
-    """Revoking a sent order is refused with what to do; completing it is stored, with a word."""
+def test_a_withdrawn_referral_is_cancelled_on_both_sides(exchange, referred):
+    """The clinic takes the order back: both Tasks say so, and the agency's copy of it is revoked."""
+    task, theirs = referred
     request = exchange.get("clinic/chart/fhir/ServiceRequest/food-help").json()
-    path = "clinic/chart/fhir/ServiceRequest/food-help"
 
-    refused(exchange.call("PUT", path, {**request, "status": "revoked"}), 422, "not-supported")
     done = exchange.call(
-        "PUT", path, {**request, "status": "completed"}, Prefer="return=OperationOutcome"
+        "PUT", "clinic/chart/fhir/ServiceRequest/food-help", {**request, "status": "revoked"}
     )
+
+    assert done.status_code == 200, done.text
+    assert exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()["status"] == "cancelled"
+    there = exchange.get(f"agency/support/fhir/Task/{theirs['id']}").json()
+    assert there["status"] == "cancelled"
+    copy_ = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
+    assert copy_["status"] == "revoked"
+    path = f"agency/support/fhir/Task/{theirs['id']}"
+    refused(exchange.call("PUT", path, {**there, "status": "accepted"}), 409)
+
+
+def test_what_was_sent_in_error_is_taken_back(exchange, referred):
+    """Sent for the wrong family: nothing of it is left with the agency but a cancelled Task."""
+    task, theirs = referred
+    mine = exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()
+
+    done = exchange.call(
+        "PUT", f"clinic/chart/fhir/Task/{task['id']}", {**mine, "status": "entered-in-error"}
+    )
+
+    assert done.status_code == 200, done.text
+    assert exchange.get(f"agency/support/fhir/{theirs['for']['reference']}").status_code == 410
+    for table in ("resource", "version"):
+        held = exchange.rows(f"SELECT body FROM {table} WHERE shelf = 'agency/support'")
+        assert not [row for row in held if b"Rosa" in row[0]]
+    assert exchange.get("clinic/chart/fhir/Patient/rosa").status_code == 200
+
+
+def test_a_completed_referral_is_not_taken_back(exchange, referred):
+    """What the agency has done is done; the answer says what may follow."""
+    _, theirs = referred
+    path = f"agency/support/fhir/Task/{theirs['id']}"
+    for status in ("accepted", "completed"):
+        exchange.call("PUT", path, {**theirs, "status": status})
+    request = exchange.get("clinic/chart/fhir/ServiceRequest/food-help").json()
+
+    refused(
+        exchange.call(
+            "PUT", "clinic/chart/fhir/ServiceRequest/food-help", {**request, "status": "revoked"}
+        ),
+        409,
+    )
+
+
+def test_a_changed_order_is_stored_with_a_word(exchange, referred):
+    """The agency's copy stays as it was sent; the clinic is told."""
+    request = exchange.get("clinic/chart/fhir/ServiceRequest/food-help").json()
+
+    done = exchange.call(
+        "PUT", "clinic/chart/fhir/ServiceRequest/food-help", {**request, "status": "completed"},
+        Prefer="return=OperationOutcome",
+    )  # fmt: skip
 
     assert done.json()["issue"][0]["severity"] == "warning"
 

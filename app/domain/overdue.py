@@ -1,0 +1,126 @@
+"""What nobody has answered in time: a Task to a named person, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app import fhir
+from app.domain import feedback, question
+from app.domain.case import Case
+from app.domain.plan import Answer, Exchange, Plan, derive, put
+from app.errors import NotFound
+from app.fhir import Resource, listed
+from app.settings import CANONICAL
+
+_ENDED = frozenset({"completed", "rejected", "cancelled", "failed", "entered-in-error"})
+
+
+def plan(case: Case) -> Plan:
+    """
+    The Tasks on the sender's shelf that say what is overdue, and when the next thing will be.
+
+    A report that intake has not acknowledged: the one who reported is to call the hotline.
+    A question that nobody has answered: it goes to the back-up contact, else to who was asked.
+    """
+    name = case.entries[0].name
+    exchange = case.loaded.exchange(case.shelf.key, name)
+    stored = case.loaded.resource(case.shelf.key, name)
+    if exchange is None or stored is None:
+        raise NotFound("There is no such referral.")
+    now = case.now.timestamp()
+    if not exchange.due or exchange.due > now:
+        return Plan(Answer((name,)))
+    raised: list[Resource] = []
+    if exchange.state == "submitted":
+        raised.append(_unconfirmed(case, exchange, stored.resource))
+    later: list[float] = []
+    for asked in _open_questions(case, exchange):
+        due = _due(asked)
+        if due > now:
+            later.append(due)
+        elif due:
+            raised.append(_unanswered(case, exchange, stored.resource, asked))
+    puts = tuple(
+        made
+        for one in raised
+        for made in put(
+            one,
+            case.loaded.resource(case.shelf.key, fhir.name(one)),
+            shelf=case.shelf.key,
+            now=case.now,
+            exchange=exchange.id,
+        )
+    )
+    after = replace(exchange, due=min(later, default=0.0))
+    owed = feedback.owed(case, case.shelf.key, exchange, puts)
+    return Plan(Answer((name,)), puts, exchanges=(after,), owed=owed)
+
+
+def _unconfirmed(case: Case, exchange: Exchange, task: Resource) -> Resource:
+    line = case.mappings.hotline(exchange.terms.jurisdiction)
+    return _task(
+        case,
+        exchange,
+        task,
+        "unconfirmed",
+        to=task["requester"],
+        text=f"Not confirmed: intake has not acknowledged this report. {line}".strip(),
+    )
+
+
+def _unanswered(case: Case, exchange: Exchange, task: Resource, asked: Resource) -> Resource:
+    text = "A question of the agency is not answered in time; see the Task that this is part of."
+    to = _backup(case, exchange, task) or asked.get("owner") or task["requester"]
+    made = _task(case, exchange, task, f"unanswered-{asked['id']}", to=to, text=text)
+    return {**made, "partOf": [fhir.reference(asked)]}
+
+
+def _task(  # noqa: PLR0913 — what a Task to a person consists of
+    case: Case, exchange: Exchange, task: Resource, what: str, *, to: Resource, text: str
+) -> Resource:
+    return {
+        "resourceType": "Task",
+        "id": derive(case.key, "overdue", exchange.id, what),
+        "meta": {"security": listed((task.get("meta") or {}).get("security"))},
+        "identifier": [{"system": f"{CANONICAL}/sid/overdue", "value": f"{exchange.id}-{what}"}],
+        "partOf": [fhir.reference(task)],
+        "status": "requested",
+        "intent": "order",
+        "priority": "stat",
+        "code": {"text": text},
+        **{name: task[name] for name in ("focus", "for") if name in task},
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        "owner": _named(case, to),
+    }
+
+
+def _named(case: Case, reference: Resource) -> Resource:
+    """The person by name, so that whoever reads the list knows whose it is."""
+    found = case.find(str(reference.get("reference", ""))) or {}
+    role = (found.get("practitioner") or {}).get("display")
+    return {**reference, "display": role} if role and "display" not in reference else reference
+
+
+def _open_questions(case: Case, exchange: Exchange) -> list[Resource]:
+    """Those that the agency asks and nobody has answered."""
+    found = [case.find(name) for name in sorted(exchange.terms.talk) if name.startswith("Task/")]
+    return [
+        one for one in found if one and question.is_question(one) and one["status"] not in _ENDED
+    ]
+
+
+def _due(task: Resource) -> float:
+    end = str(((task.get("restriction") or {}).get("period") or {}).get("end", ""))
+    return question.due(end)
+
+
+def _backup(case: Case, exchange: Exchange, task: Resource) -> Resource | None:
+    """The second clinician, reachable day and night, whom the report names."""
+    requester = str((task.get("requester") or {}).get("reference", ""))
+    for name in sorted(exchange.copies):
+        if name.startswith("PractitionerRole/") and name != requester:
+            found = case.find(name)
+            if any(one.get("allDay") is True for one in listed((found or {}).get("availableTime"))):
+                return {"reference": name}
+    return None

@@ -1,0 +1,102 @@
+"""A report goes on to the authority that is responsible: a new exchange, whose Task is part of the old."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app import fhir
+from app.domain import disclosure, parties
+from app.domain.case import Case
+from app.domain.event import STATUS
+from app.domain.plan import Entry, Exchange, Plan, tracking
+from app.domain.sending import Sending
+from app.errors import Invalid
+from app.fhir import Resource, concept
+from app.settings import CANONICAL, Shelf, Tenant
+
+
+def authority(case: Case, exchange: Exchange, to: str) -> tuple[Tenant, Shelf]:
+    """
+    Whom the agency names, by an identifier (system|value) or by its name here.
+
+    raises      Invalid: nobody that takes reports, or the one that has it
+    """
+    names = {to, f"{CANONICAL}/sid/tenant|{to}"}
+    tenant = case.settings.tenant_of(names)
+    shelf = tenant.shelf(kind=exchange.kind, role="recipient") if tenant else None
+    if tenant is None or shelf is None or shelf.key == exchange.recipient:
+        text = "Name another registered authority that takes reports, by identifier (system|value)."
+        raise Invalid(text, expression="to")
+    return tenant, shelf
+
+
+def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
+    """The same report, as it was sent, on the other authority's shelf; the clinic has a new Task."""
+    source = case.settings.shelves[exchange.source]
+    names = [name for name in exchange.copies if name != exchange.source_task]
+    case.loaded.expect(source.key, [*names, exchange.source_task])
+    sent = [one for name in names if (one := _standing(case, source.key, name))]
+    old = _standing(case, source.key, exchange.source_task)
+    request = next((one for one in sent if fhir.name(one) == exchange.source_request), None)
+    if old is None or request is None:
+        raise Invalid("The sender's own report is not there any more; call.", expression="to")
+    entries = tuple(Entry("PUT", one, one["id"], said=one) for one in sent)
+    change = replace(case.change, shelf=source, entries=entries)
+    here = replace(case, change=change, entries=entries)
+    made = Sending(
+        case=here,
+        sent=next(one for one in entries if one.resource is request),
+        task=_task(here, exchange, old, tenant),
+        request=request,
+        attestation=parties.attestation(here, request),
+        consent="",
+        tenant=tenant,
+        shelf=shelf,
+        rule=next(
+            one
+            for one in case.mappings.rules
+            if (one.kind, one.direction) == (exchange.kind, "outward")
+        ),
+    ).plan()
+    return replace(made, receipts=())  # the message itself was taken in before
+
+
+def _standing(case: Case, shelf: str, name: str) -> Resource | None:
+    stored = case.loaded.resource(shelf, name)
+    return stored.resource if stored and stored.stands else None
+
+
+def _task(case: Case, exchange: Exchange, old: Resource, tenant: Tenant) -> Resource:
+    identity = disclosure.placed(
+        case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
+    )(f"transfer-{tenant.id}")
+    kept = ("intent", "code", "focus", "for", "requester", "priority", "extension")
+    meta = {name: value for name, value in (old.get("meta") or {}).items() if name == "security"}
+    return {
+        "resourceType": "Task",
+        "id": identity,
+        **({"meta": meta} if meta else {}),
+        **{name: old[name] for name in kept if name in old},
+        "partOf": [fhir.reference(old)],
+        "status": "requested",
+        "businessStatus": concept(STATUS, "submitted"),
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        "owner": {
+            "type": "Organization",
+            "identifier": {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id},
+            "display": tenant.name,
+        },
+        "identifier": [tracking(identity)],
+    }
+
+
+def contact(case: Case, tenant: Tenant) -> Resource:
+    """Whom the clinic calls at the other authority."""
+    if tenant.contact:
+        phone = {"system": "phone", "value": tenant.contact.phone}
+        return {"name": tenant.contact.name, "telecom": [phone]}
+    place = case.mappings.jurisdictions.get(tenant.jurisdiction)
+    if place is None:
+        return {"name": tenant.name}
+    return {"name": tenant.name, "telecom": [{"system": "phone", "value": place.hotline}]}

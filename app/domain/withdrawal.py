@@ -1,0 +1,76 @@
+"""A voluntary referral is taken back by the clinic that sent it: both sides know, and nobody goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from app import fhir
+from app.domain.case import Case
+from app.domain.expunge import buried
+from app.domain.feedback import owed
+from app.domain.plan import Answer, Exchange, Plan, Purge, put, together
+from app.domain.steps import refused
+from app.errors import Invalid, NotSupported
+from app.fhir import Resource
+
+WITHDRAWN: Final = frozenset({"revoked", "entered-in-error"})
+CANCELLED: Final = frozenset({"cancelled", "entered-in-error"})
+
+
+def plan(case: Case, exchange: Exchange, *, erroneous: bool) -> Plan:
+    """
+    Both Tasks are cancelled and the agency's copy of the order is revoked.
+
+    Sent in error, what the agency was sent is taken back as well: nothing but its Task is left there.
+
+    erroneous   sent in error
+    raises      NotSupported: a report; one that was made stands
+                Conflict: the agency has done its part; it says what may follow
+    """
+    if exchange.kind == "cps-report":
+        text = "A report that was made stands. Write or call the authority; only it can expunge."
+        raise NotSupported(text, expression="Task.status")
+    event = case.mappings.outcomes.event(exchange.kind, "cancelled")
+    own = case.loaded.resource(exchange.source, exchange.source_task)
+    theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
+    if event is None or own is None or theirs is None:
+        raise Invalid("This referral is not there any more.", expression="Task")
+    before = str(theirs.resource["status"])
+    if not event.follows(exchange.state, before):
+        raise refused(case, exchange, before)
+    at = fhir.instant(case.now)
+    tasks = put(
+        {**event.sets(own.resource), "lastModified": at}, own, shelf=exchange.source, now=case.now
+    )
+    there = put(
+        {**event.sets(theirs.resource), "lastModified": at},
+        theirs,
+        shelf=exchange.recipient,
+        now=case.now,
+    )
+    copy = exchange.copies.get(exchange.source_request, "")
+    request = case.loaded.resource(exchange.recipient, copy) if copy else None
+    if request and request.stands and not erroneous:
+        status: Resource = {**request.resource, "status": "revoked"}
+        there += put(status, request, shelf=exchange.recipient, now=case.now)
+    answer = Answer((exchange.source_task,))
+    after = replace(exchange, state=event.id, sequence=exchange.sequence + 1, due=0.0)
+    due = (
+        *owed(case, exchange.recipient, exchange, there),
+        *owed(case, exchange.source, exchange, tasks),
+    )
+    made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due)
+    return together([made, *(_taken_back(case, exchange) if erroneous else ())], answer)
+
+
+def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
+    plans = []
+    for name in case.loaded.held(exchange.recipient, exchange.id):
+        stored = case.loaded.resource(exchange.recipient, name)
+        if stored is None or name == exchange.recipient_task:
+            continue
+        purge = Purge(exchange.recipient, name, exchange.id, "withdrawn")
+        puts = buried(stored, purge, case.now) if stored.stands else ()
+        plans.append(Plan(Answer(()), puts, purges=(purge,)))
+    return plans

@@ -1,0 +1,44 @@
+"""What nobody has answered in time is looked for, and raised to a person."""
+
+from __future__ import annotations
+
+import uuid
+
+import structlog
+
+from app.domain.plan import Caller, Change, Entry
+from app.errors import Refusal
+from app.flows import write
+from app.flows.service import Service
+from app.storage import exchanges
+from app.storage.database import QUEUE, Reading
+
+_AT_ONCE = 50
+_log = structlog.get_logger()
+
+
+async def raise_all(service: Service) -> int:
+    """How many referrals had something overdue."""
+    now = service.clock().timestamp()
+
+    async def look(tx: Reading) -> list[tuple[str, str]]:
+        return await exchanges.overdue(tx, now=now, most=_AT_ONCE)
+
+    found = await service.database.read(look, shelves=QUEUE)
+    for shelf, task in found:
+        known = service.settings.shelves.get(shelf)
+        if known is None:
+            continue
+        kind, _, identity = task.partition("/")
+        entry = Entry("PUT", {"resourceType": kind, "id": identity}, identity)
+        base = f"{service.settings.base_url}/{shelf}/fhir"
+        change = Change(
+            known, Caller("kinbridge"), "overdue", (entry,), base=base, nonce=uuid.uuid4().hex
+        )
+        try:
+            await write.write(service, change)
+        except Refusal as refused:
+            _log.error("overdue", status=refused.status)
+            continue
+        _log.warning("overdue", shelf=shelf)
+    return len(found)

@@ -1,0 +1,133 @@
+"""What is not answered in time goes to a named person; a report finds the authority that takes it."""
+
+import json
+import time
+from datetime import timedelta
+
+import pytest
+from exchange import refused
+from test_outcome import SAYS, sent, tenants  # noqa: F401 — the same clinic and agencies
+
+from app.sandbox import family
+
+REPORT = "clinic/reports/fhir/$report"
+WAIT_SECONDS = 20.0
+
+
+def raised(exchange, words):
+    """The Task to a person that says this, once the worker has found it."""
+    until = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < until:
+        found = exchange.rows(
+            "SELECT body FROM resource WHERE shelf = 'clinic/reports' AND type = 'Task'"
+        )
+        tasks = [json.loads(row[0]) for row in found]
+        told = [one for one in tasks if words in one.get("code", {}).get("text", "")]
+        if told:
+            return told
+        time.sleep(0.1)
+    pytest.fail("nobody was told")
+
+
+def test_an_unacknowledged_report_goes_back_to_the_reporter(exchange):
+    """Quarter of an hour without an answer: the clinician who reported is told to call, once."""
+    told = sent(exchange)
+    exchange.now += timedelta(minutes=20)
+
+    tasks = raised(exchange, "Not confirmed")
+
+    assert len(tasks) == 1
+    assert "555-0101" in tasks[0]["code"]["text"]
+    assert tasks[0]["owner"]["display"] == "Dr. Ada Lin"
+    assert tasks[0]["partOf"] == [{"reference": f"Task/{told.task['id']}"}]
+    assert exchange.rows("SELECT due FROM exchange") == [(0.0,)]
+
+
+def test_an_acknowledged_report_is_not_overdue(exchange):
+    """Intake has said received: nobody is called."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+
+    assert exchange.rows("SELECT due FROM exchange") == [(0.0,)]
+
+
+def test_an_unanswered_question_goes_to_the_backup_contact(exchange):
+    """A question past its time is raised to a second clinician, reachable day and night."""
+
+    def backup(made):
+        made["entry"].append({"fullUrl": "https://ehr.example.org/fhir/PractitionerRole/night", "resource": {
+            "resourceType": "PractitionerRole", "id": "night", "practitioner": {"display": "Dr. Noor"},
+            "telecom": [{"system": "phone", "value": "555-0199"}], "availableTime": [{"allDay": True}]}})  # fmt: skip
+
+    told = sent(exchange, change=backup)
+    told.record("received", **SAYS["received"])
+    asked = told.record("awaiting-information", question="child-location", due="2026-11-23T16:00:00Z",
+                        owner={"name": "Sam", "phone": "555-0142"})  # fmt: skip
+    assert asked.status_code == 200, asked.text
+    exchange.now += timedelta(hours=2)
+
+    tasks = raised(exchange, "not answered in time")
+
+    assert tasks[0]["owner"]["display"] == "Dr. Noor"
+
+
+def test_a_transferred_report_goes_on(exchange):
+    """Another authority gets the report as it was sent; the clinic has a new Task and whom to call."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+
+    done = told.record("transferred", to="elsewhere")
+
+    assert done.status_code == 200, done.text
+    held = exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'elsewhere/intake' AND type = 'ServiceRequest'"
+    )
+    assert len(held) == 1
+    tasks = [json.loads(row[0]) for row in exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'clinic/reports' AND type = 'Task'")]  # fmt: skip
+    old = next(one for one in tasks if one["id"] == told.task["id"])
+    new = next(one for one in tasks if one.get("partOf") == [{"reference": f"Task/{old['id']}"}])
+    assert (old["status"], old["businessStatus"]["coding"][0]["code"]) == (
+        "cancelled",
+        "transferred",
+    )
+    assert (new["status"], new["owner"]["display"]) == ("requested", "elsewhere")
+    contact = next(one for one in old["output"] if "valueContactDetail" in one)[
+        "valueContactDetail"
+    ]
+    assert contact["name"] == "elsewhere"
+    assert contact["telecom"][0]["value"] == "555-0100"
+    ruled = exchange.rows("SELECT rule FROM ledger WHERE recipient = 'elsewhere/intake'")
+    assert ruled == [("report-with-attestation",)]
+    theirs = exchange.rows(
+        "SELECT recipient_task FROM exchange WHERE recipient = 'elsewhere/intake'"
+    )[0][0]
+    answer = exchange.call("POST", f"elsewhere/intake/fhir/{theirs}/$record-event",
+                           {"event": "received", "intakeNumber": "E-1"})  # fmt: skip
+    assert answer.status_code == 200
+    assert exchange.get(f"clinic/reports/fhir/Task/{new['id']}").json()["status"] == "received"
+
+
+def test_a_transfer_to_nobody_is_refused(exchange):
+    """A report does not leave the one authority for none."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+
+    refused(told.record("transferred", to="nobody"), 422)
+
+
+def test_the_childs_place_proposes_the_authority(exchange):
+    """A report that names no registered authority is told which one takes it, and goes nowhere by itself."""
+    made = family.report(by_device=False)
+    for one in made["entry"]:
+        if one["resource"]["resourceType"] == "ServiceRequest":
+            one["resource"]["performer"] = [{"display": "Intake, please"}]
+        if one["resource"]["resourceType"] == "Patient":
+            one["resource"]["address"] = [{"line": ["1 Sample Street"], "state": "FV"}]
+
+    issues = refused(exchange.call("POST", REPORT, made), 422)
+
+    texts = [one["details"]["text"] for one in issues]
+    assert any("agency takes this report" in text and "tenant|agency" in text for text in texts)
+    assert not any("elsewhere takes" in text for text in texts)
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(0,)]
