@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.concept_map import ConceptMaps
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind
 
@@ -15,7 +16,6 @@ STATUS: Final = f"{CANONICAL}/CodeSystem/cps-task-status"
 OUTPUT: Final = f"{CANONICAL}/CodeSystem/task-output"
 REASON: Final = f"{CANONICAL}/CodeSystem/cps-status-reason"
 QUESTION: Final = f"{CANONICAL}/CodeSystem/cps-question"
-NCANDS: Final = f"{CANONICAL}/CodeSystem/ncands-report-disposition"
 EXPUNGED: Final = "expunged"
 AMENDED: Final = "disposition-amended"
 
@@ -75,14 +75,12 @@ class Outcomes(_Model):
     The file as a whole.
 
     reasons     {event: {code: what a clinician reads}}
-    ncands      {NCANDS disposition: ours}
     questions   {code: what is asked}
     """
 
     events: tuple[Event, ...]
     outputs: tuple[Output, ...]
     reasons: dict[str, dict[str, str]]
-    ncands: dict[str, str]
     questions: dict[str, str]
 
     def event(self, kind: Kind, state: str) -> Event | None:
@@ -121,12 +119,12 @@ class Outcomes(_Model):
             reached[kind, event] = frozenset(found)
         return reached
 
-    def value(self, output: Resource, spec: Output) -> Resource | None:
+    def value(self, output: Resource, spec: Output, concept_maps: ConceptMaps) -> Resource | None:
         """The value in the form that can be told; None where it has none."""
         values = [value for name, value in output.items() if name.startswith("value")]
         value = values[0] if len(values) == 1 else None
         if spec.form == "code":
-            return self._code(value, spec)
+            return _code(value, spec, concept_maps)
         if spec.form == "contact":
             return _contact(value)
         text = str(value)
@@ -134,18 +132,18 @@ class Outcomes(_Model):
             return {"valueDate": text[:10]} if _DATE.fullmatch(text[:10]) else None
         return {"valueString": text} if isinstance(value, str) and _NUMBER.fullmatch(text) else None
 
-    def _code(self, value: Any, spec: Output) -> Resource | None:
-        said = value if isinstance(value, dict) else {"code": str(value)}
-        for coding in listed(said.get("coding")) or [said]:
-            code = str(coding.get("code", ""))
-            system = coding.get("system", spec.system)
-            if spec.code == "disposition" and system in {NCANDS, spec.system}:
-                code = self.ncands.get(code, code)
-            elif system != spec.system:
-                continue
-            if code in spec.codes:
-                return {"valueCodeableConcept": concept(spec.system, code, spec.codes[code])}
-        return None
+
+def _code(value: Any, spec: Output, concept_maps: ConceptMaps) -> Resource | None:
+    """One of the codes that can be told, from its own system or one that our ConceptMaps know."""
+    said = value if isinstance(value, dict) else {"code": str(value)}
+    for coding in listed(said.get("coding")) or [said]:
+        code = str(coding.get("code", ""))
+        if coding.get("system") or code not in spec.codes:
+            code = concept_maps.into(spec.system, coding)
+        if code in spec.codes:
+            told = {**concept(spec.system, code), "text": spec.codes[code]}
+            return {"valueCodeableConcept": told}
+    return None
 
 
 def _contact(value: Any) -> Resource | None:

@@ -54,7 +54,7 @@ def terms(case: Case, exchange: Exchange, task: Resource, sequence: int) -> Term
     spec = next(one for one in case.mappings.outcomes.outputs if one.code == "track")
     track = exchange.terms.track
     for output in _of(task, "track"):
-        value = case.mappings.outcomes.value(output, spec)
+        value = case.mappings.outcomes.value(output, spec, case.mappings.concept_maps)
         if value:
             track = str(value["valueCodeableConcept"]["coding"][0]["code"])
     return replace(exchange.terms, track=track, heard=max(exchange.terms.heard, sequence))
@@ -185,7 +185,7 @@ def _outputs(  # noqa: PLR0913 — as above
 
 
 def _value(case: Case, output: Resource, spec: Output) -> Resource | None:
-    value = case.mappings.outcomes.value(output, spec)
+    value = case.mappings.outcomes.value(output, spec, case.mappings.concept_maps)
     return {"type": concept(OUTPUT, spec.code), **value} if value else None
 
 

@@ -8,6 +8,7 @@ from app.domain.case import Case
 from app.domain.plan import Put, derive, put, tracking
 from app.domain.report import LABELS
 from app.fhir import Resource, concept, listed
+from app.settings import CANONICAL
 
 
 def tasks(case: Case, *, exchange: str, request: Resource, task: Resource) -> tuple[Put, ...]:
@@ -48,11 +49,15 @@ def _is(person: Resource | None, known: str) -> bool:
 def _task(  # noqa: PLR0913 — what it names
     case: Case, shelf: str, exchange: str, request: Resource, child: Resource, task: Resource
 ) -> Resource:
+    identity = derive(case.key, "inbox", shelf, exchange)
     made: Resource = {
         "resourceType": "Task",
-        "id": derive(case.key, "inbox", shelf, exchange),
+        "id": identity,
         "meta": {"security": LABELS},
-        "identifier": [tracking(exchange)],
+        "identifier": [
+            {"system": f"{CANONICAL}/sid/copy", "value": identity},  # a push finds it by this
+            tracking(exchange),
+        ],
         "status": "requested",
         "businessStatus": task["businessStatus"],
         "intent": "order",

@@ -86,7 +86,7 @@ class Jurisdiction(_Model):
     hotline: str
     hours: str
     flags: tuple[str, ...] = ()
-    acknowledge_minutes: int = Field(default=15, gt=0)
+    acknowledge_minutes: float = Field(default=15.0, gt=0)
     authority: Authority | None = None
     oral: Duty | None = None
     written: Duty | None = None

@@ -12,8 +12,11 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from app import settings
 from app.conformance import Definitions
+from app.domain import concept_map
 from app.domain.completeness import Standard
+from app.domain.concept_map import ConceptMaps
 from app.domain.crosswalk import Crosswalk
 from app.domain.disclosure import FACTS, Rule
 from app.domain.event import Outcomes
@@ -43,6 +46,7 @@ class Mappings:
     jurisdictions: dict[str, Jurisdiction]
     completeness: Standard
     profiles: tuple[Held, ...]
+    concept_maps: ConceptMaps
 
     def hotline(self, jurisdiction: str) -> str:
         """A sentence that names the hotline; "" where no jurisdiction is on file."""
@@ -112,6 +116,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         jurisdictions={one.id: one for one in jurisdictions},
         completeness=_read(folder / "completeness.toml", Standard),
         profiles=profiles,
+        concept_maps=concept_map.load(settings.folder("fhir_profiles") / "kinbridge"),
     )
 
 

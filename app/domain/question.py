@@ -8,7 +8,7 @@ from app import fhir
 from app.domain import outcome, talk
 from app.domain.case import Case
 from app.domain.event import OUTPUT, QUESTION
-from app.domain.plan import Answer, Entry, Exchange, Plan, Stored, together
+from app.domain.plan import Answer, Entry, Exchange, Plan, Stored, together, tracking
 from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale
 from app.fhir import Resource, concept, listed
@@ -136,6 +136,7 @@ def made_task(  # noqa: PLR0913 — what a question consists of
         "resourceType": "Task",
         "id": identity,
         "meta": {"security": listed((whole.get("meta") or {}).get("security"))},
+        "identifier": [tracking(identity)],
         "partOf": [{"reference": both.task}],
         "status": "requested",
         "intent": "order",

@@ -22,10 +22,16 @@ from app.domain.plan import (
     tracking,
 )
 from app.errors import Conflict, Issue
-from app.fhir import Resource
+from app.fhir import Resource, listed
 from app.settings import CANONICAL, Shelf, Tenant
 
 _FACT: Final = f"{CANONICAL}/CodeSystem/cps-observation"
+_ALLEGATION: Final = f"{CANONICAL}/CodeSystem/cps-allegation"
+# ICD-10-CM is left out on purpose: a diagnosis is a clinician's to set
+_AGENCIES: Final = (
+    f"{CANONICAL}/CodeSystem/ncands-maltreatment-type",
+    f"{CANONICAL}/CodeSystem/niem-allegation-category",
+)
 _ALONG: Final = frozenset({"PractitionerRole", "RelatedPerson"})
 
 
@@ -124,7 +130,7 @@ class Sending:
         tracked = [
             {**one, "identifier": [*one["identifier"], tracking(self.exchange)]}
             if one["resourceType"] == "Task"
-            else one
+            else self._translated(one)
             for one in copies.resources
         ]
         return tuple(
@@ -134,6 +140,28 @@ class Sending:
                 one, None, shelf=self.shelf.key, now=self.case.now, exchange=self.exchange
             )
         )
+
+    def _translated(self, resource: Resource) -> Resource:
+        """The request with the allegation in the codes that agencies' systems hold, beside ours."""
+        if resource["resourceType"] != "ServiceRequest" or "reasonCode" not in resource:
+            return resource
+        reasons = [
+            {**reason, "coding": [*listed(reason.get("coding")), *added]}
+            if (added := self._elsewhere(reason))
+            else reason
+            for reason in resource["reasonCode"]
+        ]
+        return {**resource, "reasonCode": reasons}
+
+    def _elsewhere(self, reason: Resource) -> list[Resource]:
+        walks = self.case.mappings.concept_maps
+        return [
+            {"system": target, "code": code}
+            for one in listed(reason.get("coding"))
+            if one.get("system") == _ALLEGATION
+            for target in _AGENCIES
+            if (code := walks.code(_ALLEGATION, target, str(one.get("code"))))
+        ]
 
     def _done(self) -> tuple[Put, ...]:
         if self.case.shelf.kind != "cps-report":

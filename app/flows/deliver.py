@@ -23,7 +23,6 @@ _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0  # three times what one push may take
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
-_OVERDUE_SECONDS: Final = 5.0  # how often is looked for what nobody has answered
 _log = structlog.get_logger()
 
 
@@ -95,9 +94,12 @@ class Worker:
             await service.database.write(outbox.release, shelves=QUEUE)
         if service.clock().timestamp() >= self._look_for_overdue:
             await overdue.raise_all(service)
-            self._look_for_overdue = service.clock().timestamp() + _OVERDUE_SECONDS
+            self._look_for_overdue = await overdue.next_look(service)
         begun = await self._begin(service)
-        return 0.0 if begun else await _pause(service)
+        if begun:
+            return 0.0
+        until = max(self._look_for_overdue - service.clock().timestamp(), 0.01)
+        return min(await _pause(service), until)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -117,9 +119,10 @@ async def _deliver(service: Service, due: Due) -> None:
         bodies = await service.database.read(lambda tx: _bodies(tx, due), shelves=(due.shelf,))
         base = f"{service.settings.base_url}/{due.shelf}/fhir"
         bundle = push.bundle(bodies, base=base)
-        reply = await service.partners.transaction(
-            endpoint, bundle, now=service.clock().timestamp()
-        )
+        reply = Reply(204)  # all of it was expunged since: there is nothing to push
+        if bodies:
+            now = service.clock().timestamp()
+            reply = await service.partners.transaction(endpoint, bundle, now=now)
     await _settle(service, due, reply)
 
 

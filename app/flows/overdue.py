@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 import structlog
 
@@ -13,7 +14,9 @@ from app.flows.service import Service
 from app.storage import exchanges
 from app.storage.database import QUEUE, Reading
 
-_AT_ONCE = 50
+_AT_ONCE: Final = 50
+_LEAST_SECONDS: Final = 1.0  # between two looks
+_MOST_SECONDS: Final = 5.0
 _log = structlog.get_logger()
 
 
@@ -42,3 +45,10 @@ async def raise_all(service: Service) -> int:
             continue
         _log.warning("overdue", shelf=shelf)
     return len(found)
+
+
+async def next_look(service: Service) -> float:
+    """UNIX seconds when something becomes overdue, soon at least: what is sent may be due before."""
+    now = service.clock().timestamp()
+    due = await service.database.read(exchanges.next_overdue, shelves=QUEUE)
+    return min(max(due or now + _MOST_SECONDS, now + _LEAST_SECONDS), now + _MOST_SECONDS)

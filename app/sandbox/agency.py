@@ -59,7 +59,13 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
         store.write([(f"Task/{task['id']}", "", task)])
         return send("PUT", f"{base}/Task/{theirs}", {**task, "id": theirs})
 
-    return {"step": step}
+    def record(wanted: Resource) -> Resource:
+        """An event in a few words; {"tenant", "task" (id on the agency's own server), "said"}."""
+        task = store.read("Task", wanted["task"]) or {}
+        base = f"{exchange}/{wanted['tenant']}/intake/fhir"
+        return send("POST", f"{base}/Task/{_theirs(task)}/$record-event", wanted["said"])
+
+    return {"step": step, "record": record}
 
 
 def _theirs(resource: Resource) -> str:

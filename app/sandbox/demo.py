@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx2
 
 from app.sandbox.parties import Parties
+from app.sandbox.reports import Reports
 
 _WAIT_SECONDS: Final = 45.0
 _LOOK_SECONDS: Final = 0.05
@@ -73,6 +74,7 @@ class Demo:
                  self.determined),
             Step("clinic", "the outcome, read from the EHR's own server with the client fhirclient",
                  self.outcome_read),
+            *Reports(self).steps(),
         ]  # fmt: skip
 
     def run(self) -> None:
@@ -96,8 +98,8 @@ class Demo:
         made = _resources(done, 200)
         observations = [one for one in made if one["resourceType"] == "Observation"]
         proposals = [one for one in made if one["resourceType"] == "ServiceRequest"]
-        # the panel and the wish stand beside the answers
-        _must(len(observations) == answers + 2, "an Observation for each answer")
+        # the panel, the wish and what is computed stand beside the answers
+        _must(len(observations) >= answers + 2, "an Observation for each answer")
         _must([one["intent"] for one in proposals] == ["proposal"], "one proposal, nothing more")
         self.known.setdefault("proposal", f"ServiceRequest/{proposals[0]['id']}")
         return f"{self._chart}/ServiceRequest/{proposals[0]['id']}"
@@ -181,6 +183,41 @@ class Demo:
             read[name] = tasks[0].status
         _must(read == {"referral": "completed", "report": "received"}, "both outcomes")
         return f"referral: {read['referral']}; report: {read['report']}"
+
+    def tracked(self, who: str, name: str) -> list[dict[str, Any]]:
+        """The Tasks of one referral or report at a party."""
+        return self.parties.holds(who, "Task", f"identifier={_EXCHANGE}|{self.known[name]}")
+
+    def task_where(self, who: str, query: str, code: str) -> dict[str, Any]:
+        """The one Task of this code that meets the query, once it is there."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            tasks = self.parties.holds(who, "Task", query)
+            found[:] = [
+                one
+                for one in tasks
+                if any(each.get("code") == code for each in one["code"].get("coding", []))
+            ]
+            return len(found) == 1
+
+        _until(look, f"one Task {code} at the {who}")
+        return found[0]
+
+    def wait(self, look: Callable[[], bool], what: str) -> None:
+        _until(look, what)
+
+    def quiet(self) -> None:
+        self._quiet()
+
+    def must(self, holds: bool, what: str) -> None:  # noqa: FBT001 — reads as an assertion
+        _must(holds, what)
+
+    def resources(self, done: dict[str, Any]) -> list[dict[str, Any]]:
+        return _resources(done, 200)
+
+    def tracking(self, task: dict[str, Any]) -> str:
+        return _tracking(task)
 
     @property
     def _chart(self) -> str:

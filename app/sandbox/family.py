@@ -52,6 +52,34 @@ def report(*, by_device: bool) -> Resource:
     return bundle
 
 
+def another_report(name: str, agency: str) -> Resource:
+    """The same report under another name, to another agency."""
+    bundle = examples.good("report")
+    attested = _one(bundle, "Provenance")
+    for entry in bundle["entry"]:
+        if entry["resource"] is attested:
+            entry["fullUrl"] += f"-{name}"
+    attested["id"] += f"-{name}"
+    attested["target"] = [{"reference": f"ServiceRequest/{name}"}]
+    _one(bundle, "ServiceRequest")["performer"][0]["identifier"]["value"] = agency
+    _renamed(bundle, name)
+    return bundle
+
+
+def thin_report() -> Resource:
+    """What a report says that somebody writes in a hurry: a name, a birth date, a worry."""
+    bundle = examples.good("report")
+    _without(bundle, "Observation")
+    request = _one(bundle, "ServiceRequest")
+    for element in ("extension", "priority", "supportingInfo"):
+        request.pop(element, None)
+    request["note"] = [{"text": "Concern for abuse."}]
+    child = _one(bundle, "Patient")
+    for element in ("address", "communication", "generalPractitioner", "telecom"):
+        child.pop(element, None)
+    return bundle
+
+
 def _one(bundle: Resource, kind: str) -> Resource:
     found: Resource = next(
         one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == kind

@@ -27,6 +27,7 @@ name = "Riverside Pediatrics"
 shelves = [
   {{ id = "chart", kind = "family-support", role = "source", endpoint = {{ url = "{ehr}/fhir" }} }},
   {{ id = "reports", kind = "cps-report", role = "source", endpoint = {{ url = "{ehr}/fhir" }} }},
+  {{ id = "dr-lin", kind = "cps-report", role = "source", audience = "reporter", person = "http://hl7.org/fhir/sid/us-npi|1234567893" }},
 ]
 
 [[tenants]]
@@ -37,6 +38,20 @@ shelves = [
   {{ id = "support", kind = "family-support", role = "recipient", endpoint = {{ url = "{agency}/fhir" }} }},
   {{ id = "intake", kind = "cps-report", role = "recipient", endpoint = {{ url = "{agency}/fhir" }} }},
 ]
+
+[[tenants]]
+id = "fairview"
+name = "Fairview Child Services"
+jurisdiction = "fairview"
+shelves = [
+  {{ id = "intake", kind = "cps-report", role = "recipient", endpoint = {{ url = "{agency}/fhir" }} }},
+]
+
+[[tenants]]
+id = "swift"
+name = "Swiftwater Child Services"
+jurisdiction = "swiftwater"
+shelves = [ {{ id = "intake", kind = "cps-report", role = "recipient" }} ]
 """
 
 

@@ -104,7 +104,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _rewrite(node: Any, names: dict[str, str]) -> None:
     if isinstance(node, dict):
-        if node.get("reference") in names:
+        if isinstance(node.get("reference"), str) and node["reference"] in names:
             node["reference"] = names[node["reference"]]
         for child in node.values():
             _rewrite(child, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
-from sqlalchemy import bindparam, literal, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 
 from app.domain.event import EXPUNGED
 from app.domain.plan import Recorded
@@ -49,11 +49,20 @@ _OVERDUE: Final = statement(
     .order_by(EXCHANGE.c.due)
     .limit(bindparam("most"))
 )
+_NEXT_OVERDUE: Final = statement(
+    select(func.min(EXCHANGE.c.due)).where(EXCHANGE.c.due > literal(0.0))
+)
 
 
 async def overdue(tx: Reading, *, now: float, most: int) -> list[tuple[str, str]]:
     """Shelf and Task of the senders that wait for something that is overdue, the oldest first."""
     return [(row[0], row[1]) for row in await tx.rows(_OVERDUE, now=now, most=most)]
+
+
+async def next_overdue(tx: Reading) -> float | None:
+    """UNIX seconds when something next becomes overdue; None where nothing is awaited."""
+    found: float | None = (await tx.rows(_NEXT_OVERDUE))[0][0]
+    return found
 
 
 async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, literal, select, update
 
 from app.domain.plan import Owed
 from app.storage.database import Reading, Tx, statement
@@ -67,7 +67,15 @@ _SETTLE: Final = statement(
 _TRIED: Final = statement(
     insert(ATTEMPT).values({column.name: bindparam(column.name) for column in ATTEMPT.columns})
 )
-_FORGET: Final = statement(delete(OUTBOX).where(OUTBOX.c.order_key == bindparam("order")))
+_FORGET: Final = statement(  # a row that is deleted would give its number to another
+    update(OUTBOX)
+    .where(
+        OUTBOX.c.order_key == bindparam("order"),
+        OUTBOX.c.state == "owed",
+        OUTBOX.c.leased_until == literal(0.0),
+    )
+    .values(state="delivered", versions=bindparam("nothing"))
+)
 _COUNTS: Final = statement(select(OUTBOX.c.state, func.count()).group_by(OUTBOX.c.state))
 
 
@@ -114,8 +122,12 @@ async def owe(tx: Tx, owed: Owed, *, now: float) -> None:
 
 
 async def forget(tx: Tx, order: str) -> None:
-    """What was owed of something expunged is owed no more."""
-    await tx.run(_FORGET, order=order)
+    """
+    What was owed of something expunged is owed no more.
+
+    A push that is under way ends first, so that the tombstone comes after it.
+    """
+    await tx.run(_FORGET, order=order, nothing="{}")
 
 
 async def claim(  # noqa: PLR0913 — what bounds a claim

@@ -37,7 +37,7 @@ def test_the_demo_runs_to_its_end():
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "15. " in done.stdout
+    assert "24. " in done.stdout
     assert "referral: completed; report: received" in done.stdout
     assert "The loop is whole" in done.stdout
 
@@ -85,12 +85,12 @@ def test_the_exchange_killed_at_every_step_loses_and_doubles_nothing(tmp_path, p
     assert len(timeline) == len(kills) == len(demo.steps())
     with closing(sqlite3.connect(tmp_path / "exchange.db")) as database:
         count = database.execute
-        assert count("SELECT count(*) FROM exchange").fetchone() == (2,)
+        assert count("SELECT count(*) FROM exchange").fetchone() == (7,)
         assert count("SELECT count(*) FROM outbox WHERE state <> 'delivered'").fetchone() == (0,)
         responses = "SELECT count(*) FROM resource WHERE type = 'QuestionnaireResponse'"
         assert count(responses).fetchone() == (2,)
         outward = "SELECT count(*) FROM ledger WHERE source LIKE 'clinic/%'"
-        assert count(outward).fetchone() == (2,)
-    for who, kind, expected in [("agency", "Task", 2), ("agency", "Patient", 2), ("agency", "Provenance", 1),
-                                ("ehr", "Task", 2), ("ehr", "Procedure", 1)]:  # fmt: skip
+        assert count(outward).fetchone() == (8,)  # a referral, six reports, an answer
+    for who, kind, expected in [("agency", "Task", 7), ("agency", "Patient", 6), ("agency", "Provenance", 5),
+                                ("ehr", "Task", 9), ("ehr", "Procedure", 1)]:  # fmt: skip
         assert len(parties.holds(who, kind)) == expected, (who, kind)

@@ -105,7 +105,7 @@ SAYS = {
     "investigating": {},
     "unable-to-complete": {"reason": "refused-access"},
     "disposition": {"disposition": "6"},
-    "services": {"services": ["counseling", "housing"]},
+    "services": {"services": ["COUNSEL", "housing"]},  # NCANDS's code, and ours
     "placement-changed": {"custodian": {"name": "Fairview Child Services", "phone": "555-0190"},
                           "date": "2026-12-01"},
     "closed": {"date": "2026-12-20"},
@@ -409,3 +409,21 @@ def test_an_agency_reads_its_own_words(exchange):
     assert task["businessStatus"]["coding"][0]["code"] == "disposition"
     codes = [one["type"]["coding"][0]["code"] for one in task["output"]]
     assert {"intake-number", "track", "disposition"} <= set(codes)
+
+
+def test_the_agency_reads_the_allegation_in_its_own_codes(exchange):
+    """Beside our code the agency's copy has NCANDS's and NIEM's; the clinic's own stays as it was."""
+    told = sent(exchange)
+
+    copied = exchange.get(f"agency/intake/fhir/{told.theirs['focus']['reference']}").json()
+
+    codes = {
+        one["system"].rsplit("/", 1)[1]: one["code"] for one in copied["reasonCode"][0]["coding"]
+    }
+    assert codes == {
+        "cps-allegation": "physical-abuse",
+        "ncands-maltreatment-type": "1",
+        "niem-allegation-category": "PA",
+    }
+    own = exchange.get(f"clinic/reports/fhir/{told.task['focus']['reference']}").json()
+    assert len(own["reasonCode"][0]["coding"]) == 1
