@@ -15,7 +15,7 @@ from app.main import build
 from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
-SECRETS = ("Zanzibar", "Example Rosa Unique", "substantiated", "2021-05-04")
+SECRETS = ("Zanzibar", "Unique-Rosa-Name", "substantiated", "2021-05-04")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def determined(exchange):
         if one["resource"]["resourceType"] == "ServiceRequest":
             one["resource"]["note"] = [{"text": "Zanzibar: what was seen."}]
         if one["resource"]["resourceType"] == "Patient":
-            one["resource"]["name"] = [{"text": "Example Rosa Unique"}]
+            one["resource"]["name"] = [{"family": "Unique-Rosa-Name", "given": ["Rosa"]}]
     unattested = {**made, "entry": [one for one in made["entry"]
                                     if one["resource"]["resourceType"] != "Provenance"]}  # fmt: skip
     refused(exchange.call("POST", REPORT, unattested), 422)
@@ -106,7 +106,7 @@ def file_bytes(exchange):
 def test_nothing_of_it_is_left(exchange, determined):
     """No answer, no row and, on SQLite, no byte of the file holds the child, the words or the finding."""
     task, theirs = determined
-    assert all(secret in every_row(exchange) for secret in ("Zanzibar", "Example Rosa Unique"))
+    assert all(secret in every_row(exchange) for secret in ("Zanzibar", "Unique-Rosa-Name"))
 
     assert record(exchange, theirs, "expunged").status_code == 200
 
