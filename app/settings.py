@@ -133,6 +133,7 @@ class Settings(BaseSettings):
     packages: Path = Path("kinbridge-packages")  # FHIR packages, put there by `profiles add`
     registry_url: str = Field(default="https://packages.fhir.org", pattern="^https?://.+")
     max_body_bytes: int = Field(default=10 * 2**20, gt=0)
+    max_binary_bytes: int = Field(default=20 * 2**20, gt=0)  # of content that is sent as it is
     retry_first_seconds: float = Field(default=1.0, gt=0)
     retry_longest_seconds: float = Field(default=3600.0, gt=0)
     retry_give_up_seconds: float = Field(default=5 * 86400.0, gt=0)

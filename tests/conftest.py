@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx2
 import pytest
-from exchange import SHARED, Exchange, Network, agency_task, resources, sqlite_rows
+from exchange import SHARED, Exchange, Network, agency_task, basic, resources, sqlite_rows
 from postgres import Postgres
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from app import conformance, settings
+from app.cli import app as cli
 from app.conformance import Definitions
 from app.main import build
 from app.partners import Partners
@@ -113,6 +115,7 @@ def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Ex
         database_url=url,
         public_url="https://exchange.example.org",
         max_body_bytes=200_000,
+        max_binary_bytes=1_000_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
         tenants=tenants,
@@ -151,3 +154,19 @@ def reported(exchange) -> tuple[dict[str, Any], dict[str, Any]]:
     sent = exchange.call("POST", "clinic/reports/fhir/$report", family.report(by_device=False))
     task = resources(sent, "Task")[0]
     return task, agency_task(exchange, "intake", task)
+
+
+@pytest.fixture
+def register(exchange) -> Callable[..., str]:
+    """Register a client from the command line, as an administrator does: its Authorization header."""
+
+    def add(client: str, shelf: str, *scopes: str) -> str:
+        url = exchange.database_url
+        done = CliRunner().invoke(cli, ["client", "add", client, shelf, *scopes, "--database", url])
+        assert done.exit_code == 0, done.output
+        secret = next(
+            line.split()[1] for line in done.output.splitlines() if line.startswith("secret")
+        )
+        return basic(client, secret)
+
+    return add

@@ -1,5 +1,6 @@
 """The exchange as a test calls it over HTTP, the network that it calls, and what is looked for."""
 
+import base64
 import json
 import sqlite3
 import threading
@@ -60,6 +61,10 @@ class Exchange:
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return self.call("GET", path, **headers)
+
+
+def basic(client: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
 
 
 def sqlite_rows(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -18,13 +18,15 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def start(folder, *arguments, command="serve", **environment):
+def start(folder, *arguments, command="serve", log=None, **environment):
+    """A command as a process; its log goes into a pipe, or into a file."""
     line = [sys.executable, "-m", "app.cli", command, *arguments]
+    output = subprocess.PIPE if log is None else log.open("a")
     return subprocess.Popen(
         line,
         cwd=folder,
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
     )

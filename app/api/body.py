@@ -39,9 +39,9 @@ async def resource(request: Request, *, most: int) -> Resource:
     most        bytes
     raises      WrongMediaType, TooLarge, Malformed, NotFound (a type that R4 does not have)
     """
-    if _media(request) not in _MEDIA:
+    if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
-    return resource_of(fhir.decode(await _bytes(request, most)))
+    return resource_of(fhir.decode(await content(request, most)))
 
 
 async def json(request: Request, *, most: int) -> Any:
@@ -50,9 +50,9 @@ async def json(request: Request, *, most: int) -> Any:
 
     raises      WrongMediaType, TooLarge, Malformed
     """
-    if _media(request) not in _MEDIA:
+    if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/json or application/fhir+json in UTF-8.")
-    return fhir.decode(await _bytes(request, most))
+    return fhir.decode(await content(request, most))
 
 
 async def form(request: Request, *, most: int) -> bytes:
@@ -61,8 +61,8 @@ async def form(request: Request, *, most: int) -> bytes:
 
     raises      WrongMediaType, TooLarge
     """
-    sent = await _bytes(request, most)
-    if sent and _media(request) != "application/x-www-form-urlencoded":
+    sent = await content(request, most)
+    if sent and media(request) != "application/x-www-form-urlencoded":
         raise WrongMediaType("Send a search as application/x-www-form-urlencoded.")
     return sent
 
@@ -73,19 +73,24 @@ async def json_or_none(request: Request, *, most: int) -> Any:
 
     raises      as json
     """
-    raw = await _bytes(request, most)
+    raw = await content(request, most)
     if not raw:
         return None
-    if _media(request) not in _MEDIA:
+    if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
     return fhir.decode(raw)
 
 
-def _media(request: Request) -> str:
+def media(request: Request) -> str:
     return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
 
 
-async def _bytes(request: Request, most: int) -> bytes:
+async def content(request: Request, most: int) -> bytes:
+    """
+    The bytes of the body, unpacked.
+
+    raises      TooLarge, Malformed, WrongMediaType: its Content-Encoding
+    """
     length = request.headers.get("Content-Length", "")
     if length.isdigit() and int(length) > most:
         raise TooLarge(f"The body may have {most} bytes.")
@@ -155,9 +160,9 @@ async def patch_in(request: Request, *, most: int) -> Patch:
 
     raises      WrongMediaType, TooLarge, Malformed
     """
-    media = _media(request)
-    if media == _JSON_PATCH:
-        return patch.json_patch(fhir.decode(await _bytes(request, most)))
-    if media not in _MEDIA:
+    sent_as = media(request)
+    if sent_as == _JSON_PATCH:
+        return patch.json_patch(fhir.decode(await content(request, most)))
+    if sent_as not in _MEDIA:
         raise WrongMediaType(f"Send {_JSON_PATCH}, or a Parameters as application/fhir+json.")
-    return patch_of(resource_of(fhir.decode(await _bytes(request, most))))
+    return patch_of(resource_of(fhir.decode(await content(request, most))))

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import body, responses, view
+from app.api import binary, body, responses, view
 from app.domain.plan import Caller
 from app.errors import Malformed
 from app.flows import read
@@ -72,6 +72,9 @@ async def history(
         links.append(
             link("next", _sealed(Turn(back=False, place=found.page[-1].place), service.key))
         )
+    for one in found.page:
+        if one.type == "Binary" and one.body:
+            binary.permit(caller, one.body)
     entries = [
         responses.past(one, base, shown.of(service.definitions, one.body) if one.body else b"")
         for one in found.page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -51,24 +51,36 @@ def read(request: Request, row: Version, definitions: Definitions) -> Response:
 
     source      https://hl7.org/fhir/R4/http.html#cread
     """
-    etag, modified = f'W/"{row.version}"', fhir.moment(row.updated)
-    headers = {"ETag": etag, "Last-Modified": format_datetime(modified, usegmt=True)}
-    seen = request.headers.get("If-None-Match")
-    since = _date(request.headers.get("If-Modified-Since", ""))
-    if seen is not None:
-        known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
-        if known & {str(row.version), "*"}:
-            return Response(status_code=304, headers=headers)
-    elif since and modified.replace(microsecond=0) <= since:
+    headers = validators(row)
+    if is_known(request, row):
         return Response(status_code=304, headers=headers)
     return fhir_json(request, view.of(request, definitions, row.body), headers=headers)
 
 
+def validators(row: Version) -> dict[str, str]:
+    """By what a caller can ask whether it has this version."""
+    modified = format_datetime(fhir.moment(row.updated), usegmt=True)
+    return {"ETag": f'W/"{row.version}"', "Last-Modified": modified}
+
+
+def is_known(request: Request, row: Version) -> bool:
+    """Whether the caller says that it has this version."""
+    seen = request.headers.get("If-None-Match")
+    if seen is not None:
+        known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
+        return bool(known & {str(row.version), "*"})
+    since = _date(request.headers.get("If-Modified-Since", ""))
+    return since is not None and fhir.moment(row.updated).replace(microsecond=0) <= since
+
+
 def _date(text: str) -> datetime | None:
+    if not text:
+        return None
     try:
-        return parsedate_to_datetime(text)
+        found = parsedate_to_datetime(text)
     except (TypeError, ValueError):
         return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" says no zone: UTC
 
 
 def preferred(request: Request) -> str:
@@ -89,11 +101,17 @@ def preferred(request: Request) -> str:
 
 
 def one(
-    request: Request, written: Written, base: str, findings: tuple[Issue, ...] = ()
+    request: Request,
+    written: Written,
+    base: str,
+    findings: tuple[Issue, ...] = (),
+    *,
+    unasked: str = "representation",
 ) -> Response:
     """
     The resource that was asked to be written, first in the answer.
 
+    unasked     what is answered where the caller prefers nothing
     source      https://hl7.org/fhir/R4/http.html#create, #update, #delete, #ops (Prefer)
     """
     name = written.answer.names[0]
@@ -106,7 +124,7 @@ def one(
         "Last-Modified": format_datetime(fhir.moment(row.updated), usegmt=True),
         "Location": f"{base}/{name}/_history/{row.version}",
     }
-    prefer = preferred(request)
+    prefer = preferred(request) or unasked
     body = row.body
     if prefer == "minimal":
         body = b""

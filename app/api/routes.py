@@ -17,6 +17,7 @@ from app import fhir
 from app.api import (
     access,
     batch,
+    binary,
     body,
     capability,
     entries,
@@ -85,6 +86,16 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         siblings = tuple(entries.collected(one.resource) for one in made.entries)
         return replace(made, entries=(), siblings=siblings)
 
+    async def of_type(request: Request, kind: str, identity: str = "") -> dict[str, Any]:
+        """The resource in the body, of the type in the URL."""
+        if kind == "Binary" and binary.is_raw(request):
+            most = service.settings.max_binary_bytes
+            return await binary.sent(request, identity=identity, most=most)
+        sent = await body.resource(request, most=service.settings.max_body_bytes)
+        if sent["resourceType"] != kind:
+            raise Malformed("The resource's type is the one in the URL.", expression="resourceType")
+        return sent
+
     async def written(request: Request, act: Act, entry: Entry) -> Response:
         shelf, caller = await access.enter(service, request)
         asked = change(shelf, caller, act, entry)
@@ -95,7 +106,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         found: tuple[Issue, ...] = ()
         if row and row.stands and responses.preferred(request) == "OperationOutcome":
             found = write.findings(service, row.body)
-        return responses.one(request, done, _base(shelf), found)
+        quiet = entry.type == "Binary" and binary.is_raw(request)
+        unasked = "minimal" if quiet else "representation"
+        return responses.one(request, done, _base(shelf), found, unasked=unasked)
 
     async def get(request: Request) -> Response:
         """The answer to a GET that stands in a Bundle."""
@@ -226,7 +239,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def read_one(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#read and #cread."""
         shelf, caller = await access.enter(service, request)
-        found = await read.read(service, shelf, caller, _named(request))
+        name = _named(request)
+        found = await read.read(service, shelf, caller, name)
+        if name.startswith("Binary/"):
+            return binary.answer(request, found, caller, service.definitions)
         return responses.read(request, found, service.definitions)
 
     @routes.api_route(_BASE + "/{type}/{id}/_history/{version}", methods=["GET", "HEAD"])
@@ -237,6 +253,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if not number.isascii() or not number.isdigit() or len(number) > 9:
             raise NotFound("There is no such version.")
         found = await read.vread(service, shelf, caller, name, int(number))
+        if name.startswith("Binary/"):
+            return binary.answer(request, found, caller, service.definitions)
         return responses.read(request, found, service.definitions)
 
     @routes.post(_BASE + "/{type}")
@@ -244,7 +262,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#create and #ccreate."""
         kind = body.type_of(request.path_params["type"])
         await access.enter(service, request)
-        sent = await _of_type(request, kind, most)
+        sent = await of_type(request, kind)
         query = request.headers.get("If-None-Exist")
         asked = [one for one in request.query_params.multi_items() if one[0] not in view.NAMES]
         if query is None and asked:  # fhirpy and Aidbox put the condition into the URL
@@ -257,7 +275,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
         await access.enter(service, request)
         kind, identity = _named(request).split("/", 1)
-        sent = await _of_type(request, kind, most)
+        sent = await of_type(request, kind, identity)
         if sent.get("id") != identity:
             raise Malformed("The id in the body is the one in the URL.", expression=f"{kind}.id")
         entry = Entry("PUT", sent, identity, if_match=_guard(request))
@@ -268,7 +286,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#cond-update."""
         await access.enter(service, request)
         kind, said = _condition(request)
-        sent = await _of_type(request, kind, most)
+        sent = await of_type(request, kind)
         identity = sent.get("id", "")
         entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=said)
         return await written(request, "update", entry)
@@ -361,10 +379,3 @@ def _target(request: Request) -> dict[str, Any]:
 def _alone(resource: dict[str, Any]) -> Entry:
     identity = str(resource.get("id", ""))
     return Entry("PUT" if identity else "POST", resource, identity)
-
-
-async def _of_type(request: Request, kind: str, most: int) -> dict[str, Any]:
-    sent = await body.resource(request, most=most)
-    if sent["resourceType"] != kind:
-        raise Malformed("The resource's type is the one in the URL.", expression="resourceType")
-    return sent

@@ -213,7 +213,9 @@ async def commit(tx: Tx, plan: Plan, reader: Reader, *, at: str, now: float) -> 
         await tx.rows(_ALONE, key=f"{shelf}|{unquote_plus(condition)}")
         if await search.names(tx, shelf, reader.condition(condition), most=1):
             raise Overtaken
-    stand = await _put(tx, plan.puts, reader.parameters)
+    # all lock in one order, so that no two wait for each other
+    puts = sorted(plan.puts, key=lambda put: (put.shelf, fhir.name(put.resource)))
+    stand = await _put(tx, puts, reader.parameters)
     for mark in plan.receipts:
         if not await tx.run(_RECEIVE, **asdict(mark)):
             raise Overtaken

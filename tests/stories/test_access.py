@@ -4,33 +4,13 @@ import asyncio
 import base64
 
 import pytest
-from exchange import refused, resources
+from exchange import basic, refused, resources
 from typer.testing import CliRunner
 
 from app import settings
 from app.cli import app as cli
 from app.main import NotRegistered, build
 from app.sandbox import family
-
-
-def basic(client, secret):
-    return "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
-
-
-@pytest.fixture
-def register(exchange):
-    """Register a client from the command line, as an administrator does: its Authorization header."""
-
-    def add(client, shelf, *scopes):
-        url = exchange.database_url
-        done = CliRunner().invoke(cli, ["client", "add", client, shelf, *scopes, "--database", url])
-        assert done.exit_code == 0, done.output
-        secret = next(
-            line.split()[1] for line in done.output.splitlines() if line.startswith("secret")
-        )
-        return basic(client, secret)
-
-    return add
 
 
 def test_once_a_client_is_registered_everyone_must_say_who_they_are(exchange, patient, register):

@@ -45,66 +45,6 @@ def put(base, identity, version, http=httpx2):
     return http.put(url, content=json.dumps(body), headers=FHIR, timeout=10)
 
 
-def test_what_was_answered_outlives_a_kill(postgres, serve):
-    """Killed in the middle of writes, again and again: every 2xx is there, nothing is there in part."""
-    acknowledged = []
-    ended = threading.Event()
-    port = free_port()
-    process, base = serve(port=port)
-
-    def write(worker):
-        number = 0
-        http = httpx2.Client()
-        while not ended.is_set():
-            number += 1
-            try:
-                if put(base, f"w{worker}-{number % 5}", number, http).is_success:
-                    acknowledged.append((f"w{worker}-{number % 5}", number))
-            except httpx2.HTTPError:
-                time.sleep(0.02)
-
-    writers = [threading.Thread(target=write, args=(worker,)) for worker in range(3)]
-    for writer in writers:
-        writer.start()
-    for _ in range(2):
-        time.sleep(0.4)
-        process.send_signal(signal.SIGKILL)
-        process, _ = serve(port=port)
-    ended.set()
-    for writer in writers:
-        writer.join()
-
-    newest = dict(acknowledged)
-    assert len(acknowledged) > 20
-    for identity, number in newest.items():
-        stands = httpx2.get(f"{base}/clinic/chart/fhir/Patient/{identity}").json()
-        assert int(stands["name"][0]["family"][1:]) >= number
-    holes = """SELECT id FROM resource r WHERE version <> 1 +
-        (SELECT count(*) FROM version v WHERE (v.shelf, v.type, v.id) = (r.shelf, r.type, r.id))"""
-    assert postgres.rows(holes) == []
-
-
-def test_a_lost_database_is_503_and_nothing_is_lost(postgres, serve):
-    """While PostgreSQL is down callers are told to try again; when it is back all goes on."""
-    _, base = serve()
-    assert put(base, "rosa", 1).status_code == 201
-
-    postgres.stop()
-    try:
-        refused = [put(base, "rosa", 2), put(base, "other", 1)]
-        asked = httpx2.get(f"{base}/clinic/chart/fhir/Patient/rosa")
-        health = httpx2.get(f"{base}/health/ready")
-    finally:
-        postgres.start()
-
-    for answer in (*refused, asked, health):
-        assert answer.status_code == 503
-        assert answer.json()["issue"][0]["code"] == "transient"
-    assert httpx2.get(f"{base}/clinic/chart/fhir/Patient/rosa").json()["meta"]["versionId"] == "1"
-    assert httpx2.get(f"{base}/clinic/chart/fhir/Patient/other").status_code == 404
-    assert put(base, "rosa", 3).status_code == 200
-
-
 def test_eight_writers_on_one_resource_lose_nothing_unseen(postgres, serve):
     """Two processes, eight writers, one resource: each update is a version, none is a 5xx."""
     bases = [serve()[1] for _ in range(2)]

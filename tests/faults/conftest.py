@@ -1,0 +1,66 @@
+"""A service as a process of its own, on either database, that may be killed and starved."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import partial
+
+import httpx2
+import pytest
+from exchange import sqlite_rows
+from serving import free_port, ready, start
+
+SOAK = bool(os.environ.get("KINBRIDGE_SOAK"))
+FHIR = {"Content-Type": "application/fhir+json"}
+
+
+@dataclass
+class Running:
+    """The service, and what an auditor sees of its database."""
+
+    folder: object
+    url: str
+    rows: object
+    port: int = field(default_factory=free_port)
+    process: object = None
+
+    @property
+    def base(self):
+        return f"http://127.0.0.1:{self.port}/clinic/chart/fhir"
+
+    def start(self, *arguments, **environment):
+        line = ("--port", str(self.port), "--database", self.url, *arguments)
+        # what nobody reads of a pipe would stop the service
+        self.process = start(self.folder, *line, log=self.folder / "log", **environment)
+        ready(f"http://127.0.0.1:{self.port}")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def put(self, name, resource, http=httpx2, **headers):
+        made = {"resourceType": name.split("/")[0], "id": name.split("/")[1], **resource}
+        return http.put(
+            f"{self.base}/{name}", content=json.dumps(made), headers=FHIR | headers, timeout=60
+        )
+
+    def holes(self):
+        """Resources whose versions are not all there, or whose identifiers are not what stands."""
+        return self.rows(
+            """SELECT id FROM resource r WHERE version <> 1 + (SELECT count(*) FROM version v
+               WHERE v.shelf = r.shelf AND v.type = r.type AND v.id = r.id)"""
+        )
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def service(request, tmp_path):
+    if request.param == "sqlite":
+        path = tmp_path / "kinbridge.db"
+        made = Running(tmp_path, f"sqlite:///{path}", partial(sqlite_rows, path))
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty()
+        made = Running(tmp_path, server.url(), server.rows)
+    yield made
+    if made.process and made.process.poll() is None:
+        made.kill()
