@@ -72,3 +72,73 @@ def test_every_interaction_that_is_declared_works(exchange, shelf):
         assert done.status_code == 200, operation
         assert done.json()["resourceType"] in {"Bundle", "OperationOutcome", "Parameters"}
     assert set(TRIED) == set(declared)
+
+
+PATCHES = {
+    "application/json-patch+json": [{"op": "add", "path": "/active", "value": True}],
+    "application/fhir+json": PATCH,
+}
+
+
+def declared(exchange, kind):
+    said = exchange.get("clinic/chart/fhir/metadata").json()
+    resources_ = said["rest"][0]["resource"]
+    return said, next(one for one in resources_ if one["type"] == kind)
+
+
+def test_every_condition_that_is_declared_is_met(exchange, patient):
+    """Conditional create, read, update and delete, update as create, history: each as it is flagged."""
+    base = "clinic/chart/fhir/Patient"
+    _, flags = declared(exchange, "Patient")
+    same = {"resourceType": "Patient", "identifier": patient["identifier"]}
+    found = "identifier=https://ehr.example.org/mrn|100-42"
+
+    assert flags["conditionalCreate"] is True
+    assert exchange.call("POST", base, same, If_None_Exist=found).status_code == 200
+    assert flags["conditionalRead"] == "full-support"
+    seen = exchange.get(f"{base}/rosa")
+    assert exchange.get(f"{base}/rosa", If_None_Match=seen.headers["etag"]).status_code == 304
+    since = seen.headers["last-modified"]
+    assert exchange.get(f"{base}/rosa", If_Modified_Since=since).status_code == 304
+    assert flags["conditionalUpdate"] is True
+    assert exchange.call("PUT", f"{base}?{found}", same).headers["etag"] == 'W/"2"'
+    assert (flags["versioning"], flags["readHistory"]) == ("versioned-update", True)
+    assert exchange.get(f"{base}/rosa/_history/1").json() == patient
+    assert exchange.call("PUT", f"{base}/rosa", patient, If_Match='W/"1"').status_code == 412
+    assert flags["updateCreate"] is True
+    assert exchange.call("PUT", f"{base}/new", {**CHILD, "id": "new"}).status_code == 201
+    assert flags["conditionalDelete"] == "single"
+    twin = {**patient, "id": "twin"}
+    exchange.call("PUT", f"{base}/twin", twin)
+    assert exchange.call("DELETE", f"{base}?{found}").status_code == 412
+    exchange.call("DELETE", f"{base}/twin")
+    assert exchange.call("DELETE", f"{base}?{found}").status_code == 204
+
+
+def test_every_format_that_is_declared_is_taken_and_given(exchange):
+    """Formats of answers, and of patches; another patch is refused."""
+    said, _ = declared(exchange, "Patient")
+    path = "clinic/chart/fhir/Patient/c"
+    exchange.call("PUT", path, CHILD)
+
+    for name in said["format"]:
+        assert exchange.get(f"{path}?_format={name}").status_code == 200
+    assert set(said["patchFormat"]) == set(PATCHES)
+    for media in said["patchFormat"]:
+        assert exchange.call("PATCH", path, PATCHES[media], Content_Type=media).status_code == 200
+    assert exchange.call("PATCH", path, b"<x/>", Content_Type="application/xml").status_code == 415
+
+
+def test_every_type_that_is_declared_is_stored_read_and_deleted(exchange):
+    """Each of R4's resource types, and no other."""
+    said = exchange.get("clinic/chart/fhir/metadata").json()
+    kinds = {one["type"] for one in said["rest"][0]["resource"]}
+    assert len(kinds) == 146
+
+    for kind in kinds - {"QuestionnaireResponse"}:  # on this shelf it is a screening
+        path = f"clinic/chart/fhir/{kind}/x"
+        made = exchange.call("PUT", path, {"resourceType": kind, "id": "x"})
+        assert made.status_code == 201, (kind, made.text)
+        assert exchange.get(path, Accept="application/fhir+json").json() == made.json()
+        assert exchange.call("DELETE", path).status_code == 204
+        assert exchange.get(path).status_code == 410
