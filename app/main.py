@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
-from app import conformance
+from app import conformance, fhir
 from app import settings as settings_module
-from app.api import access, responses, routes
+from app.api import access, openapi, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.conformance import Definitions, library
@@ -123,6 +123,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
 
     app = Direct(
         title="Kinbridge",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -136,6 +137,14 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     shelves = routes.router(service, started=service.clock())
     app.include_router(shelves)
     app.directly(shelves.routes)
+    # whose shelves there are is nobody's business where others can ask
+    named = settings.shelves.values() if settings.loopback else ()
+    described = fhir.encode(openapi.document(shelves.routes, named, version=app.version))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> Response:
+        return Response(described, media_type="application/json")
+
     return app
 
 

@@ -316,8 +316,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         return await search.found(service, request, shelf, caller, base=_base(shelf))
 
-    @routes.api_route(_BASE, methods=_METHODS)
-    @routes.api_route(_BASE + "/{rest:path}", methods=_METHODS)
+    @routes.api_route(_BASE, methods=_METHODS, include_in_schema=False)
+    @routes.api_route(_BASE + "/{rest:path}", methods=_METHODS, include_in_schema=False)
     async def nothing_else(request: Request) -> Response:
         """Whatever else is asked of a shelf, and OPTIONS, https://www.rfc-editor.org/rfc/rfc9110#OPTIONS."""
         await access.enter(service, request)
