@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 from exchange import resources
 
-from app import conformance, fhir
+from app import fhir
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SUBMIT = "clinic/chart/fhir/$submit-screening"
 MINE = ("versionId", "lastUpdated", "source")
 WAYS = sorted(path.parent for path in EXAMPLES.glob("*/*/given.json"))
-
-
-@pytest.fixture(scope="module")
-def definitions():
-    return conformance.load(conformance.folder())
 
 
 def named(made, sent, given):
