@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from app import fhir
-from app.domain import question
+from app.domain import profiles
 from app.domain.case import Case
 from app.domain.plan import Plan, Put
 from app.errors import Invalid, Issue, OurFault, Refusal
@@ -33,15 +33,10 @@ def hold(case: Case, plan: Plan) -> None:
 def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
     """What is wrong with a resource by what holds where it is put."""
     shelf = case.settings.shelves[put.shelf]
-    profiles = tuple(
-        one.profile
-        for one in case.mappings.profiles
-        if (one.kind, one.role, one.type) == (shelf.kind, shelf.role, resource["resourceType"])
-        and not question.is_question(resource)  # a Task of its own, held to R4
-        and resource.get("status")
-        != "entered-in-error"  # a tombstone has nothing that is asked for
-    )
-    found = case.definitions.check(resource, now=case.now, profiles=profiles, claims=True)
+    held = profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
+    if resource.get("status") == "entered-in-error":
+        held = ()  # a tombstone has nothing that is asked for
+    found = case.definitions.check(resource, now=case.now, profiles=held, claims=True)
     return tuple(one for one in found if one.severity in {"error", "fatal"})
 
 

@@ -93,6 +93,7 @@ def tried(exchange, base, kind, code):
         "delete": lambda: exchange.call("DELETE", f"{base}/{kind}/tried"),
         "history-instance": lambda: exchange.get(f"{base}/{kind}/tried/_history"),
         "history-type": lambda: exchange.get(f"{base}/{kind}/_history"),
+        "search-type": lambda: exchange.get(f"{base}/{kind}?_id=tried"),
         "history-system": lambda: exchange.get(f"{base}/_history"),
         "transaction": lambda: exchange.call("POST", base, bundle),
         "batch": lambda: exchange.call("POST", base, bundle),
@@ -109,6 +110,27 @@ def test_the_exchange_does_what_it_shall(exchange, shelf):
     for kind, code in shall(told("exchange", "server")):
         done = tried(exchange, base, kind, code)
         assert done.status_code < 300, (kind, code, done.text)
+
+
+VALUES = {"reference": "Patient/none", "token": "none"}
+
+
+def test_the_exchange_searches_by_what_it_shall(exchange):
+    """Every search parameter that the exchange SHALL have is taken on every shelf, and is a known one."""
+    searched = [
+        (kind["type"], one)
+        for kind in told("exchange", "server")["resource"]
+        for one in kind.get("searchParam", ())
+    ]
+    assert {kind for kind, _ in searched} == {"Task", "ServiceRequest"}
+
+    for shelf in SHELVES:
+        for kind, one in searched:
+            path = f"{shelf}/fhir/{kind}?{one['name']}={VALUES[one['type']]}"
+            done = exchange.get(path)
+            assert done.status_code == 200, (path, done.text)
+            assert done.json()["type"] == "searchset"
+            assert not [entry for entry in done.json().get("entry", ()) if "search" not in entry]
 
 
 def test_the_exchange_declares_what_it_shall(exchange):

@@ -180,7 +180,8 @@ def test_a_question_and_a_message_conform(exchange, reported, wrong):
     owner = {"name": "Sam Porter", "phone": "555-0142"}
     exchange.call("POST", record, {"event": "received", "owner": owner})
     ask = {"event": "awaiting-information", "question": "child-location", "due": "2026-11-24"}
-    assert exchange.call("POST", record, ask).status_code == 200
+    done = exchange.call("POST", record, ask)
+    assert done.status_code == 200, done.text
     message = {**examples.good("message"), "partOf": [{"reference": f"Task/{task['id']}"}]}
     del message["id"]
     said = exchange.call("POST", "clinic/reports/fhir/Communication", message)
