@@ -20,7 +20,9 @@ RANK = {"requested": 0, "received": 1, "accepted": 2, "in-progress": 3, "on-hold
 LONG = bool(os.environ.get("KINBRIDGE_SOAK"))
 ORDERS = 100_000 if LONG else 1_500
 STORED = 1_000 if LONG else 15
-MAPPINGS = mappings.load(settings.folder("mappings"))
+MAPPINGS = replace(
+    mappings.load(settings.folder("mappings")), profiles=()
+)  # the order, not the shape
 DEFINITIONS = conformance.load(settings.folder("fhir_profiles"))
 SETTINGS = settings.Settings()
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -36,7 +38,7 @@ class World:
     """What stands, as a plan leaves it; nothing is stored."""
 
     def __init__(self):
-        said = {"code": {"text": "report"}, "intent": "order", "identifier": [],
+        said = {"code": {"text": "report"}, "intent": "order", "identifier": [{"system": "urn:x", "value": "1"}],
                 "for": {"reference": "Patient/c"}, "status": "requested", "meta": {}}  # fmt: skip
         self.stands = {
             ("clinic/reports", "Task/own"): Stored({"resourceType": "Task", "id": "own", **said}, 1, "x"),

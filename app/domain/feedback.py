@@ -24,6 +24,7 @@ from app.domain.plan import (
     put,
     together,
 )
+from app.domain.report import LABELS
 from app.fhir import Resource, concept, listed
 from app.settings import Audience
 
@@ -269,7 +270,7 @@ def _aftercare(
         "id": disclosure.placed(
             case.key, recipient=viewer.shelf, exchange=exchange.id, source=exchange.recipient
         )("aftercare"),
-        "meta": {"security": listed((shown.get("meta") or {}).get("security"))},
+        "meta": {"security": listed((shown.get("meta") or {}).get("security")) or LABELS},
         "status": "draft",
         "intent": "proposal",
         "code": {"text": "Follow-up with the family, and help if they want it"},

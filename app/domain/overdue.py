@@ -8,6 +8,7 @@ from app import fhir
 from app.domain import feedback, question
 from app.domain.case import Case
 from app.domain.plan import Answer, Exchange, Plan, derive, put
+from app.domain.report import LABELS
 from app.errors import NotFound
 from app.fhir import Resource, listed
 from app.settings import CANONICAL
@@ -81,7 +82,7 @@ def _task(  # noqa: PLR0913 — what a Task to a person consists of
     return {
         "resourceType": "Task",
         "id": derive(case.key, "overdue", exchange.id, what),
-        "meta": {"security": listed((task.get("meta") or {}).get("security"))},
+        "meta": {"security": listed((task.get("meta") or {}).get("security")) or LABELS},
         "identifier": [{"system": f"{CANONICAL}/sid/overdue", "value": f"{exchange.id}-{what}"}],
         "partOf": [fhir.reference(task)],
         "status": "requested",

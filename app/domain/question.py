@@ -9,6 +9,7 @@ from app.domain import outcome, talk
 from app.domain.case import Case
 from app.domain.event import OUTPUT, QUESTION
 from app.domain.plan import Answer, Entry, Exchange, Plan, Stored, together, tracking
+from app.domain.report import LABELS
 from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale
 from app.fhir import Resource, concept, listed
@@ -131,11 +132,13 @@ def made_task(  # noqa: PLR0913 — what a question consists of
     ]
     if detail:
         inputs.append({"type": concept(INPUT, "detail"), "valueString": detail})
+    own = listed((whole.get("meta") or {}).get("security"))
+    labels = own or (LABELS if both.exchange.kind == "cps-report" else [])
     other = whole.get("owner") if both.outward else whole.get("requester")
     return {
         "resourceType": "Task",
         "id": identity,
-        "meta": {"security": listed((whole.get("meta") or {}).get("security"))},
+        **({"meta": {"security": labels}} if labels else {}),
         "identifier": [tracking(identity)],
         "partOf": [{"reference": both.task}],
         "status": "requested",
