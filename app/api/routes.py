@@ -264,7 +264,11 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         await access.enter(service, request)
         sent = await of_type(request, kind)
         query = request.headers.get("If-None-Exist")
-        asked = [one for one in request.query_params.multi_items() if one[0] not in view.NAMES]
+        asked = [
+            one
+            for one in request.query_params.multi_items()
+            if one[0] not in view.NAMES and one[0] != screenings.DRY_RUN
+        ]
         if query is None and asked:  # fhirpy and Aidbox put the condition into the URL
             query = urlencode(asked)
         said = "" if query is None else condition.read(query, kind)

@@ -19,6 +19,7 @@ from app.flows import preview, worklist, write
 from app.flows.service import Service
 from app.settings import Shelf
 
+DRY_RUN: Final = "dry-run"
 SCREENINGS: Final = frozenset({"Observation", "QuestionnaireResponse"})
 _AROUND: Final = frozenset(
     ["Encounter", "Organization", "Patient", "Practitioner", "PractitionerRole",
@@ -32,7 +33,7 @@ def is_dry(request: Request) -> bool:
 
     raises      Malformed: neither true nor false, which must not be taken for one of them
     """
-    asked = request.query_params.get("dry-run", "false")
+    asked = request.query_params.get(DRY_RUN, "false")
     if asked not in {"true", "false"}:
         raise Malformed("dry-run is true or false.")
     return asked == "true"
