@@ -15,12 +15,13 @@ from app.domain import (
     receive,
     record,
     referral,
+    report,
     siblings,
 )
 from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
 from app.domain.plan import Answer, Entry, Exchange, Plan, Put, put, stamped, together
-from app.errors import Conflict, Invalid
+from app.errors import Conflict, Invalid, Refusal
 
 
 def arrived(case: Case) -> Case:
@@ -41,7 +42,12 @@ def plan(case: Case) -> Plan:
                 Refusal: it is not done, and why
     """
     made = _planned(case)
-    conformity.hold(case, made)
+    try:
+        conformity.hold(case, made)
+    except Refusal as refusal:
+        if case.shelf.kind != "cps-report" or not any(one.version == 0 for one in made.exchanges):
+            raise
+        raise report.unfit(case, refusal) from None
     return made
 
 

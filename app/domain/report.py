@@ -158,6 +158,14 @@ def keep(
     return Kept(Invalid(issues=issues), Plan(Answer((fhir.name(task),)), puts), case)
 
 
+def unfit(case: Case, refusal: Refusal) -> Kept:
+    """A report that does not fit its profile: kept as well, and whom to call instead."""
+    sent = next((one for one in case.entries if one.type == "ServiceRequest"), None)
+    said = Invalid(issues=(*refusal.issues, *hotline(case, None)))
+    kept = keep(case, said, sent=sent)
+    return Kept(type(refusal)(issues=kept.refusal.issues), kept.plan, case)
+
+
 def sent_after_all(case: Case, sent: Entry, task: Resource) -> tuple[Put, ...]:
     """The draft of an earlier try, done."""
     name = f"Task/{draft_id(case, sent)}"

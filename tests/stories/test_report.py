@@ -389,3 +389,16 @@ def test_siblings_go_all_or_none(exchange):
     assert exchange.rows("SELECT count(*) FROM exchange") == [(0,)]
     drafts = exchange.rows("SELECT body FROM resource WHERE type = 'Task'")
     assert len(drafts) == 2
+
+
+def test_a_report_that_does_not_fit_its_profile_is_kept_too(exchange):
+    """Whatever keeps a report from leaving: it is kept as a draft, and the hotline is named."""
+    made = bundle()
+    attested = next(one["resource"] for one in made["entry"]
+                    if one["resource"]["resourceType"] == "Provenance")  # fmt: skip
+    attested.pop("reason")
+
+    issues = refused(exchange.call("POST", REPORT, made), 422)
+
+    assert draft_of(exchange, issues)["status"] == "draft"
+    assert "555-0100" in issues[-1]["details"]["text"]
