@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from app import fhir
 from app.domain import answered, patients, reading, screening
 from app.domain.answered import Read
-from app.domain.case import Case
+from app.domain.case import Case, at_once
 from app.domain.instrument import HELP_WISH, Instrument
 from app.domain.making import SCREENING, Who
 from app.domain.patients import Subject
@@ -56,15 +57,16 @@ def is_row(case: Case, observation: Resource) -> bool:
 def plans(case: Case, entries: Iterable[Entry]) -> list[Plan]:
     """What the Observations that came in come to: a plan for each screening that they belong to."""
     known: dict[str, bool] = {}  # of thirty rows of one screening all name the same response
-    rows = [one for one in entries if not _told_by_response(case, one.resource, known)]
+    came = [*entries]
+    told = at_once(lambda one: _told_by_response(case, one.resource, known), came)
+    rows = [one for one, said in zip(came, told, strict=True) if not said]
     by_name = {one.name: one for one in rows}
+    belong = at_once(lambda one: _session(case, one.resource, by_name), rows)
     sessions: dict[str, Session] = {}
-    receipts: list[Receipt] = []
-    for entry in rows:
-        identity, mark = _session(case, entry.resource, by_name)
+    for entry, (identity, _) in zip(rows, belong, strict=True):
         sessions.setdefault(identity, Session(identity)).entries.append(entry)
-        receipts += [mark] if mark else []
-    made = [_plan(case, one) for one in sessions.values()]
+    receipts = [mark for _, mark in belong if mark]
+    made = at_once(partial(_plan, case), sessions.values())
     return [*made, Plan(Answer(()), receipts=tuple(receipts))] if receipts else made
 
 

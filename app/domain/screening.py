@@ -22,6 +22,7 @@ from app.domain.plan import (
     Put,
     Stored,
     Waiting,
+    Want,
     Worklist,
     derive,
     put,
@@ -135,6 +136,8 @@ def carried(case: Case, made: Made, *, puts: tuple[Put, ...], name: str) -> Plan
 def _worklist(case: Case, made: Made) -> tuple[Worklist, ...]:
     """What of each source waits now, where that is something else than before."""
     found = []
+    if not made.new:
+        case.loaded.announce({Want("waiting", case.shelf.key, one) for one in made.sources})
     for source in made.sources:
         waiting = tuple(dict.fromkeys(one for one in made.waiting if one.source == source))
         before = () if made.new else case.loaded.waiting(case.shelf.key, source)
