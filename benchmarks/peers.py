@@ -89,7 +89,8 @@ def ours() -> Iterator[dict[str, Server]]:
             ("postgres", server.url(), server.pid),
         ):
             port, pid = stack.enter_context(processes.kinbridge(address))
-            made[name] = Server(f"http://127.0.0.1:{port}/clinic/chart/fhir", pid, database)
+            # on this shelf what comes is stored, and a screening is not read: HAPI's own work
+            made[name] = Server(f"http://127.0.0.1:{port}/agency/support/fhir", pid, database)
         yield made
 
 

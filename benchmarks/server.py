@@ -31,7 +31,8 @@ from load import GENERATOR, Request, drive
 
 from app.storage import migration
 
-BASE = "/clinic/chart/fhir"
+BASE = "/agency/support/fhir"  # what comes here is stored, as by any server
+CHART = "/clinic/chart/fhir"  # here a screening is read, too
 RESULTS = Path(__file__).parent / "results"
 TASKS = tuple(f"task-{number}" for number in range(500))
 AGED = TASKS[:20]  # have some versions behind them
@@ -75,6 +76,9 @@ def operations() -> dict[str, Operation]:
         ),
         "transaction of 30": Operation(
             Request("POST", BASE, bundle), Request("POST", "/echo", bundle)
+        ),
+        "the same, read": Operation(
+            Request("POST", CHART, bundle), Request("POST", "/echo", bundle)
         ),
         "search, 20 newest": Operation(
             Request("GET", f"{BASE}/{SEARCH}"), Request("GET", "/search")
