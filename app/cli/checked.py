@@ -59,12 +59,14 @@ def check(  # noqa: PLR0913 — what a check is about, each by its name
     now: datetime,
     profiles: tuple[str, ...],
     claims: bool,
+    must_support: bool = False,
     placed: bool = True,
 ) -> Checked:
     """
     A resource, in JSON or XML, held against its definitions.
 
     line        of the file where the resource begins
+    must_support    whether to say, as information, what its profiles must support and it has not
     placed      whether to look for the places of issues, which takes long where there are many
     """
     raw = raw.removeprefix(b"\xef\xbb\xbf")
@@ -88,7 +90,12 @@ def check(  # noqa: PLR0913 — what a check is about, each by its name
     issues = [*more, *definitions.check(resource, now=now, profiles=profiles, claims=claims)]
     name = _name(resource)
     kind = name.partition("/")[0]
-    against = [definitions.checker(kind).url, *profiles] if definitions.is_resource(kind) else []
+    against = []
+    if definitions.is_resource(kind):
+        claimed = _claimed(definitions, resource) if claims else []
+        against = list(dict.fromkeys([definitions.checker(kind).url, *profiles, *claimed]))
+    for canonical in against[1:] if must_support else ():
+        issues += definitions.must_support(resource, canonical, now=now)
     found = []
     for one in issues:
         below, column = find(one.expression) if placed else (1, 1)
@@ -113,6 +120,17 @@ def as_json(definitions: Definitions, raw: bytes) -> bytes:
     if document.issues:
         raise Malformed(issues=document.issues)
     return fhir.encode(document.resource)
+
+
+def _claimed(definitions: Definitions, resource: Any) -> list[str]:
+    """The profiles of meta.profile that are loaded; what is not loaded is said as an issue."""
+    meta = resource.get("meta")
+    claimed = meta.get("profile") if isinstance(meta, dict) else None
+    return [
+        one
+        for one in (claimed if isinstance(claimed, list) else ())
+        if isinstance(one, str) and definitions.find(one, "StructureDefinition")
+    ]
 
 
 def _name(resource: Any) -> str:

@@ -69,6 +69,7 @@ class Asked:
     packages: tuple[Path, ...]
     added: Path
     claims: bool
+    must_support: bool
     placed: bool
 
     def definitions(self) -> Definitions:
@@ -104,6 +105,10 @@ def validate(  # noqa: PLR0913 — the options of the command
     base: Annotated[
         bool, typer.Option("--base", help="Leave out the profiles that a resource claims")
     ] = False,
+    must_support: Annotated[
+        bool,
+        typer.Option("--must-support", help="Say what the profiles must support and is absent"),
+    ] = False,
     format: Annotated[Format, typer.Option(help="How issues are written")] = Format.TEXT,  # noqa: A002 — the option's name
     fail_on: Annotated[
         Severity, typer.Option(help="From which severity an issue makes exit 1")
@@ -127,6 +132,7 @@ def validate(  # noqa: PLR0913 — the options of the command
         tuple(package or ()),
         Path(os.environ.get("KINBRIDGE_PACKAGES", "kinbridge-packages")),
         claims=not base,
+        must_support=must_support,
         placed=format is not Format.JSON,
     )
     accepted = _accepted(known_issues)
@@ -270,6 +276,7 @@ def _check(definitions: Definitions, batch: Batch, now: datetime, asked: Asked) 
             now=now,
             profiles=asked.profiles,
             claims=asked.claims,
+            must_support=asked.must_support,
             placed=asked.placed,
         )
         for line, raw in _resources(batch)

@@ -131,3 +131,25 @@ def test_a_profile_of_ones_own_is_loaded_and_checked(tmp_path, files):
 def test_a_profile_that_is_not_loaded_cannot_be_checked(files):
     """What was asked for and is not here ends with exit 2 and is named."""
     assert run(files / "right.json", "--profile", "http://example.org/none").exit_code == 2
+
+
+def test_what_must_be_supported_is_told_to_who_asks(tmp_path):
+    """A name that US Core must support and that is not there is information, and no defect."""
+    url = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"
+    child = {
+        "resourceType": "Patient",
+        "meta": {"profile": [url]},
+        "identifier": [{"system": "http://example.org/mrn", "value": "1"}],
+        "name": [{"family": "Example", "given": ["Rosa"]}],
+        "gender": "female",
+    }
+    (tmp_path / "child.json").write_text(json.dumps(child))
+
+    silent = run(tmp_path / "child.json", "--format", "json")
+    asked = run(tmp_path / "child.json", "--format", "json", "--must-support")
+
+    told = [one["details"] for one in json.loads(asked.stdout)["outcome"]["issue"]]
+    assert json.loads(silent.stdout)["profiles"][1:] == [url]
+    assert "must support" not in silent.stdout
+    assert any("must support birthDate" in one["text"] for one in told)
+    assert asked.exit_code == 0
