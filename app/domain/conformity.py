@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,25 +10,36 @@ from app import fhir
 from app.domain import profiles
 from app.domain.case import Case
 from app.domain.plan import Plan, Put
-from app.errors import Invalid, Issue, OurFault, Refusal
+from app.errors import Invalid, Issue, OurFault
 from app.fhir import Resource
 
 
-def hold(case: Case, plan: Plan) -> None:
+def hold(case: Case, plan: Plan) -> Plan:
     """
-    Looks at what a plan puts that the caller did not send.
+    The plan, once what it puts that the caller did not send was looked at.
 
+    What a reporter said goes whatever its profile asks, and the answer has a warning (decision
+    0023); on every other shelf it is refused.
     raises      Invalid: what the sender sent does not conform, and was to leave; its places
                 OurFault: what is put does not conform by our own doing
     """
+    warnings: list[Issue] = []
     sent = {fhir.name(one.resource) for one in case.entries}
     for one in plan.puts:
         ours = one.shelf != case.shelf.key or fhir.name(one.resource) not in sent
         if one.method == "DELETE" or not ours:
             continue
         found = _faults(case, one.resource, one)
-        if found:
-            raise _refusal(case, plan, one, found)
+        if not found:
+            continue
+        senders, ours_alone = _shared_out(case, plan, one, found)
+        if case.shelf.kind != "cps-report" and senders:
+            raise Invalid(issues=senders)
+        if ours_alone or case.definitions.shape(one.resource):
+            raise _our_fault(ours_alone or found)
+        warnings += [replace(issue, severity="warning") for issue in senders]
+    issues = (*plan.answer.issues, *dict.fromkeys(warnings))
+    return replace(plan, answer=replace(plan.answer, issues=issues))
 
 
 def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
@@ -40,16 +52,31 @@ def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
     return tuple(one for one in found if one.severity in {"error", "fatal"})
 
 
-def _refusal(case: Case, plan: Plan, put: Put, found: tuple[Issue, ...]) -> Refusal:
+def _shared_out(
+    case: Case, plan: Plan, put: Put, found: tuple[Issue, ...]
+) -> tuple[tuple[Issue, ...], tuple[Issue, ...]]:
+    """The faults that the sender's resource has, at their places there; and those it has not."""
     name = fhir.name(put.resource)
+    senders: list[Issue] = []
+    theirs: set[tuple[str, str]] = set()
+    asked = {_kept(one) for one in found}
     for original in _originals(case, plan, name):
-        own = {(one.rule, one.expression): one for one in _faults(case, original, put)}
-        shared = tuple(one for one in found if (one.rule, one.expression) in own)
-        if shared:
-            return Invalid(issues=tuple(_placed(case, original, one) for one in shared))
+        own = [one for one in _faults(case, original, put) if _kept(one) in asked]
+        theirs |= {_kept(one) for one in own}
+        senders += [_placed(case, original, one) for one in own]
+    return tuple(senders), tuple(one for one in found if _kept(one) not in theirs)
+
+
+def _kept(issue: Issue) -> tuple[str, str]:
+    """What of a fault is the same in a copy: rows move up where one stays behind."""
+    return issue.rule, re.sub(r"\[\d+\]", "", issue.expression)
+
+
+def _our_fault(found: tuple[Issue, ...]) -> OurFault:
     rules = ", ".join(sorted({f"{one.expression} {one.rule}" for one in found}))
-    text = f"What the service made does not fit its profile, and nothing was stored: {rules}."
-    return OurFault(text)
+    return OurFault(
+        f"What the service made does not fit its profile, and nothing was stored: {rules}."
+    )
 
 
 def _originals(case: Case, plan: Plan, name: str) -> Iterator[Resource]:

@@ -22,6 +22,7 @@ FACTS: Final = frozenset({
     "own-exchange", "recipient-registered",
 })  # fmt: skip
 _COPY: Final = f"{CANONICAL}/sid/copy"
+_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _REFERENCE: Final = frozenset({
     "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
 })  # fmt: skip
@@ -242,6 +243,7 @@ def _clean(node: Any, path: str, rule: Rule, names: dict[str, str]) -> Any:
         kept = [_clean(one, path, rule, names) for one in node]
         if path.endswith(".extension"):
             kept = [one for one in kept if one and _extension_goes(one, path, rule)]
+            kept = [one for one in kept if one.keys() - {"url"}]  # its value stayed behind
         return [one for one in kept if one not in (None, [], {})]
     if not isinstance(node, dict):
         return node
@@ -271,7 +273,10 @@ def _reference(node: Resource, path: str, rule: Rule, names: dict[str, str]) -> 
     said = {name: node[name] for name in ("type", "display") if isinstance(node.get(name), str)}
     identifier = node.get("identifier") or {}
     known = {name: identifier[name] for name in ("system", "value") if name in identifier}
-    return {**said, "identifier": known} if known else said
+    shown = {**said, "identifier": known} if known else said
+    if not shown and ".extension" in path:  # its part is asked for, so that it is masked is said
+        return {"extension": [{"url": _ABSENT, "valueCode": "masked"}]}
+    return shown
 
 
 # What of Consent.provision is understood; a limit that is not is none that was kept.

@@ -42,13 +42,14 @@ def plan(case: Case) -> Plan:
                 Refusal: it is not done, and why
     """
     made = _planned(case)
+    if case.change.siblings:
+        return made  # each child's was held by itself
     try:
-        conformity.hold(case, made)
+        return conformity.hold(case, made)
     except Refusal as refusal:
         if case.shelf.kind != "cps-report" or not any(one.version == 0 for one in made.exchanges):
             raise
         raise report.unfit(case, refusal) from None
-    return made
 
 
 def _planned(case: Case) -> Plan:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app import fhir
-from app.domain import referral, report
+from app.domain import conformity, referral, report
 from app.domain.case import Case, arrived
 from app.domain.plan import Answer, Entry, NotLoaded, Plan, Put, Want, derive, same, together
 from app.domain.report import Kept
-from app.errors import Invalid, Issue, Malformed
+from app.errors import Invalid, Issue, Malformed, OurFault, Refusal
 from app.settings import CANONICAL
 
 
@@ -33,7 +33,7 @@ def plan(case: Case) -> Plan:
         )
         try:
             one = arrived(replace(case, change=change, entries=(), order=()))
-            plans.append((one, referral.plan(one, None)))
+            plans.append((one, _held(one, referral.plan(one, None))))
         except NotLoaded as asked:
             wants |= asked.wants
         except Kept as refused:
@@ -43,6 +43,13 @@ def plan(case: Case) -> Plan:
     if kept:
         raise _none(case, plans, kept)
     return _together([one for _, one in plans])
+
+
+def _held(case: Case, made: Plan) -> Plan:
+    try:
+        return conformity.hold(case, made)
+    except Refusal as refusal:
+        raise report.unfit(case, refusal) from None
 
 
 def _requisition(case: Case) -> dict[str, str]:
@@ -81,7 +88,9 @@ def _none(case: Case, plans: list[tuple[Case, Plan]], kept: list[Kept]) -> Kept:
     ordered = sorted(issues, key=lambda issue: issue.severity != "error")
     puts = {(put.shelf, fhir.name(put.resource)): put for one in kept for put in one.plan.puts}
     names = tuple(name for one in kept for name in one.plan.answer.names)
-    return Kept(Invalid(issues=tuple(ordered)), Plan(Answer(names), tuple(puts.values())), case)
+    ours = any(isinstance(one.refusal, OurFault) for one in kept)
+    refusal = (OurFault if ours else Invalid)(issues=tuple(ordered))
+    return Kept(refusal, Plan(Answer(names), tuple(puts.values())), case)
 
 
 def _sends(entry: Entry) -> bool:

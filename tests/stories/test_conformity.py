@@ -116,3 +116,19 @@ def test_what_the_service_makes_wrong_is_its_own_fault(tmp_path, definitions):
     assert [one["code"] for one in issues] == ["exception"]
     assert "ServiceRequest" in issues[0]["details"]["text"]
     assert stored["total"] == 0
+
+
+def test_a_report_that_the_service_makes_wrong_is_kept(tmp_path, definitions):
+    """Our own fault sends nothing; the draft and the hotline are in the answer."""
+    old = "https://kinbridge.example.org/fhir/StructureDefinition/cps-report-task"
+    held = changed(tmp_path, old, old.replace("cps-report-task", "family-support-task"))
+    read = settings.read(database_url=f"sqlite:///{tmp_path / 'x.db'}", mappings=held)
+    app = asyncio.run(build(read, definitions=definitions))
+
+    with TestClient(app, raise_server_exceptions=False) as http:
+        answer = http.post("/clinic/reports/fhir/$report", json=family.report(by_device=False))
+        drafts = http.get("/clinic/reports/fhir/Task?status=draft").json()
+
+    texts = [one["details"]["text"] for one in refused(answer, 500)]
+    assert any("555-0100" in one for one in texts)
+    assert drafts["total"] == 1

@@ -391,14 +391,18 @@ def test_siblings_go_all_or_none(exchange):
     assert len(drafts) == 2
 
 
-def test_a_report_that_does_not_fit_its_profile_is_kept_too(exchange):
-    """Whatever keeps a report from leaving: it is kept as a draft, and the hotline is named."""
+def test_a_report_that_does_not_fit_its_profile_goes_with_a_warning(exchange):
+    """What a profile asks beyond T0-1 to T0-6 keeps no report from leaving; the answer says it."""
     made = bundle()
     attested = next(one["resource"] for one in made["entry"]
                     if one["resource"]["resourceType"] == "Provenance")  # fmt: skip
     attested.pop("reason")
 
-    issues = refused(exchange.call("POST", REPORT, made), 422)
+    sent = exchange.call("POST", REPORT, made)
 
-    assert draft_of(exchange, issues)["status"] == "draft"
-    assert "555-0100" in issues[-1]["details"]["text"]
+    (said,) = resources(sent, "OperationOutcome")
+    assert {one["severity"] for one in said["issue"]} <= {"information", "warning"}
+    (warned,) = [one for one in said["issue"] if one["severity"] == "warning"]
+    assert warned["details"]["coding"][0]["code"] == "slice-min"
+    assert warned["expression"][0].startswith("Bundle.entry[")
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(1,)]
