@@ -49,9 +49,9 @@ class Demo:
     def steps(self) -> list[Step]:
         return [
             Step("clinic", "a caregiver answers Hunger Vital Sign and wants help with food",
-                 lambda: self.screening("hunger-vital-sign", ["food-insecurity"], 2)),
+                 lambda: self.screening("hunger-vital-sign", ["food-insecurity"], 5)),
             Step("clinic", "a longer screening, PRAPARE, and a wish for help with transport",
-                 lambda: self.screening("prapare", ["transportation-insecurity"], 6)),
+                 lambda: self.screening("prapare", ["transportation-insecurity"], 8)),
             Step("agency", "nothing has reached the agency: a screening sends nothing",
                  self.nothing_sent),
             Step("clinic", "a referral without the family's consent is refused",
@@ -93,13 +93,13 @@ class Demo:
             took = time.monotonic() - begun
             self.say(f"{number:2}. {took:5.2f} s  {step.who:7} {step.what}\n{'':13}look: {where}")
 
-    def screening(self, instrument: str, wishes: list[str], answers: int) -> str:
+    def screening(self, instrument: str, wishes: list[str], expected: int) -> str:
         done = self.parties.act("ehr", "screening", instrument=instrument, wishes=wishes)
         made = _resources(done, 200)
         observations = [one for one in made if one["resourceType"] == "Observation"]
         proposals = [one for one in made if one["resourceType"] == "ServiceRequest"]
-        # the panel, the wish and what is computed stand beside the answers
-        _must(len(observations) >= answers + 2, "an Observation for each answer")
+        # the answers, the panel, the wish, and Hunger Vital Sign's result
+        _must(len(observations) == expected, "an Observation for each answer")
         _must([one["intent"] for one in proposals] == ["proposal"], "one proposal, nothing more")
         self.known.setdefault("proposal", f"ServiceRequest/{proposals[0]['id']}")
         return f"{self._chart}/ServiceRequest/{proposals[0]['id']}"
