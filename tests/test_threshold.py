@@ -39,7 +39,11 @@ def rules(report, **step):
 
 def test_a_good_report_passes(report):
     """What the planner makes of an attested report of one child is let through."""
-    threshold.hold(plan(report), SETTINGS)
+    made = plan(report)
+
+    threshold.hold(made, SETTINGS)
+
+    assert [step.version for step in made.exchanges] == [0]  # it was looked at, as one that opens
 
 
 def test_a_device_does_not_pass(report):

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import json
 
+import differentials
 import pytest
+from differentials import BASE, SYSTEM, URL
 
 from app import conformance
 
-BASE = "http://hl7.org/fhir/StructureDefinition/"
-URL = "http://example.org/StructureDefinition/one"
-SYSTEM = "http://example.org/ids"
 
-
-def profile(*rows, url=URL, of="Patient", base=None, **more):
-    return {
-        "resourceType": "StructureDefinition",
-        "url": url,
-        "name": "One",
-        "status": "active",
-        "kind": "resource",
-        "abstract": False,
-        "type": of,
-        "baseDefinition": base or BASE + of,
-        "derivation": "constraint",
-        "differential": {"element": [{"path": of}, *rows]},
-        **more,
-    }
+def profile(*rows, of="Patient", **more):
+    return differentials.profile(of, *rows, **more)
 
 
 @pytest.fixture(scope="module")

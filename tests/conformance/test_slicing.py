@@ -5,29 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from differentials import BASE, URL, profile
 
 from app import conformance
 
-BASE = "http://hl7.org/fhir/StructureDefinition/"
-URL = "http://example.org/StructureDefinition/one"
 OTHER = "http://example.org/StructureDefinition/other"
-SYSTEM = "http://example.org/ids"
-
-
-def profile(of, *rows, url=URL, base=None, **more):
-    return {
-        "resourceType": "StructureDefinition",
-        "url": url,
-        "name": "One",
-        "status": "active",
-        "kind": "resource",
-        "abstract": False,
-        "type": of,
-        "baseDefinition": base or BASE + of,
-        "derivation": "constraint",
-        "differential": {"element": [{"path": of}, *rows]},
-        **more,
-    }
 
 
 def codes(url, *listed):
