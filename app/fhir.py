@@ -17,6 +17,9 @@ Resource = dict[str, Any]
 
 URI: Final = "urn:ietf:rfc:3986"  # system of an identifier that is a URI
 
+# elements of type uri, url, oid and uuid that lead to a resource, and the narrative's links
+_LINKS: Final = frozenset({"div", "uri", "url", "valueOid", "valueUri", "valueUrl", "valueUuid"})
+
 MAX_DEPTH: Final = 64  # a nested questionnaire of real life reaches some 20
 _BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
@@ -161,14 +164,22 @@ def references(node: Any) -> Iterator[Resource]:
             yield from references(child)
 
 
-def renamed(node: Any, rename: Callable[[str], str]) -> Any:
-    """The value with each literal reference as rename says; what holds none of those is shared."""
+def renamed(
+    node: Any, rename: Callable[[str], str], link: Callable[[str], str] | None = None
+) -> Any:
+    """
+    The value with each literal reference as rename says; what holds none of those is shared.
+
+    link        what becomes of a url or uri, and of narrative
+    """
     made: Any = None
     for key, child in node.items() if node.__class__ is dict else enumerate(node):
         if child.__class__ is dict or child.__class__ is list:
-            other = renamed(child, rename)
+            other = renamed(child, rename, link)
         elif key == "reference" and child.__class__ is str:
             other = rename(child)
+        elif link is not None and key in _LINKS and child.__class__ is str:
+            other = link(child)
         else:
             continue
         if other is not child:

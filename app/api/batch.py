@@ -81,12 +81,18 @@ class Bundled:
         made = self.change(self.shelf, self.caller, "transaction", *writes)
         done = await write.write(self.service, made)
         names = iter(done.answer.names)
-        return [
-            self._written(request, done, next(names))
-            if isinstance(one, Entry)
-            else await self._answered(one)
-            for one in all_of
-        ]
+        # of several entries that come to one resource the first has made it
+        again = replace(done, answer=replace(done.answer, created=frozenset()))
+        named: set[str] = set()
+        said = []
+        for one in all_of:
+            if isinstance(one, _Read):
+                said.append(await self._answered(one))
+                continue
+            name = next(names)
+            said.append(self._written(request, again if name in named else done, name))
+            named.add(name)
+        return said
 
     def _entry(self, request: Request, asked: Any, at: str) -> Entry | _Read:
         method, url, said = entries.request(asked, at)

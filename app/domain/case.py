@@ -258,7 +258,8 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
     def plain(target: str) -> str:
         return names.plain(entry, target, case.loaded)
 
-    resource: Resource = {**fhir.renamed(entry.resource, plain), "id": identity}
+    link = names.link if names.urls else None
+    resource: Resource = {**fhir.renamed(entry.resource, plain, link), "id": identity}
     condition = "" if met else entry.condition
     return replace(entry, id=identity, resource=resource, said=entry.resource, condition=condition)
 

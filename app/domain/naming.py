@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,7 @@ from app.errors import Malformed, Stale
 from app.fhir import listed
 
 _ALONE: Final = frozenset({"create", "update"})  # one resource, whose references are its own
+_URN: Final = re.compile(r"urn:(?:uuid|oid):[0-9a-zA-Z.\-]+")
 
 
 @dataclass(slots=True)
@@ -61,6 +63,14 @@ class Names:
         if "?" in target and self.change.act not in _ALONE:
             return self._conditional(entry, target, loaded)
         return target
+
+    def link(self, said: str) -> str:
+        """
+        A url of an entry, or narrative, as it is stored: each urn of an entry leads to its resource.
+
+        source      https://hl7.org/fhir/R4/http.html#trules: url, uri, oid, uuid, <a href>, <img src>
+        """
+        return _URN.sub(lambda found: self.urls.get(found[0], found[0]), said)
 
     def _beside(self, entry: Entry, target: str) -> str:
         """The entry that a RESTful reference leads to, "" for none; its version was another's."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+import uuid
 
 import pytest
 from asking import CHART, FOUND, MRN, PATIENT, asked, bundle
@@ -261,6 +262,40 @@ def test_references_between_entries_follow_their_full_urls(exchange):
     assert subjects == [names[0], names[0], "Patient/7", names[1]]
 
 
+def test_links_within_a_bundle_lead_to_what_it_made(exchange):
+    """An attachment's url and the narrative's links are followed as references are; a name is not."""
+    scan, other = f"urn:uuid:{uuid.uuid4()}", f"urn:uuid:{uuid.uuid4()}"
+    image = {"resourceType": "Binary", "contentType": "image/png", "data": "aGk="}
+    link = '<div xmlns="http://www.w3.org/1999/xhtml"><a href="{}">scan</a> <i>{}</i></div>'
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "text": {"status": "generated", "div": link.format(scan, other)},
+        "identifier": [{"system": "urn:ietf:rfc:3986", "value": scan}],
+        "extension": [{"url": "https://example.org/scan", "valueUrl": scan}],
+        "content": [{"attachment": {"url": scan}}, {"attachment": {"url": other}}],
+    }
+
+    first, second = answered(
+        exchange.call(
+            "POST",
+            CHART,
+            bundle(
+                "transaction",
+                asked("POST", "Binary", image, fullUrl=scan),
+                asked("POST", "DocumentReference", document),
+            ),
+        )
+    )
+
+    name = f"Binary/{first['resource']['id']}"
+    stored = second["resource"]
+    assert [one["attachment"]["url"] for one in stored["content"]] == [name, other]
+    assert stored["extension"][0]["valueUrl"] == name
+    assert stored["text"]["div"] == link.format(name, other)
+    assert stored["identifier"][0]["value"] == scan
+
+
 def test_one_condition_twice_makes_one(exchange):
     """Two conditional creates of one record number in one Bundle are one child."""
     child = {"resourceType": "Patient", "identifier": [MRN]}
@@ -271,6 +306,7 @@ def test_one_condition_twice_makes_one(exchange):
     entries = answered(exchange.call("POST", CHART, bundle("transaction", first, second, seen)))
 
     assert entries[0]["resource"] == entries[1]["resource"]
+    assert [one["response"]["status"][:3] for one in entries] == ["201", "200", "201"]
     assert (
         entries[2]["resource"]["subject"]["reference"] == f"Patient/{entries[0]['resource']['id']}"
     )
