@@ -29,6 +29,9 @@ def hold(case: Case, plan: Plan) -> Plan:
         ours = one.shelf != case.shelf.key or fhir.name(one.resource) not in sent
         if one.method == "DELETE" or not ours:
             continue
+        held = _held(case, one.resource, one)
+        if one.held and {*held} <= {*one.resource["meta"].get("profile", ())}:
+            continue
         found = _faults(case, one.resource, one)
         if not found:
             continue
@@ -44,12 +47,17 @@ def hold(case: Case, plan: Plan) -> Plan:
 
 def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
     """What is wrong with a resource by what holds where it is put."""
-    shelf = case.settings.shelves[put.shelf]
-    held = profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
-    if resource.get("status") == "entered-in-error":
-        held = ()  # a tombstone has nothing that is asked for
+    held = _held(case, resource, put)
     found = case.definitions.check(resource, now=case.now, profiles=held, claims=True)
     return tuple(one for one in found if one.severity in {"error", "fatal"})
+
+
+def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
+    """The profiles that hold where it is put."""
+    if resource.get("status") == "entered-in-error":
+        return ()  # a tombstone has nothing that is asked for
+    shelf = case.settings.shelves[put.shelf]
+    return profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
 
 
 def _shared_out(

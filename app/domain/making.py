@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from app.conformance import Definitions
 from app.domain.forms import Forms
+from app.domain.halves import Halves
 from app.domain.instrument import (
     CATEGORIES,
     CATEGORY,
@@ -84,6 +85,7 @@ class Templates:
     """
 
     def __init__(self, forms: Forms, definitions: Definitions | None = None) -> None:
+        self.halves = Halves()
         self._made: dict[tuple[str, str, tuple[str, ...]], Template] = {}
         for instrument in forms.instruments:
             for panel in instrument.panels:

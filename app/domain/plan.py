@@ -249,6 +249,7 @@ class Put:
 
     expected    the version that it replaces, 0 for none
     method      how it came, for the history
+    held        whether its planner has held it to the profiles that it claims
     """
 
     shelf: str
@@ -256,6 +257,7 @@ class Put:
     expected: int
     exchange: str = ""
     method: Method = "PUT"
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,6 +538,7 @@ def put(  # noqa: PLR0913 — what a row consists of
     now: datetime,
     exchange: str = "",
     method: Method = "PUT",
+    held: bool = False,
 ) -> tuple[Put, ...]:
     """The put that makes it so; none where it says what stands there already."""
     if stored is not None and stored.stands and _alike(stored.resource, resource):
@@ -543,7 +546,7 @@ def put(  # noqa: PLR0913 — what a row consists of
     expected = stored.version if stored else 0
     resource = stamped(resource, version=expected + 1, now=now)
     mark = exchange or (stored.exchange if stored else "")
-    return (Put(shelf, resource, expected, mark, method),)
+    return (Put(shelf, resource, expected, mark, method, held),)
 
 
 def tracking(exchange: str) -> Resource:

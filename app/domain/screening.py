@@ -452,7 +452,7 @@ def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...], t
         occurred=made.occurred,
         again=bool(before),
     )
-    puts += put(record, before, shelf=shelf, now=now)
+    puts += put(record, before, shelf=shelf, now=now, held=True)
     if faults := tuple(_broken(case, made, puts)):
         return (), (), faults
     return puts, (*made.resources, name), ()
@@ -461,14 +461,12 @@ def settled(case: Case, made: Made) -> tuple[tuple[Put, ...], tuple[str, ...], t
 def _broken(case: Case, made: Made, puts: Sequence[Put]) -> Iterator[Issue]:
     """What keeps what would be made from its profile; named at the source, which brought it."""
     source = made.sources[0].partition("/")[0]
-    for one in puts:
-        for issue in case.definitions.check(one.resource, now=case.now):
-            if issue.severity in {"error", "fatal"}:
-                where = issue.expression.partition(".")[2]
-                text = (
-                    f"What would be made of this does not keep its profile at {where}: {issue.text}"
-                )
-                yield Issue("error", issue.code, text, source, issue.rule, issue.url)
+    resources = (one.resource for one in puts)
+    halves = case.mappings.templates.halves
+    for issue in halves.faults(resources, case.definitions, now=case.now):
+        where = issue.expression.partition(".")[2]
+        text = f"What would be made of this does not keep its profile at {where}: {issue.text}"
+        yield Issue("error", issue.code, text, source, issue.rule, issue.url)
 
 
 def _provenance(case: Case, screening: str) -> str:
@@ -483,15 +481,15 @@ def _put(resource: Resource, stored: Stored | None, case: Case) -> tuple[Put, ..
     """A new one is final; one that stood there and now says something else is corrected."""
     shelf, now = case.shelf.key, case.now
     if stored is None or not stored.stands:
-        return put(resource, stored, shelf=shelf, now=now)
+        return put(resource, stored, shelf=shelf, now=now, held=True)
     status = stored.resource.get("status")
     if resource["resourceType"] != "Observation":
         if status != "entered-in-error":
             return ()  # a proposal may have been taken up since; it is made once
-        return put(resource, stored, shelf=shelf, now=now)
+        return put(resource, stored, shelf=shelf, now=now, held=True)
     if status != "entered-in-error" and same(stored.resource, {**resource, "status": status}):
         return ()
-    return put({**resource, "status": "corrected"}, stored, shelf=shelf, now=now)
+    return put({**resource, "status": "corrected"}, stored, shelf=shelf, now=now, held=True)
 
 
 def _retract(stored: Stored | None, case: Case) -> tuple[Put, ...]:
@@ -501,4 +499,4 @@ def _retract(stored: Stored | None, case: Case) -> tuple[Put, ...]:
     if stored.resource["resourceType"] != "Observation" and stored.resource["status"] != "active":
         return ()  # a proposal that somebody has dealt with
     gone = {**stored.resource, "status": "entered-in-error"}
-    return put(gone, stored, shelf=case.shelf.key, now=case.now)
+    return put(gone, stored, shelf=case.shelf.key, now=case.now, held=True)
