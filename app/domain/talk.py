@@ -9,7 +9,7 @@ from app.domain import disclosure, feedback, parties, progress
 from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.plan import Accounted, Answer, Exchange, Plan, put, together
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.fhir import Resource, listed
 
 
@@ -36,7 +36,13 @@ class Sides:
 
 
 def sides(case: Case, exchange: Exchange) -> Sides:
-    """As seen from the caller's shelf."""
+    """
+    As seen from the caller's shelf.
+
+    raises      Conflict: it was expunged or taken back, and there is nothing to talk about
+    """
+    if not exchange.copies:
+        raise Conflict("This was expunged or taken back; nothing can be added to it. Call instead.")
     outward = {**exchange.copies, **exchange.terms.talk}
     if case.shelf.key == exchange.source:
         return Sides(exchange, exchange.source, exchange.recipient, outward)

@@ -15,6 +15,7 @@ from app.errors import Invalid, NotSupported
 from app.fhir import Resource
 
 WITHDRAWN: Final = frozenset({"revoked", "entered-in-error"})
+_OPEN: Final = frozenset({"requested", "received", "accepted", "in-progress"})
 CANCELLED: Final = frozenset({"cancelled", "entered-in-error"})
 
 
@@ -56,6 +57,8 @@ def plan(case: Case, exchange: Exchange, *, erroneous: bool) -> Plan:
         there += put(status, request, shelf=exchange.recipient, now=case.now)
     answer = Answer((exchange.source_task,))
     after = replace(exchange, state=event.id, sequence=exchange.sequence + 1, due=0.0)
+    if erroneous:
+        after = replace(after, copies={}, terms=replace(exchange.terms, talk={}))
     due = (
         *owed(case, exchange.recipient, exchange, there),
         *owed(case, exchange.source, exchange, tasks),
@@ -73,4 +76,18 @@ def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
         purge = Purge(exchange.recipient, name, exchange.id, "withdrawn")
         puts = buried(stored, purge, case.now) if stored.stands else ()
         plans.append(Plan(Answer(()), puts, purges=(purge,)))
+    return [*plans, *_unasked(case, exchange)]
+
+
+def _unasked(case: Case, exchange: Exchange) -> list[Plan]:
+    """What either side still asked is asked no more; the other half of it is gone."""
+    plans = []
+    for name in exchange.terms.talk:
+        stored = case.loaded.resource(exchange.source, name)
+        if name.startswith("Task/") and stored and stored.resource.get("status") in _OPEN:
+            at = fhir.instant(case.now)
+            task: Resource = {**stored.resource, "status": "cancelled", "lastModified": at}
+            puts = put(task, stored, shelf=exchange.source, now=case.now)
+            due = owed(case, exchange.source, exchange, puts)
+            plans.append(Plan(Answer(()), puts, owed=due))
     return plans

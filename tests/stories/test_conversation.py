@@ -239,3 +239,48 @@ def test_an_expunge_takes_the_conversation(exchange, asked):
         assert not [
             row for row in exchange.rows(f"SELECT body FROM {table}") if b"Zanzibar" in row[0]
         ]
+
+
+def question(task):
+    return {
+        "resourceType": "Task", "status": "requested", "intent": "order",
+        "partOf": [{"reference": f"Task/{task}"}], "requester": {"display": "Dr. Lin"},
+        "code": coded("task-code", "info-needed"),
+        "input": [{"type": coded("task-input", "question"), "valueCodeableConcept": QUESTION}],
+    }  # fmt: skip
+
+
+def test_of_an_expunged_report_nothing_more_is_said(exchange, asked):
+    """Neither side can write, ask or answer beside a tombstone; nothing new stands there."""
+    task, theirs = asked
+    mine = questions(exchange, "clinic/reports")[0]
+    written = message(theirs["focus"]["reference"], {"display": "Sam"}, "She has moved.")
+    record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    assert exchange.call("POST", record, {"event": "expunged"}).status_code == 200
+    before = exchange.rows("SELECT count(*) FROM resource")
+    answered = {**mine, "status": "completed", "output": [{"valueString": "On ward 3."}]}
+
+    for method, path, body in (
+        ("POST", "clinic/reports/fhir/Task", question(task["id"])),
+        ("POST", "agency/intake/fhir/Task", question(theirs["id"])),
+        ("PUT", f"clinic/reports/fhir/Task/{mine['id']}", answered),
+        ("POST", "agency/intake/fhir/Communication", written),
+    ):
+        refused(exchange.call(method, path, body), 409, "conflict")
+    assert exchange.rows("SELECT count(*) FROM resource") == before
+    assert all(
+        one["status"] == "entered-in-error" for one in held(exchange, "clinic/reports", "Task")
+    )
+
+
+def test_a_question_on_a_referral_sent_in_error_ends_with_it(exchange, referred):
+    """What the clinic asked on a referral that it takes back is asked no more."""
+    task, _ = referred
+    assert exchange.call("POST", "clinic/chart/fhir/Task", question(task["id"])).status_code == 201
+
+    mine = exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()
+    wrong = {**mine, "status": "entered-in-error"}
+    assert exchange.call("PUT", f"clinic/chart/fhir/Task/{task['id']}", wrong).status_code == 200
+
+    assert questions(exchange, "clinic/chart")[0]["status"] == "cancelled"
+    refused(exchange.call("POST", "clinic/chart/fhir/Task", question(task["id"])), 409)
