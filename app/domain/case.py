@@ -246,7 +246,7 @@ def _met(case: Case, entry: Entry) -> str:
     if found and entry.id and found[0] != f"{entry.type}/{entry.id}":
         text = "The id in the body is not that of the resource which meets the condition."
         raise Malformed(text, expression=f"{entry.type}.id")
-    if not found and entry.method in {"PATCH", "DELETE"}:
+    if not found and entry.method == "PATCH":
         raise NotFound("Nothing meets the condition.")
     return found[0].split("/", 1)[1] if found else ""
 

@@ -360,3 +360,13 @@ def test_a_long_transaction_is_one_change(exchange, number):
 
     assert len(answered(answer)) == 3 * number
     assert time.perf_counter() - begun < 20  # where each was read for alone, it was refused
+
+
+def test_a_delete_that_nothing_meets_has_nothing_to_do(exchange):
+    """A transaction that clears away what may not be there goes on with what it brings."""
+    gone = asked("DELETE", f"Patient?{FOUND}")
+    brought = asked("POST", "Patient", {"resourceType": "Patient"})
+
+    entries = answered(exchange.call("POST", CHART, bundle("transaction", gone, brought)))
+
+    assert [one["response"]["status"][:3] for one in entries] == ["204", "201"]
