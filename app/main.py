@@ -28,7 +28,7 @@ from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners
 from app.settings import Settings
-from app.storage import database, keys, migration, outbox, reindex
+from app.storage import connection, keys, migration, outbox, reindex
 from app.storage.database import NONE, QUEUE
 from app.storage.parameters import Parameters
 
@@ -61,7 +61,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     definitions = definitions or _definitions(settings)
     known = mappings.load(settings.mappings or settings_module.folder("mappings"), definitions)
     await migration.check(settings.database_url)
-    opened = database.connect(settings.database_url, connections=settings.database_connections)
+    opened = connection.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
         await opened.close()
         message = (

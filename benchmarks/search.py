@@ -26,8 +26,8 @@ import bodies
 import processes
 
 from app import conformance, fhir
-from app.storage import database as storage
-from app.storage import index, migration, resources, search
+from app.storage import connection, index, migration, resources, search
+from app.storage.database import Database, Tx
 from app.storage.parameters import Parameters
 from app.storage.query import Reader
 
@@ -102,11 +102,11 @@ def tasks(count: int) -> Iterator[tuple[int, str, str, str, str]]:
             yield number, f"o{chance.randrange(500)}", child, status, at
 
 
-async def fill(opened: storage.Database, parameters: Parameters, count: int) -> None:
+async def fill(opened: Database, parameters: Parameters, count: int) -> None:
     one = made(parameters)
     batch: list[tuple[dict[str, Any], list[Any]]] = []
 
-    async def put(tx: storage.Tx) -> None:
+    async def put(tx: Tx) -> None:
         await tx.run_all(
             resources._CREATE,  # noqa: SLF001
             [row for row, _ in batch],
@@ -127,7 +127,7 @@ async def fill(opened: storage.Database, parameters: Parameters, count: int) -> 
 
 
 async def measured(  # noqa: PLR0913 — what a figure depends on
-    opened: storage.Database,
+    opened: Database,
     parameters: Parameters,
     asked: str,
     *,
@@ -153,19 +153,19 @@ async def measured(  # noqa: PLR0913 — what a figure depends on
     return min(spent), len(found.found)
 
 
-async def page(opened: storage.Database, query: Any, after: Any) -> search.Page:
+async def page(opened: Database, query: Any, after: Any) -> search.Page:
     return await opened.read(
         lambda tx: search.page(tx, SHELF, [query], after=after, most=query.count), shelves=(SHELF,)
     )
 
 
-async def bytes_alone(opened: storage.Database, parameters: Parameters, tries: int) -> float:
+async def bytes_alone(opened: Database, parameters: Parameters, tries: int) -> float:
     """CPU milliseconds to read by key the same hundred bodies that the first page has."""
     reader = Reader(parameters, BASE, datetime.now(UTC))
     query = reader.query("Task", parse_qsl(ASKED["first page of an owner's open"][0]))
     names = [f"Task/{one.id}" for one in (await page(opened, query, None)).found]
 
-    async def read(tx: storage.Tx) -> None:
+    async def read(tx: Tx) -> None:
         for name in names:
             await resources.read(tx, SHELF, name)
 
@@ -180,7 +180,7 @@ async def bytes_alone(opened: storage.Database, parameters: Parameters, tries: i
 
 async def run(urls: dict[int, str], tries: int, pid: int) -> dict[str, Any]:
     parameters = Parameters(conformance.load(conformance.folder()))
-    opened = {count: storage.connect(url, connections=1) for count, url in urls.items()}
+    opened = {count: connection.connect(url, connections=1) for count, url in urls.items()}
     report: dict[str, Any] = {}
     try:
         for count, one in opened.items():

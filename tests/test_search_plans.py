@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from app.storage import database, migration, search
+from app.storage import connection, migration, search
 from app.storage.query import Reader
 
 CHART = "clinic/chart"
@@ -56,7 +56,7 @@ def asked(url, parameters, query):
     seen = []
 
     async def look():
-        opened = database.connect(url, connections=1)
+        opened = connection.connect(url, connections=1)
         await opened.read(
             lambda tx: search.page(Looking(tx, seen), CHART, [made], most=20), shelves=(CHART,)
         )

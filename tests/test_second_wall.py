@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.errors import Unavailable
-from app.storage import database, migration, resources
+from app.storage import connection, migration, resources
 from app.storage.database import NONE, QUEUE, statement
 from app.storage.tables import METADATA
 
@@ -35,7 +35,7 @@ def run(url, work, connections=10):
     """Work on a database of its own, in an event loop of its own."""
 
     async def opened():
-        connected = database.connect(url, connections=connections)
+        connected = connection.connect(url, connections=connections)
         try:
             return await work(connected)
         finally:

@@ -35,13 +35,12 @@ async def write(
     shelves     as Database.write
     """
     from app.errors import Unavailable
-    from app.storage import database as storage
-    from app.storage import migration
+    from app.storage import connection, migration
 
     settings = settings_of(config, database)
     try:
         await migration.check(settings.database_url)
-        opened = storage.connect(settings.database_url)
+        opened = connection.connect(settings.database_url)
         try:
             return await opened.write(work, shelves=shelves)
         finally:

@@ -33,13 +33,12 @@ async def fill(settings: Any) -> int:
     from app import conformance
     from app import settings as settings_module
     from app.errors import Unavailable
-    from app.storage import database as storage
-    from app.storage import migration, reindex
+    from app.storage import connection, migration, reindex
     from app.storage.parameters import Parameters
 
     try:
         await migration.check(settings.database_url)
-        opened = storage.connect(settings.owner_url or settings.database_url)
+        opened = connection.connect(settings.owner_url or settings.database_url)
         try:
             parameters = Parameters(conformance.load(settings_module.folder("fhir_profiles")))
             seen = await reindex.shelves_of(opened)

@@ -201,20 +201,5 @@ class Database(Protocol):
         ...
 
 
-def connect(url: str, *, connections: int = 10) -> Database:
-    """
-    The database of a sqlite:///PATH or postgresql://… URL.
-
-    connections     at most, on PostgreSQL
-    """
-    if is_postgres(url):
-        from app.storage.postgres import Postgres  # noqa: PLC0415 — asyncpg only where it is used
-
-        return Postgres(url, connections=connections)
-    from app.storage.sqlite import Sqlite  # noqa: PLC0415 — it imports this file
-
-    return Sqlite(url)
-
-
 def is_postgres(url: str) -> bool:
     return url.startswith("postgresql://")

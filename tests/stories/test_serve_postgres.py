@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from serving import free_port, ready, start
 
-from app.storage import database, outbox
+from app.storage import connection, outbox
 from app.storage.database import QUEUE
 
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -81,7 +81,7 @@ def test_two_workers_do_not_push_the_same_at_once(postgres):
     )
 
     async def claims():
-        workers = [database.connect(postgres.url()) for _ in range(4)]
+        workers = [connection.connect(postgres.url()) for _ in range(4)]
 
         async def claim(worker):
             room = {"most": 4, "each": 4, "busy": Counter()}
