@@ -19,7 +19,8 @@ def hold(case: Case, plan: Plan) -> Plan:
     The plan, once what it puts that the caller did not send was looked at.
 
     What a reporter said goes whatever its profile asks, and the answer has a warning (decision
-    0023); on every other shelf it is refused.
+    0023); on every other shelf it is refused. What was wrong in the version before stops nothing
+    after it: whoever writes now has not said it.
     raises      Invalid: what the sender sent does not conform, and was to leave; its places
                 OurFault: what is put does not conform by our own doing
     """
@@ -32,7 +33,7 @@ def hold(case: Case, plan: Plan) -> Plan:
         held = _held(case, one.resource, one)
         if one.held and {*held} <= {*one.resource["meta"].get("profile", ())}:
             continue
-        found = _faults(case, one.resource, one)
+        found = _new(case, one, _faults(case, one.resource, one))
         if not found:
             continue
         senders, ours_alone = _shared_out(case, plan, one, found)
@@ -60,15 +61,23 @@ def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
     return profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
 
 
+def _new(case: Case, put: Put, found: tuple[Issue, ...]) -> tuple[Issue, ...]:
+    """Those faults that the version which it replaces has not."""
+    stored = case.loaded.resource(put.shelf, fhir.name(put.resource)) if found else None
+    if stored is None or not stored.stands:
+        return found
+    before = {_kept(one) for one in _faults(case, stored.resource, put)}
+    return tuple(one for one in found if _kept(one) not in before)
+
+
 def _shared_out(
     case: Case, plan: Plan, put: Put, found: tuple[Issue, ...]
 ) -> tuple[tuple[Issue, ...], tuple[Issue, ...]]:
     """The faults that the sender's resource has, at their places there; and those it has not."""
-    name = fhir.name(put.resource)
     senders: list[Issue] = []
     theirs: set[tuple[str, str]] = set()
     asked = {_kept(one) for one in found}
-    for original in _originals(case, plan, name):
+    for original in _originals(case, plan, put):
         own = [one for one in _faults(case, original, put) if _kept(one) in asked]
         theirs |= {_kept(one) for one in own}
         senders += [_placed(case, original, one) for one in own]
@@ -87,14 +96,17 @@ def _our_fault(found: tuple[Issue, ...]) -> OurFault:
     )
 
 
-def _originals(case: Case, plan: Plan, name: str) -> Iterator[Resource]:
-    """The resources on the sender's shelf that a copy was made of."""
-    for step in plan.exchanges:
-        for source, copy in step.copies.items():
-            if copy == name:
-                original = case.find(source)
-                if original is not None:
-                    yield original
+def _originals(case: Case, plan: Plan, put: Put) -> Iterator[Resource]:
+    """The resources on the caller's shelf that a copy was made of."""
+    name = fhir.name(put.resource)
+    pairs = [pair for step in plan.exchanges for pair in (step.copies | step.terms.talk).items()]
+    outward = case.shelf.role == "source"
+    sources = {mine if outward else theirs for mine, theirs in pairs
+               if name == (theirs if outward else mine)}  # fmt: skip
+    for source in sorted((sources | {put.origin}) - {""}):
+        original = case.find(source)
+        if original is not None:
+            yield original
 
 
 def _placed(case: Case, resource: Resource, issue: Issue) -> Issue:

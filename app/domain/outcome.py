@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from app import fhir
-from app.domain import expunge, feedback, progress, steps, withdrawal
+from app.domain import copied, expunge, feedback, progress, steps, withdrawal
 from app.domain.case import Case
 from app.domain.event import EXPUNGED, STATUS, Event
 from app.domain.plan import (
@@ -34,7 +34,6 @@ _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
         "businessStatus", "executionPeriod", "note", "output", "owner", "status", "statusReason",
     }),
 }  # fmt: skip
-_OURS: Final = frozenset({"id", "identifier", "lastModified", "meta", "resourceType", "text"})
 LATE: Final = Issue(
     "information", "informational",
     "The case is beyond this event: it was noted, and nothing was set back.", "Task.status",
@@ -72,8 +71,9 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         raise Stale("The Task has changed since; read it again.")
     if exchange.state == EXPUNGED:
         return expunged(case, exchange, entry.resource.get("status") == "entered-in-error")
-    step = _said(case, entry.resource, exchange, str(stored.resource["status"]))
-    task, ignored = _taken(entry.resource, stored.resource, exchange.kind)
+    read = copied.read(case, entry.resource, stored)
+    step = _said(case, entry.resource, exchange, stored.resource, read)
+    task, ignored = copied.taken(entry.resource, stored.resource, read, _MAY_CHANGE[exchange.kind])
     return answered(case, exchange, stored, task, step, Mark(), ignored)
 
 
@@ -84,7 +84,7 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
     status = entry.resource.get("status")
     if status in withdrawal.CANCELLED and exchange.state not in {"cancelled", EXPUNGED}:
         return withdrawal.plan(case, exchange, erroneous=status == "entered-in-error")
-    if stored and same(stored.resource, entry.resource):
+    if stored and same(copied.read(case, entry.resource, stored), entry.resource):
         return Plan(Answer((entry.name,)))
     raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")
 
@@ -151,11 +151,13 @@ def _told(  # noqa: PLR0913 — as above
     late: bool,
 ) -> Plan:
     """What the sender learns; an event that changes nothing of the state tells what else it says."""
+    nothing = Plan(Answer(()))
+    overtaken = late and event is not None
     event = event or case.mappings.outcomes.event(before.kind, before.state)
     if event is None:
-        return Plan(Answer(()))
+        return nothing
     if before.kind == "family-support":
-        return progress.told(case, before, event, task) if not late else Plan(Answer(()))
+        return nothing if overtaken else progress.told(case, before, event, task)
     return feedback.told(case, after, event, task, late=late)
 
 
@@ -179,15 +181,18 @@ def _kept(task: Resource, stored: Resource, *elements: str) -> Resource:
     return made | {name: stored[name] for name in elements if name in stored}
 
 
-def _said(case: Case, task: Resource, exchange: Exchange, before: str) -> Step:
+def _said(case: Case, task: Resource, exchange: Exchange, stands: Resource, read: Resource) -> Step:
     """
     The event that a Task's status and business status tell of.
 
-    before      Task.status as it stands
+    read        the version that the caller has read; an older one that says the same tells of nothing
     raises      Invalid: no event has this status
                 Conflict: it may not follow the present state
     """
     status = task.get("status")
+    before = str(stands["status"])
+    if read is not stands and _state(task) == _state(read):
+        return Step(None, "none")
     codes = {
         coding.get("code")
         for coding in listed((task.get("businessStatus") or {}).get("coding"))
@@ -215,17 +220,5 @@ def _said(case: Case, task: Resource, exchange: Exchange, before: str) -> Step:
     return steps.judged(case, exchange, current or told, before)
 
 
-def _taken(task: Resource, stored: Resource, kind: Kind) -> tuple[Resource, tuple[Issue, ...]]:
-    """The stored Task with what the agency may change, and a word on what was not taken."""
-    may = _MAY_CHANGE[kind]
-    changed = {
-        name for name in (task.keys() | stored.keys()) - _OURS if task.get(name) != stored.get(name)
-    }
-    taken = {name: value for name, value in stored.items() if name not in may}
-    taken |= {name: task[name] for name in sorted(may) if name in task}
-    ignored = tuple(
-        Issue("warning", "business-rule", "The agency can't change this; it stays.", f"Task.{name}")
-        for name in sorted(changed - may)
-        if not (kind == "family-support" and name == "businessStatus")
-    )
-    return taken, ignored
+def _state(task: Resource) -> tuple[object, object]:
+    return task.get("status"), task.get("businessStatus")

@@ -250,6 +250,7 @@ class Put:
     expected    the version that it replaces, 0 for none
     method      how it came, for the history
     held        whether its planner has held it to the profiles that it claims
+    origin      Type/id on the caller's shelf that it was copied from, where its exchange does not say
     """
 
     shelf: str
@@ -258,6 +259,7 @@ class Put:
     exchange: str = ""
     method: Method = "PUT"
     held: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +392,8 @@ class Want:
     """
     What a planner asks to see.
 
-    kind        resource (key: Type/id) | receipt (key) | exchange (key: the Task's Type/id)
+    kind        resource (key: Type/id) | version (key: Type/id/_history/number; answers the resource)
+                | receipt (key) | exchange (key: the Task's Type/id)
                 | sent (key: the request's Type/id; answers its exchanges)
                 | search (key: Type?…; answers the names of two that meet it)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
@@ -403,6 +406,7 @@ class Want:
 
     kind: Literal[
         "resource",
+        "version",
         "receipt",
         "exchange",
         "sent",
@@ -435,6 +439,11 @@ class Loaded:
 
     def resource(self, shelf: str, name: str) -> Stored | None:
         found: Stored | None = self._get(Want("resource", shelf, name))
+        return found
+
+    def version(self, shelf: str, name: str, number: int) -> Resource | None:
+        """What a past version said; None where it is not kept any more."""
+        found: Resource | None = self._get(Want("version", shelf, f"{name}/_history/{number}"))
         return found
 
     def receipt(self, shelf: str, key: str) -> Receipt | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from app import fhir
@@ -31,9 +32,12 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
     puts: tuple[Put, ...] = ()
     if shown != {**seen.resource, "lastModified": shown["lastModified"]}:
         puts = put(shown, seen, shelf=exchange.source, now=case.now)
+    origins = {copy: original for original, copy in copies.names.items()}
     for resource in copies.resources:
-        stored = case.loaded.resource(exchange.source, fhir.name(resource))
-        puts += put(resource, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
+        name = fhir.name(resource)
+        stored = case.loaded.resource(exchange.source, name)
+        made = put(resource, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
+        puts += tuple(replace(one, origin=origins.get(name, "")) for one in made)
     if not puts:
         return nothing
     source = case.settings.shelves[exchange.source]

@@ -168,6 +168,10 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:  # noqa: C901 â
             return None
         resource = fhir.decode(found.body) if found.stands else {}
         return Stored(resource, found.version, found.exchange)
+    if want.kind == "version":
+        name, number = want.key.split("/_history/")
+        past = await read_version(tx, want.shelf, name, int(number))
+        return fhir.decode(past.body) if past and past.stands else None
     if want.kind == "receipt":
         rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
         return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None
