@@ -13,7 +13,8 @@ from app.errors import Invalid, Malformed, NotSupported
 from app.fhir import Resource
 
 _WRITES: Final[tuple[Method, ...]] = ("POST", "PUT", "PATCH", "DELETE")
-_BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
+_ASKING: Final = frozenset({"batch", "transaction"})
+_BUNDLES: Final = frozenset({"collection", "searchset"}) | _ASKING
 READS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -27,9 +28,19 @@ def collected(bundle: Resource) -> tuple[Entry, ...]:
     if kind not in _BUNDLES:
         text = "Send a Bundle of one of these types: " + ", ".join(sorted(_BUNDLES)) + "."
         raise Invalid(text, expression="Bundle.type")
-    if kind != "collection":
+    if kind in _ASKING:
         return tuple(write(one, f"Bundle.entry[{index}]") for index, one in enumerate(found))
-    return tuple(_collected(one, f"Bundle.entry[{index}]") for index, one in enumerate(found))
+    return tuple(
+        _collected(one, f"Bundle.entry[{index}]")
+        for index, one in enumerate(found)
+        if not _about_the_search(one)
+    )
+
+
+def _about_the_search(entry: Any) -> bool:
+    """What a server said of a search, beside what it found."""
+    search = entry.get("search") if isinstance(entry, dict) else None
+    return isinstance(search, dict) and search.get("mode") == "outcome"
 
 
 def listed(bundle: Resource) -> list[Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from app.domain import crosswalk, forms
+from app.domain import crosswalk, forms, given
 from app.domain.forms import Asked, Forms
 from app.domain.instrument import (
     CATEGORIES,
@@ -16,18 +16,15 @@ from app.domain.instrument import (
     AnswerOption,
     Instrument,
     Question,
-    plain,
 )
 from app.domain.plan import Fate, Waiting
-from app.domain.reading import ABSENT, Row
+from app.domain.reading import Row
 from app.errors import Issue
-from app.fhir import Resource, listed
+from app.fhir import Resource
 from app.settings import CANONICAL
 
 NO_WISH: Final = f"{CANONICAL}/CodeSystem/help-wish"
 Look = Callable[[Iterable[str]], dict[str, str]]  # crosswalk keys to their targets
-
-_NUMBERS: Final = {"integer", "decimal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +54,12 @@ class Read:
     """
     Everything that was read of one screening.
 
-    named       instruments that it names by canonical, panel or items
+    known       whether a loaded instrument asks any of it, well answered or not
     sent        totals and results that came: {(instrument id, code): row}
     wishes      categories of wishes, with the row that says so
     """
 
+    known: bool = False
     answers: list[Answered] = field(default_factory=list)
     sent: dict[tuple[str, str], Row] = field(default_factory=dict)
     wishes: dict[str, Row] = field(default_factory=dict)
@@ -94,7 +92,8 @@ def read(
             [one for one in asked if not one[1].shared or row.source in members.get(one[0].id, ())]
             for row, asked in zip(left, several, strict=True)
         ]
-    found = forms.chosen(several, lambda index, one: _fits(left[index], one), named)
+    found = forms.chosen(several, lambda index, one: given.fits(left[index], one), named)
+    made.known = any(asked for asked, _ in found)
     answers = _answers_mapped(left, found, look)
     by_item: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for row, (asked, _) in zip(left, found, strict=True):
@@ -194,81 +193,6 @@ def _local(row: Row) -> Waiting:
     return Waiting(row.source, "question", key, "", system, code, words or row.words)
 
 
-def _fits(row: Row, question: Question) -> bool:
-    """Whether what was answered is on the question's list, or of its type."""
-    if row.absent and not row.kind:
-        return True
-    if question.type == "choice":
-        return bool(_options(row, question))
-    return _plain_value(row, question) is not None
-
-
-def _options(row: Row, question: Question) -> list[AnswerOption]:
-    """The answers of the list that a row gives, by coding, text, true or false, or score."""
-    content = row.value
-    if row.kind == "Boolean":
-        return [one for one in question.answers if one.boolean is content]
-    if row.kind in {"Integer", "Decimal", "Quantity"}:
-        number = content.get("value") if isinstance(content, dict) else content
-        scored = [one for one in question.answers if one.score is not None and one.score == number]
-        return scored if len(scored) == 1 else []
-    if row.kind == "String":
-        found = question.words.get(plain(str(content)))
-        return [found] if found else []
-    given = codings_of(row)
-    options = {
-        option.code: option
-        for one in given
-        if (option := question.options.get((str(one.get("system", "")), str(one.get("code", "")))))
-    }
-    if options:
-        return list(options.values())
-    if any(one.get("system") for one in given):
-        return []
-    words = [str(one.get(name, "")) for one in given for name in ("code", "display")]
-    words.append(str(content.get("text", "")) if isinstance(content, dict) else "")
-    found = next(
-        (question.words[plain(one)] for one in words if plain(one) in question.words), None
-    )
-    return [found] if found else []
-
-
-def codings_of(row: Row) -> list[Resource]:
-    """The codings of a coded answer, with or without a system."""
-    if row.kind == "Coding":
-        return [row.value] if isinstance(row.value, dict) else []
-    if row.kind == "CodeableConcept" and isinstance(row.value, dict):
-        return [one for one in listed(row.value.get("coding")) if isinstance(one, dict)]
-    return []
-
-
-def _answer_keys(row: Row, asked: Asked) -> list[str]:
-    instrument, question = asked
-    keys = [
-        crosswalk.answer_key(
-            instrument.id, question.code, (str(one.get("system", "")), str(one["code"]))
-        )
-        for one in codings_of(row)
-        if one.get("code")
-    ]
-    words = _words(row)
-    return (
-        [*keys, crosswalk.answer_key(instrument.id, question.code, ("", ""), words)]
-        if words
-        else keys
-    )
-
-
-def _words(row: Row) -> str:
-    """A coded answer's text, or a text that is the answer."""
-    if row.kind == "String":
-        return str(row.value)
-    if row.kind == "CodeableConcept" and isinstance(row.value, dict) and row.value.get("text"):
-        return str(row.value["text"])
-    shown = [str(one["display"]) for one in codings_of(row) if one.get("display")]
-    return shown[0] if shown and not any(one.get("code") for one in codings_of(row)) else ""
-
-
 def _answers_mapped(
     rows: Sequence[Row], found: Sequence[tuple[Asked | None, list[Asked]]], look: Look
 ) -> dict[str, str]:
@@ -276,8 +200,8 @@ def _answers_mapped(
     keys = [
         key
         for row, (asked, _) in zip(rows, found, strict=True)
-        if asked and asked[1].type == "choice" and not _fits(row, asked[1])
-        for key in _answer_keys(row, asked)
+        if asked and asked[1].type == "choice" and not given.fits(row, asked[1])
+        for key in given.keys(row, asked)
     ]
     return look(dict.fromkeys(keys)) if keys else {}
 
@@ -305,40 +229,27 @@ def _take(  # noqa: PLR0913 — a row and all that is known of it
         for category in _wish_of(option, question):
             made.wishes.setdefault(category, row)
 
-    if reason := _reason_said(row):
-        taken(None, {"dataAbsentReason": _reason(reason)})
+    if reason := given.reason_said(row):
+        taken(None, {"dataAbsentReason": given.reason(reason)})
         made.fates.append(Fate(row.at, "taken", "as not answered, with the reason"))
         return
     if question.type != "choice":
-        said = _plain_value(row, question)
+        said = given.plain_value(row, question)
         if said is None:
             _refuse(made, row, f"Question {question.code} takes a {question.type} as its answer.")
             return
         taken(None, said)
         made.fates.append(Fate(row.at, "taken", "as it came"))
         return
-    options = _options(row, question) or _crossed(row, (instrument, question), mapped)
+    options = given.options(row, question) or given.crossed(row, (instrument, question), mapped)
     if len(options) > 1 and not question.repeats:
         _refuse(made, row, f"Question {question.code} takes one answer, and several are given.")
         return
     for option in options:
-        taken(option, _coded(row, option))
+        taken(option, given.coded(row, option))
         made.fates.append(Fate(row.at, "taken", "as an answer of the list"))
     if not options:
         _off_the_list(row, instrument, question, taken, made)
-
-
-def _reason_said(row: Row) -> str:
-    """Why there is no answer, beside it or in its place; "" where there is one."""
-    coded = (str(one["code"]) for one in codings_of(row) if one.get("system") == ABSENT)
-    return row.absent or next(coded, "")
-
-
-def _crossed(row: Row, asked: Asked, mapped: dict[str, str]) -> list[AnswerOption]:
-    for key in _answer_keys(row, asked):
-        if found := mapped.get(key):
-            return [one for one in asked[1].answers if one.code == found]
-    return []
 
 
 def _off_the_list(
@@ -349,14 +260,14 @@ def _off_the_list(
     made: Read,
 ) -> None:
     """Of the list's own system: a fault. Somebody else's code or words: kept, and on the worklist."""
-    given = codings_of(row)
-    words = _words(row)
+    codes = given.codings_of(row)
+    words = given.words(row)
     if row.kind not in {"Coding", "CodeableConcept", "String"}:
         _refuse(made, row, f"Question {question.code} takes a {question.type} as its answer.")
         return
     lists = {one.system for one in question.answers}
-    local = [one for one in given if one.get("code") and one.get("system") not in lists]
-    if any(one.get("system") in lists for one in given) or not (local or words):
+    local = [one for one in codes if one.get("code") and one.get("system") not in lists]
+    if any(one.get("system") in lists for one in codes) or not (local or words):
         text = f"Question {question.code} takes one of: "
         _refuse(made, row, text + ", ".join(one.code for one in question.answers) + ".")
         return
@@ -373,81 +284,13 @@ def _off_the_list(
     made.issues.append(Issue("warning", "not-supported", text, row.at))
 
 
-def _coded(row: Row, option: AnswerOption) -> Resource:
-    """The answer of the list, and beside it what was sent."""
-    if option.need == "declined":
-        return {"dataAbsentReason": _reason("asked-declined")}
-    ours = {"system": option.system, "code": option.code}
-    given = codings_of(row)
-    mine = [
-        one for one in given if (one.get("system"), one.get("code")) == (option.system, option.code)
-    ]
-    beside = [one for one in given if one.get("system") not in ("", None, option.system)]
-    said: Resource = {"coding": [*(mine[:1] or [ours]), *beside]}
-    text = row.value.get("text") if row.kind == "CodeableConcept" else None
-    if row.kind == "String":
-        text = row.value
-    return {"valueCodeableConcept": {**said, "text": text} if text else said}
-
-
-def _plain_value(row: Row, question: Question) -> Resource | None:
-    """A number, text, boolean or date as its question has it; None where it is of another type."""
-    content = row.value
-    if question.type in _NUMBERS:
-        number = _number(row, question)
-        if number is None:
-            return None
-        if question.unit:
-            unit = {
-                "system": "http://unitsofmeasure.org",
-                "code": question.unit,
-                "unit": question.unit,
-            }
-            return {"valueQuantity": {"value": number, **unit}}
-        if question.type == "decimal":  # an Observation has no valueDecimal
-            return {
-                "valueQuantity": {
-                    "value": number,
-                    "system": "http://unitsofmeasure.org",
-                    "code": "1",
-                }
-            }
-        return {"valueInteger": number}
-    if question.type == "string":
-        text = _words(row) if row.kind != "String" else content
-        return {"valueString": text} if isinstance(text, str) and text else None
-    if question.type == "boolean":
-        return {"valueBoolean": content} if isinstance(content, bool) else None
-    dated = row.kind in {"Date", "DateTime"} and isinstance(content, str)
-    return {"valueDateTime": content} if dated else None
-
-
-def _number(row: Row, question: Question) -> Any:
-    content = row.value
-    if row.kind == "Quantity" and isinstance(content, dict):
-        if content.get("code") not in (None, "1", question.unit):
-            return None
-        content = content.get("value")
-    elif row.kind == "String":
-        content = int(content) if str(content).strip().isdecimal() else None
-    if isinstance(content, bool) or content is None or isinstance(content, str):
-        return None
-    if question.type == "integer":
-        return int(content) if content == int(content) else None
-    return content
-
-
-def _reason(code: str) -> Resource:
-    return {"coding": [{"system": ABSENT, "code": code}]}
-
-
 def _wish_of(option: AnswerOption | None, question: Question) -> Sequence[str]:
     return (option.categories or question.categories) if option and option.wish else ()
 
 
 def _wished(row: Row, made: Read) -> bool:
     """The item that is our own: the domains in which the family wants help."""
-    for one in codings_of(row):
+    for one in given.codings_of(row):
         if one.get("system") == CATEGORY and one.get("code") in CATEGORIES:
             made.wishes.setdefault(str(one["code"]), row)
             made.fates.append(Fate(row.at, "taken", "as a wish for help"))

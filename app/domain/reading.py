@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app import fhir
 from app.conformance import answers
-from app.domain.instrument import HELP_WISH, items, segment
+from app.domain.instrument import HELP_WISH, LOINC, items, segment
 from app.errors import Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL
@@ -17,6 +17,15 @@ ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 OBSERVATION: Final = f"{CANONICAL}/CodeSystem/observation"
 _ABSENT_URL: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _DAY: Final = len("2026-01-31")
+# The OIDs: https://hl7.org/fhir/R4/terminologies-systems.html; the rest is how EHRs misspell a url.
+_NAMES: Final = {
+    **dict.fromkeys(
+        ["http://loinc.org/", "http://www.loinc.org", "https://loinc.org", "https://loinc.org/",
+         "https://www.loinc.org", "urn:oid:2.16.840.1.113883.6.1"],
+        LOINC,
+    ),
+    "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct",
+}  # fmt: skip
 # us-core-observation-screening-assessment.performer; a Device is none of them
 _PERFORMERS: Final = frozenset(
     ["CareTeam", "Organization", "Patient", "Practitioner", "PractitionerRole", "RelatedPerson"]
@@ -62,8 +71,7 @@ def value(holder: Resource) -> tuple[str, Any]:
 def faults_of_frame(source: Resource, effective: str, now_text: str) -> Iterator[Issue]:
     """When it was said: to the day at least, and not after now."""
     kind = source["resourceType"]
-    moment = source.get("authored") if kind == "QuestionnaireResponse" else _effective(source)[1]
-    start = moment.get("start") if isinstance(moment, dict) else moment
+    start = source.get("authored") if kind == "QuestionnaireResponse" else start_of(source)
     if not isinstance(start, str) or not start:
         yield Issue("error", "required", "Say when it was answered.", f"{kind}.{effective}")
     elif len(start) < _DAY:
@@ -84,7 +92,7 @@ def _effective(observation: Resource) -> tuple[str, Any]:
 def start_of(observation: Resource) -> str:
     """When an Observation was made, as its session is known; "" where it does not say."""
     moment = _effective(observation)[1]
-    found = moment.get("start") if isinstance(moment, dict) else moment
+    found = moment.get("start") or moment.get("end") if isinstance(moment, dict) else moment
     return found if isinstance(found, str) else ""
 
 
@@ -190,11 +198,7 @@ def _within(response: Resource) -> Iterator[tuple[str, Resource, tuple[Any, ...]
 
 def _codes_of(asked: Resource, link_id: str, canonical: str) -> tuple[tuple[str, str], ...]:
     """The Questionnaire's codes of an item; else its linkId, whole and its last segment."""
-    codes = [
-        (str(one.get("system", "")), str(one["code"]))
-        for one in listed(asked.get("code"))
-        if isinstance(one, dict) and one.get("code")
-    ]
+    codes = codings({"coding": asked.get("code")})
     local = [(canonical, link_id)] if canonical else []
     return (*codes, *local) if codes else (("", link_id), ("", segment(link_id)), *local)
 
@@ -235,7 +239,14 @@ def codings(concept: Any) -> tuple[tuple[str, str], ...]:
     """(system, code) of each coding of a CodeableConcept."""
     found = concept.get("coding") if isinstance(concept, dict) else None
     return tuple(
-        (str(one.get("system", "")), str(one["code"]))
-        for one in listed(found)
-        if isinstance(one, dict) and one.get("code")
+        (str(one.get("system", "")), str(one["code"])) for one in coded_in(found) if one.get("code")
     )
+
+
+def coded_in(found: Any) -> list[Resource]:
+    """Codings, with the name that FHIR gives to a code system which came under another of its names."""
+    return [
+        {**one, "system": name} if (name := _NAMES.get(str(one.get("system")))) else one
+        for one in listed(found)
+        if isinstance(one, dict)
+    ]

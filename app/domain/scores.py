@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import fhir
-from app.domain.answered import Answered, Read, codings_of
+from app.domain.answered import Answered, Read
 from app.domain.forms import Forms
+from app.domain.given import codings_of
 from app.domain.instrument import AnswerOption, Instrument, Result, Total
 from app.domain.plan import Fate
 from app.domain.reading import Row

@@ -237,7 +237,7 @@ def _read_response(case: Case, response: Resource, issues: list[Issue], *, sound
     whole = response if sound else {**response, "authored": "2000-01-01"}
     rows = list(reading.of_response(whole, _form(case, response), issues))
     read = answered.read(rows, known, lambda keys: look(case, keys), named=[named] if named else [])
-    if named is None and not (read.answers or read.sent or read.wishes):
+    if named is None and not (read.known or read.sent or read.wishes):
         names = ", ".join(
             f"{one.name} ({one.canonicals[0]})" if one.canonicals else one.name
             for one in known.instruments
@@ -272,6 +272,7 @@ _READ: Final = {
     "author": "as performer",
     "authored": "as the time of the answers",
     "effectiveDateTime": "as the time of the answer",
+    "effectiveInstant": "as the time of the answer",
     "effectivePeriod": "as the time of the answer",
     "encounter": "as encounter",
     "identifier": "a repetition is known by it",
