@@ -4,6 +4,7 @@ Search as a shelf grows: CPU time of the same searches beside 2,000 Tasks and be
     python benchmarks/search.py [--tasks 1000000] [--database postgres] [--tries 9]
 
 One owner has 1,000 open Tasks, and as many that are done; all others are spread over 500 owners.
+At the end the coordination platform of ../shared/spec/clients.md polls the service over HTTP.
 """
 
 from __future__ import annotations
@@ -11,35 +12,30 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import http.client
 import json
-import random
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-import bodies
 import processes
+import shelf
 
-from app import conformance, fhir
-from app.storage import connection, index, migration, resources, search
-from app.storage.database import Database, Tx
+from app import conformance
+from app.storage import connection, migration, reindex, resources, search
+from app.storage.database import Database, Reading
 from app.storage.parameters import Parameters
 from app.storage.query import Reader
 
-SHELF = "clinic/chart"
 BASE = "https://bench.example.org/clinic/chart/fhir"
 FEW = 2000
-OWNED = 1000
-DONE = ("completed", "cancelled", "rejected", "failed")
-NOT = "&".join(f"status:not={one}" for one in DONE)
+NOT = "&".join(f"status:not={one}" for one in shelf.DONE)
 OPEN = f"owner=Organization/large&{NOT}&_sort=-_lastUpdated"
-START = datetime(2026, 1, 1, tzinfo=UTC)
-MARK = "9999-01-01T00:00:00.000Z"
 # name: (search, whether a middle page, at most this many times what it takes beside few)
 ASKED: dict[str, tuple[str, bool, float]] = {
     "first page of an owner's open": (f"{OPEN}&_count=100", False, 1.5),
@@ -51,155 +47,164 @@ ASKED: dict[str, tuple[str, bool, float]] = {
     "since a time": ("status=requested&_lastUpdated=ge2026-01-01&_count=20", False, 1.5),
     "of one child": ("subject=child-7&_sort=-authored-on", False, 1.5),
 }
+PAGE = 3.0  # a page of 100, times reading the same bytes by key
+PROFILE = (
+    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
+)
+POLLED = 200
+POLL_SECONDS = 1.0
 
 
-def made(
-    parameters: Parameters,
-) -> Callable[[int, str, str, str, str], tuple[dict[str, Any], list[Any]]]:
-    """What makes the rows of one more Task, from those of one that was indexed as any other."""
-    resource = json.loads(
-        json.dumps(bodies.task(status="@status@"))
-        .replace(bodies.NUMBER, "@number@")
-        .replace("Organization/agency-3", "Organization/@owner@")
-        .replace("Patient/child-4", "Patient/@child@")
-    )
-    resource |= {"id": "@id@", "meta": {**resource["meta"], "versionId": "1", "lastUpdated": MARK}}
-    body, facts = fhir.encode(resource).decode(), index.facts(parameters, resource)
-    rows = index._rows(SHELF, "Task", "@id@", MARK, facts)  # noqa: SLF001 — as a create makes them
+@dataclass
+class Filled:
+    """A database with so many Tasks; pid of its server, 0 for SQLite."""
 
-    def one(
-        number: int, owner: str, child: str, status: str, at: str
-    ) -> tuple[dict[str, Any], list[Any]]:
-        given = {"@id@": f"t{number:08}", "@number@": f"n{number}", "@owner@": owner,
-                 "@child@": child, "@status@": status, MARK: at}  # fmt: skip
+    count: int
+    url: str
+    pid: int
+    database: Database
 
-        def filled(text: str) -> str:
-            for mark, value in given.items():
-                text = text.replace(mark, value)
-            return text
+    def spent(self) -> float:
+        return time.process_time() + (processes.cpu(self.pid) if self.pid else 0)
 
-        row = {"shelf": SHELF, "type": "Task", "id": f"t{number:08}", "version": 1, "updated": at,
-               "method": "POST", "exchange": "", "facts": filled(facts),
-               "body": filled(body).encode()}  # fmt: skip
-        return row, [{name: filled(value) for name, value in post.items()} for post in rows]
-
-    return one
+    async def page(self, query: Any, after: Any) -> search.Page:
+        return await self.database.read(
+            lambda tx: search.page(tx, shelf.SHELF, [query], after=after, most=query.count),
+            shelves=(shelf.SHELF,),
+        )
 
 
-def tasks(count: int) -> Iterator[tuple[int, str, str, str, str]]:
-    """Number, owner, child, status and time; the large owner's stand among the others."""
-    chance = random.Random(7)  # noqa: S311 — the same shelf each time
-    every = max(count // (2 * OWNED), 1)
-    large = 0
-    for number in range(count):
-        at = fhir.instant(START + timedelta(seconds=number))
-        child = f"child-{number % max(count // 20, 1)}"
-        if number % every == 0 and large < 2 * OWNED:
-            large += 1
-            yield number, "large", child, "requested" if large % 2 else "completed", at
+@contextlib.contextmanager
+def filled(kind: str, count: int, parameters: Parameters) -> Iterator[Filled]:
+    with contextlib.ExitStack() as stack:
+        began, pid = time.monotonic(), 0
+        if kind == "postgres":
+            server = stack.enter_context(processes.postgres())
+            url, pid = server.url(), server.pid
         else:
-            status = chance.choice(("requested", "accepted", "in-progress", *DONE))
-            yield number, f"o{chance.randrange(500)}", child, status, at
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            url = f"sqlite:///{folder}/{count}.db"
+            migration.migrate(url)
+        asyncio.run(_known(url, parameters))
+        if kind == "postgres":
+            shelf.fill_postgres(server.url("postgres"), parameters, count)
+        else:
+            shelf.fill_sqlite(Path(folder) / f"{count}.db", parameters, count)
+        print(f"{count:,} Tasks on {kind}: filled in {time.monotonic() - began:.0f} s", flush=True)
+        yield Filled(count, url, pid, connection.connect(url, connections=1))
 
 
-async def fill(opened: Database, parameters: Parameters, count: int) -> None:
-    one = made(parameters)
-    batch: list[tuple[dict[str, Any], list[Any]]] = []
-
-    async def put(tx: Tx) -> None:
-        await tx.run_all(
-            resources._CREATE,  # noqa: SLF001
-            [row for row, _ in batch],
-        )
-        posts = sorted(
-            (post for _, posts in batch for post in posts), key=lambda row: tuple(row.values())
-        )
-        await tx.run_all(index._POST, posts)  # noqa: SLF001 — as above
-
-    for task in tasks(count):
-        batch.append(one(*task))
-        if len(batch) == 2000:
-            await opened.write(put, shelves=(SHELF,))
-            batch.clear()
-            sys.stderr.write(f"\r{task[0] + 1} of {count}")
-    await opened.write(put, shelves=(SHELF,))
-    sys.stderr.write("\r")
+async def _known(url: str, parameters: Parameters) -> None:
+    """An empty database is indexed by every parameter that is loaded."""
+    opened = connection.connect(url, connections=1)
+    await reindex.look(opened, parameters, (shelf.SHELF,))
+    await opened.close()
 
 
-async def measured(  # noqa: PLR0913 — what a figure depends on
-    opened: Database,
-    parameters: Parameters,
-    asked: str,
-    *,
-    middle: bool,
-    tries: int,
-    pid: int,
+def read(parameters: Parameters, asked: str) -> Any:
+    return Reader(parameters, BASE, datetime.now(UTC)).query("Task", parse_qsl(asked))
+
+
+async def measured(
+    one: Filled, parameters: Parameters, asked: str, *, middle: bool
 ) -> tuple[float, int]:
-    """Least CPU milliseconds of a search, service and database together, and how many it found."""
-    reader = Reader(parameters, BASE, datetime.now(UTC))
-    query = reader.query("Task", parse_qsl(asked, keep_blank_values=True))
-    after = None
+    """CPU milliseconds of a search, service and database together, and how many it found."""
+    query, after = read(parameters, asked), None
     if middle:
         for _ in range(4):
-            after = (await page(opened, query, after)).places[-1]
-    spent = []
+            after = (await one.page(query, after)).places[-1]
+    began, times = one.spent(), 50 if one.pid else 10  # a server's CPU is told in ticks of 10 ms
+    for _ in range(times):
+        found = await one.page(read(parameters, asked), after)
+    return (one.spent() - began) * 1000 / times, len(found.found)
+
+
+async def by_key(one: Filled, parameters: Parameters) -> tuple[float, int]:
+    """CPU milliseconds to read by key the same hundred bodies that the first page has."""
+    query = read(parameters, ASKED["first page of an owner's open"][0])
+    keys = [
+        {"shelf": shelf.SHELF, "type": "Task", "id": found.id}
+        for found in (await one.page(query, None)).found
+    ]
+
+    async def look(tx: Reading) -> None:
+        await tx.each(resources._READ, keys)  # noqa: SLF001 — what a read by key runs
+
+    began, times = one.spent(), 50 if one.pid else 10
+    for _ in range(times):
+        await one.database.read(look, shelves=(shelf.SHELF,))
+    return (one.spent() - began) * 1000 / times, len(keys)
+
+
+async def compared(both: list[Filled], parameters: Parameters, tries: int) -> None:
+    """Each search in turns beside few and beside many; the least of the tries."""
+    least: dict[str, list[tuple[float, int]]] = {}
     for _ in range(tries):
-        began = time.process_time() + (processes.cpu(pid) if pid else 0)
-        for _ in range(10):
-            query = reader.query("Task", parse_qsl(asked, keep_blank_values=True))
-            found = await page(opened, query, after)
-        ended = time.process_time() + (processes.cpu(pid) if pid else 0)
-        spent.append((ended - began) * 100)
-    return min(spent), len(found.found)
-
-
-async def page(opened: Database, query: Any, after: Any) -> search.Page:
-    return await opened.read(
-        lambda tx: search.page(tx, SHELF, [query], after=after, most=query.count), shelves=(SHELF,)
+        for name, (asked, middle, _bound) in ASKED.items():
+            taken = [await measured(one, parameters, asked, middle=middle) for one in both]
+            least[name] = [min(pair) for pair in zip(least.get(name, taken), taken, strict=True)]
+        taken = [await by_key(one, parameters) for one in both]
+        least[""] = [min(pair) for pair in zip(least.get("", taken), taken, strict=True)]
+    for one in both:
+        await one.database.close()
+    print(f"CPU ms{'':26}" + "".join(f"{one.count:>12,}" for one in both))
+    for name, (_, _, bound) in ASKED.items():
+        (few, some), (many, found) = least[name]
+        print(
+            f"{name:32}{few:12.3f}{many:12.3f}   x{many / few:.2f}, at most {bound}"
+            f"   ({some} and {found} found)"
+        )
+    pages = least["first page of an owner's open"]
+    times = [page[0] / bodies[0] for page, bodies in zip(pages, least[""], strict=True)]
+    print(
+        f"{'the page, times its bytes by key':32}"
+        + "".join(f"{one:12.2f}" for one in times)
+        + f"   at most {PAGE}"
     )
 
 
-async def bytes_alone(opened: Database, parameters: Parameters, tries: int) -> float:
-    """CPU milliseconds to read by key the same hundred bodies that the first page has."""
-    reader = Reader(parameters, BASE, datetime.now(UTC))
-    query = reader.query("Task", parse_qsl(ASKED["first page of an owner's open"][0]))
-    names = [f"Task/{one.id}" for one in (await page(opened, query, None)).found]
+def polled(one: Filled) -> None:
+    """A search and five reads for each of its Tasks, by a client that asks one thing at a time."""
+    with processes.kinbridge(one.url) as (port, pid):
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    async def read(tx: Tx) -> None:
-        for name in names:
-            await resources.read(tx, SHELF, name)
+        def get(path: str) -> Any:
+            asked.request("GET", path, headers={"Accept": "application/fhir+json"})
+            answer = asked.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                message = f"{answer.status} to a poll"
+                raise RuntimeError(message)
+            return json.loads(body)
 
-    spent = []
-    for _ in range(tries):
-        began = time.process_time()
-        for _ in range(10):
-            await opened.read(read, shelves=(SHELF,))
-        spent.append((time.process_time() - began) * 100)
-    return min(spent)
+        def poll() -> int:
+            at = f"/{shelf.SHELF}/fhir"
+            page = get(f"{at}/Task?_profile={PROFILE}&_sort=-_lastUpdated")
+            found = [entry["resource"] for entry in page["entry"]]
+            while len(found) < POLLED:  # the client itself never follows it, and sees 100
+                url = urlsplit(next(x["url"] for x in page["link"] if x["relation"] == "next"))
+                page = get(f"{url.path}?{url.query}")
+                found += [entry["resource"] for entry in page["entry"]]
+            for task in found:
+                child = task["for"]["reference"].partition("/")[2]
+                get(f"{at}/{task['focus']['reference']}")
+                get(f"{at}/{task['owner']['reference']}")
+                get(f"{at}/{task['for']['reference']}")
+                get(f"{at}/Consent/consent-{child}")
+                get(f"{at}/Procedure/done-{child}")
+            return len(found)
 
-
-async def run(urls: dict[int, str], tries: int, pid: int) -> dict[str, Any]:
-    parameters = Parameters(conformance.load(conformance.folder()))
-    opened = {count: connection.connect(url, connections=1) for count, url in urls.items()}
-    report: dict[str, Any] = {}
-    try:
-        for count, one in opened.items():
-            began = time.monotonic()
-            await fill(one, parameters, count)
-            report[f"filled {count}"] = f"{time.monotonic() - began:.0f} s"
-        for name, (asked, middle, _) in ASKED.items():
-            taken = {
-                count: await measured(one, parameters, asked, middle=middle, tries=tries, pid=pid)
-                for count, one in opened.items()
-            }
-            report[name] = taken
-        report["hundred bodies by key"] = {
-            count: (await bytes_alone(one, parameters, tries), 100) for count, one in opened.items()
-        }
-    finally:
-        for one in opened.values():
-            await one.close()
-    return report
+        poll()
+        spent = []
+        for _ in range(3):
+            began = processes.cpu(pid) + (processes.cpu(one.pid) if one.pid else 0)
+            count = poll()
+            ended = processes.cpu(pid) + (processes.cpu(one.pid) if one.pid else 0)
+            spent.append(ended - began)
+    print(
+        f"a poll of {count} Tasks with five reads each: {min(spent):.2f} s of the server's CPU,"
+        f" at most {POLL_SECONDS}"
+    )
 
 
 def main() -> None:
@@ -208,27 +213,13 @@ def main() -> None:
     command.add_argument("--tries", type=int, default=7)
     command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     given = command.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        pid = 0
-        if given.database == "postgres":
-            few, many = (stack.enter_context(processes.postgres()) for _ in range(2))
-            urls, pid = {FEW: few.url(), given.tasks: many.url()}, many.pid
-        else:
-            urls = {count: f"sqlite:///{folder / f'{count}.db'}" for count in (FEW, given.tasks)}
-            for url in urls.values():
-                migration.migrate(url)
-        report = asyncio.run(run(urls, given.tries, pid))
-    for name, taken in report.items():
-        if isinstance(taken, str):
-            print(f"{name}: {taken}")
-            continue
-        few, many = taken[FEW], taken[given.tasks]
-        bound = f", at most {ASKED[name][2]}" if name in ASKED else ""
-        print(
-            f"{name:32}{few[0]:8.2f} ms beside {FEW:,}{many[0]:9.2f} ms beside {given.tasks:,}"
-            f"   x{many[0] / few[0]:.2f}{bound}   ({few[1]} and {many[1]} found)"
-        )
+    parameters = Parameters(conformance.load(conformance.folder()))
+    with (
+        filled(given.database, FEW, parameters) as few,
+        filled(given.database, given.tasks, parameters) as many,
+    ):
+        asyncio.run(compared([few, many], parameters, given.tries))
+        polled(many)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from exchange import SHARED, Exchange, Network, agency_task, basic, resources, sqlite_rows
 from postgres import Postgres
+from serving import free_port, ready, start
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -170,3 +173,38 @@ def register(exchange) -> Callable[..., str]:
         return basic(client, secret)
 
     return add
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    """Where what was fetched for the tests stays, so that it is fetched once."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kinbridge-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Iterator[str]:
+    """A chart on a running service, for clients that nobody here wrote: a child, an agency, four Tasks."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("log") / "served.log"
+    process = start(tmp_path_factory.mktemp("served"), "--port", str(port), log=log)
+    tasks = [
+        {"resourceType": "Task", "id": f"t{number}", "status": status, "intent": "order",
+         "for": {"reference": "Patient/rosa"}, "owner": {"reference": "Organization/north"}}
+        for number, status in enumerate(["requested", "accepted", "completed", "requested"])
+    ]  # fmt: skip
+    try:
+        ready(f"http://127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}/clinic/chart/fhir"
+        for one in (
+            {"resourceType": "Patient", "id": "rosa", "name": [{"family": "Example"}]},
+            {"resourceType": "Organization", "id": "north", "name": "North"},
+            *tasks,
+        ):
+            sent = httpx2.put(f"{url}/{one['resourceType']}/{one['id']}", json=one)
+            assert sent.status_code == 201
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,124 +1,122 @@
-"""Clients that nobody here wrote, unchanged, against the running server."""
+"""Python's clients, unchanged, against the running server."""
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 
-import httpx2
+import fhirpy
 import pytest
-from serving import free_port, ready, start
+from fhirpy.base.exceptions import MultipleResourcesFound, OperationOutcome, ResourceNotFound
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kinbridge-tests"
-FHIR_KIT = "fhir-kit-client@2.0.3"
-TASKS = [
-    {
-        "resourceType": "Task", "id": f"t{number}", "status": status, "intent": "order",
-        "for": {"reference": "Patient/rosa"}, "owner": {"reference": "Organization/north"},
-    }
-    for number, status in enumerate(["requested", "accepted", "completed", "requested"])
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A service with a child, an agency and four Tasks."""
-    port = free_port()
-    process = start(tmp_path_factory.mktemp("served"), "--port", str(port))
-    try:
-        ready(f"http://127.0.0.1:{port}")
-        url = f"http://127.0.0.1:{port}/clinic/chart/fhir"
-        for one in (
-            {"resourceType": "Patient", "id": "rosa", "name": [{"family": "Example"}]},
-            {"resourceType": "Organization", "id": "north", "name": "North"},
-            *TASKS,
-        ):
-            name = f"{one['resourceType']}/{one['id']}"
-            sent = httpx2.put(
-                f"{url}/{name}", json=one, headers={"Content-Type": "application/fhir+json"}
-            )
-            assert sent.status_code == 201
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+MRN = "http://fhirpy.example.org"
 
 
 def test_fhirclient(base):
-    """SMART's Python client: search with a condition and a sort, read, and what is included."""
+    """SMART's Python client: searches and what is included, every write, a refusal it understands."""
     client = pytest.importorskip("fhirclient.client", reason="the extra `demo` is not installed")
     from fhirclient.models.patient import Patient
     from fhirclient.models.task import Task
+    from fhirclient.server import FHIRNotFoundException
 
     server = client.FHIRClient({"app_id": "test", "api_base": base}).server
     found = Task.where({"patient": "rosa", "status": "requested", "_sort": "-_lastUpdated"})
-
     assert [one.id for one in found.perform_resources(server)] == ["t3", "t0"]
     assert Patient.read("rosa", server).name[0].family == "Example"
     assert len(list(Task.where({"_count": "1"}).perform_resources_iter(server))) == 4
+    included = Task.where({"_id": "t0"}).include("owner").perform_resources(server)
+    assert sorted(one.resource_type for one in included) == ["Organization", "Task"]
+
+    child = Patient({"name": [{"family": "Client"}]})
+    child.id = child.create(server)["id"]
+    child.gender = "female"
+    assert child.update(server)["meta"]["versionId"] == "2"
+    assert Patient.read(child.id, server).gender == "female"
+    assert child.delete(server) is None
+    with pytest.raises(FHIRNotFoundException):
+        Patient.read("nobody", server)
+
+
+async def _searches(client):
+    tasks = client.resources("Task")
+    assert await tasks.search(status__not="completed").count() == 3
+    assert await tasks.search(owner__Organization__name="nor").count() == 4
+    assert {one.id for one in await tasks.limit(1).fetch_all()} == {"t0", "t1", "t2", "t3"}
+    assert (await tasks.sort("-_lastUpdated").first()).id == "t3"
+    assert [one.id for one in await tasks.sort("_id").limit(2).fetch()] == ["t0", "t1"]
+    bundle = await tasks.search(_id="t0").include("Task", "owner").fetch_raw()
+    assert {one.resource.resource_type for one in bundle.entry} == {"Task", "Organization"}
+    bundle = await client.resources("Patient").revinclude("Task", "subject").fetch_raw()
+    assert [one.resource.id for one in bundle.entry if one.search.mode == "include"]
+    held = client.resources("Patient").search(_id="rosa").has("Task", "patient", status="accepted")
+    assert await held.count() == 1
+    task = await client.reference("Task", "t0").to_resource()
+    assert (await task["owner"].to_resource())["name"] == "North"
+    with pytest.raises(MultipleResourcesFound):
+        await tasks.search(status="requested").get()
+    with pytest.raises(ResourceNotFound):
+        await client.get("Task", "none")
+    with pytest.raises(OperationOutcome):
+        await tasks.search(colour="red").fetch()
+
+
+async def _writes(client):
+    child = client.resource("Patient", name=[{"family": "Fhirpy", "given": ["Luz"]}])
+    await child.create()
+    child["gender"] = "female"
+    await child.update()
+    assert (child["meta"]["versionId"], child["gender"]) == ("2", "female")
+    await child.patch(birthDate="2020-01-05", gender=None)
+    assert (child["birthDate"], child.get("gender")) == ("2020-01-05", None)
+    child["active"] = True
+    await child.save(fields=["active"])
+    assert (child["meta"]["versionId"], child["active"]) == ("4", True)
+    again = await client.reference("Patient", child.id).patch(gender="other")
+    assert (again["gender"], again["birthDate"]) == ("other", "2020-01-05")
+    await child.refresh()  # with If-None-Match: 4, without quotes
+    await child.refresh()
+    assert (child["gender"], await child.is_valid()) == ("other", True)
+    past = await client.execute(f"Patient/{child.id}/_history", method="get")
+    assert [one["resource"]["meta"]["versionId"] for one in past["entry"]] == list("54321")
+    await child.delete()
+    with pytest.raises(ResourceNotFound):
+        await client.get("Patient", child.id)
+
+
+async def _conditions(client):
+    named = [{"system": MRN, "value": "1"}]
+    wanted = client.resource("Patient", identifier=named)
+    search = client.resources("Patient").search(identifier=f"{MRN}|1")
+    made, created = await search.get_or_create(wanted)
+    again, twice = await search.get_or_create(wanted)
+    assert (created, twice, again["id"]) == (True, False, made["id"])
+    changed, new = await search.update(
+        client.resource("Patient", identifier=named, gender="female")
+    )
+    assert (changed["id"], changed["gender"], new) == (made["id"], "female", False)
+    assert (await search.patch(gender="male"))["gender"] == "male"
+    assert (await search.get())["gender"] == "male"
+    await search.delete()
+    assert await search.count() == 0
 
 
 def test_fhirpy(base):
-    """fhirpy: searches, chains, includes, counts, pages, get-or-create and update."""
-    fhirpy = pytest.importorskip("fhirpy", reason="fhirpy is not installed: pip install fhirpy")
+    """fhirpy: chains, includes and pages, every write with its patch, and what is conditional."""
 
     async def use():
         client = fhirpy.AsyncFHIRClient(base)
-        tasks = client.resources("Task")
-        assert await tasks.search(status__not="completed").count() == 3
-        assert await tasks.search(owner__Organization__name="nor").count() == 4
-        assert {one.id async for one in tasks.limit(1)} == {"t0", "t1", "t2", "t3"}
-        bundle = await tasks.search(_id="t0").include("Task", "owner").fetch_raw()
-        kinds = {one.resource.resource_type for one in bundle.entry}
-        assert kinds == {"Task", "Organization"}
-        named = {"system": "http://x.example.org", "value": "1"}
-        child = client.resource("Patient", identifier=[named])
-        search = client.resources("Patient").search(identifier="http://x.example.org|1")
-        made, created = await search.get_or_create(child)
-        again, twice = await search.get_or_create(child)
-        assert (created, twice, again["id"]) == (True, False, made["id"])
-        assert await search.count() == 1
-        made["gender"] = "female"
-        await made.save()
-        assert (await search.get())["gender"] == "female"
+        await _searches(client)
+        await _writes(client)
+        await _conditions(client)
 
     asyncio.run(use())
 
 
-def test_fhir_kit_client(base):
-    """fhir-kit-client from npm: CapabilityStatement, search by GET and POST, next pages."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if not npm or not node:
-        pytest.skip("node is not at hand")
-    if not (CACHE / "node_modules" / "fhir-kit-client").is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        install = [npm, "install", "--silent", "--no-audit", "--prefix", str(CACHE), FHIR_KIT]
-        try:
-            subprocess.run(install, check=True, timeout=120, capture_output=True)
-        except (subprocess.SubprocessError, OSError):
-            pytest.skip("npm cannot fetch fhir-kit-client now")
-    script = CACHE / f"use-{os.getpid()}.mjs"  # where its modules are found
-    script.write_text(f"""
-import {{ Client }} from "fhir-kit-client";
-(async () => {{
-  const client = new Client({{ baseUrl: "{base}" }});
-  const stated = await client.capabilityStatement();
-  const asked = {{ resourceType: "Task", searchParams: {{ status: "requested", _count: "1" }} }};
-  const first = await client.search(asked);
-  const second = await client.nextPage({{ bundle: first }});
-  const posted = await client.search({{ ...asked, options: {{ postSearch: true }} }});
-  const read = await client.read({{ resourceType: "Patient", id: "rosa" }});
-  const held = await client.compartmentSearch({{
-    resourceType: "Task", compartment: {{ resourceType: "Patient", id: "rosa" }} }});
-  console.log(JSON.stringify([stated.fhirVersion, first.entry[0].resource.id,
-    second.entry[0].resource.id, posted.entry[0].resource.id, read.id, held.entry.length]));
-}})();
-""")
+def test_fhirpy_without_async(base):
+    """The same client as scripts use it."""
+    client = fhirpy.SyncFHIRClient(base)
 
-    done = subprocess.run([node, script], capture_output=True, timeout=60, check=False)
-    script.unlink()
-
-    assert done.returncode == 0, done.stderr.decode()
-    assert json.loads(done.stdout) == ["4.0.1", "t3", "t0", "t3", "rosa", 4]
+    assert {one.id for one in client.resources("Task").limit(3)} == {"t0", "t1", "t2", "t3"}
+    made = client.resource("Organization", name="Sync")
+    made.save()
+    made.patch(active=True)
+    assert client.resources("Organization").search(name="sync").get()["active"] is True
+    made.delete()
+    assert client.resources("Organization").search(name="sync").count() == 0

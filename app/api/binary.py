@@ -56,6 +56,11 @@ def is_raw(request: Request) -> bool:
     return body.media(request) not in _AS_FHIR | {"application/json"}
 
 
+def is_quiet(request: Request) -> bool:
+    """Whether content that came as it is goes back to nobody: no FHIR is named in Accept."""
+    return is_raw(request) and not _as_fhir(request.headers.get("Accept", ""), "")
+
+
 async def sent(request: Request, *, identity: str = "", most: int) -> Resource:
     """
     The content that was sent, as a Binary.

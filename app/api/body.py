@@ -27,6 +27,7 @@ from app.fhir import Resource
 
 _MEDIA: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir"})
 _JSON_PATCH: Final = "application/json-patch+json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
 _ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
 _BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
@@ -161,8 +162,18 @@ async def patch_in(request: Request, *, most: int) -> Patch:
     raises      WrongMediaType, TooLarge, Malformed
     """
     sent_as = media(request)
+    if sent_as not in {_JSON_PATCH, _MERGE_PATCH, *_MEDIA}:
+        raise WrongMediaType(
+            f"Send {_JSON_PATCH}, {_MERGE_PATCH}, or a Parameters as application/fhir+json."
+        )
+    sent = fhir.decode(await content(request, most))
     if sent_as == _JSON_PATCH:
-        return patch.json_patch(fhir.decode(await content(request, most)))
-    if sent_as not in _MEDIA:
-        raise WrongMediaType(f"Send {_JSON_PATCH}, or a Parameters as application/fhir+json.")
-    return patch_of(resource_of(fhir.decode(await content(request, most))))
+        return patch.json_patch(sent)
+    if sent_as == _MERGE_PATCH:
+        return patch.merge_patch(sent)
+    # under the media type of any JSON, clients send each of the three
+    if isinstance(sent, list):
+        return patch.json_patch(sent)
+    if isinstance(sent, dict) and "resourceType" not in sent:
+        return patch.merge_patch(sent)
+    return patch_of(resource_of(sent))

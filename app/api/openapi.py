@@ -116,7 +116,12 @@ def _content(path: str, method: str) -> dict[str, Any]:
     resource = {"schema": {"$ref": "#/components/schemas/Resource"}}
     if method == "PATCH":
         operations = {"schema": {"type": "array", "items": {"type": "object"}}}
-        return {_FHIR: resource, "application/json-patch+json": operations}
+        merged = {"schema": {"type": "object"}}
+        return {
+            _FHIR: resource,
+            "application/json-patch+json": operations,
+            "application/merge-patch+json": merged,
+        }
     if path.endswith("/_search"):
         return {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}
     return {_FHIR: resource, "application/json": resource}

@@ -106,7 +106,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         found: tuple[Issue, ...] = ()
         if row and row.stands and responses.preferred(request) == "OperationOutcome":
             found = write.findings(service, row.body)
-        quiet = entry.type == "Binary" and binary.is_raw(request)
+        quiet = entry.type == "Binary" and binary.is_quiet(request)
         unasked = "minimal" if quiet else "representation"
         return responses.one(request, done, _base(shelf), found, unasked=unasked)
 
@@ -219,11 +219,11 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, made)
         return responses.one(request, done, _base(shelf))
 
-    @routes.post(_BASE + "/_search")
-    @routes.post(_BASE + "/{type}/_search")
-    @routes.post(_BASE + "/{type}/{id}/{rest}/_search")
+    @routes.api_route(_BASE + "/_search", methods=["GET", "POST"])
+    @routes.api_route(_BASE + "/{type}/_search", methods=["GET", "POST"])
+    @routes.api_route(_BASE + "/{type}/{id}/{rest}/_search", methods=["GET", "POST"])
     async def searched_by_form(request: Request) -> Response:
-        """https://hl7.org/fhir/R4/http.html#search, its parameters in a form."""
+        """https://hl7.org/fhir/R4/http.html#search, its parameters in a form; HAPI's client gets it, too."""
         shelf, caller = await access.enter(service, request)
         return await search.found(service, request, shelf, caller, base=_base(shelf))
 

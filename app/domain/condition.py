@@ -10,6 +10,7 @@ from app.errors import Malformed
 
 Condition = str  # Type?…, as storage searches; "" where there is none
 
+_WHOLE: Final = re.compile(r"https?://[^?]*/(?=[A-Z][A-Za-z]*\?)")
 _REFERENCE: Final = re.compile(r"([A-Z][A-Za-z]{1,63})\?(.+)", re.DOTALL)
 
 
@@ -17,11 +18,13 @@ def read(query: str, kind: str, at: str = "") -> Condition:
     """
     The condition that a query says; whether it is understood is said where it is searched.
 
-    query       as in a URL, with or without `Type?`
+    query       as in a URL, with or without `Type?`; HAPI's client sends the URL whole, by whichever
+                name it reaches the shelf
     at          where it stands, as FHIRPath
     raises      Malformed: it says nothing
     """
-    said = query.strip().removeprefix(f"{kind}?").removeprefix("?")
+    whole = _WHOLE.match(query.strip())
+    said = query.strip()[whole.end() if whole else 0 :].removeprefix(f"{kind}?").removeprefix("?")
     if not said:
         raise Malformed("A condition is a search, such as identifier=system|value.", expression=at)
     return f"{kind}?{said}"

@@ -1,4 +1,4 @@
-"""Patches: JSON Patch by a library, FHIRPath Patch by our own FHIRPath."""
+"""Patches: JSON Patch by a library, FHIRPath Patch by our own FHIRPath, JSON Merge Patch."""
 
 from __future__ import annotations
 
@@ -50,6 +50,30 @@ def json_patch(operations: Any) -> Patch:
         return _resource(patched)
 
     return apply
+
+
+def merge_patch(changes: Any) -> Patch:
+    """
+    What fhirpy and other clients of Aidbox send: elements by name, null for one that goes.
+
+    source      https://www.rfc-editor.org/rfc/rfc7396
+    raises      Malformed: it is no object
+    """
+    if not isinstance(changes, dict):
+        raise Malformed("A JSON Merge Patch is an object.")
+    return lambda resource: _resource(_merged(resource, changes))
+
+
+def _merged(stood: Any, changes: Any) -> Any:
+    if not isinstance(changes, dict):
+        return changes
+    made = dict(stood) if isinstance(stood, dict) else {}
+    for name, value in changes.items():
+        if value is None:
+            made.pop(name, None)
+        else:
+            made[name] = _merged(made.get(name), value)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ Pairs = list[tuple[str, str]]
 VIEW: Final = frozenset({"_format", "_pretty", "_summary", "_elements", "_page", "_contained"})
 _RESULT: Final = frozenset(
     {"_sort", "_count", "_total", "_include", "_revinclude", "_include:iterate",
-     "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type", "_totalMethod"}
+     "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type", "_totalMethod",
+     "_sort:asc", "_sort:desc"}
 )  # fmt: skip
 _MODIFIERS: Final = {
     "token": frozenset({"not", "text", "of-type", "in", "not-in", "missing"}),
@@ -403,7 +404,9 @@ class Reader:
     def _result(self, query: Query, name: str, value: str) -> Query:
         match name.partition(":")[0]:
             case "_sort":
-                return replace(query, sort=tuple(self._sorted(query.kind, value)))
+                if name == "_sort:desc":  # as DSTU2 wrote it, and fhir.js still does
+                    value = ",".join(f"-{one}" for one in value.split(","))
+                return replace(query, sort=(*query.sort, *self._sorted(query.kind, value)))
             case "_count":
                 if not value.isascii() or not value.isdigit():
                     raise Malformed("_count is a number.")

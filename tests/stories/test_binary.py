@@ -36,6 +36,17 @@ def test_content_comes_back_as_it_was_sent(exchange, stored):
     assert exchange.call("HEAD", stored).headers["content-length"] == str(len(PDF))
 
 
+def test_who_asks_for_fhir_sees_what_was_made(exchange):
+    """Medplum's client sends a file, names FHIR, and reads the Binary's id from the answer."""
+    answer = exchange.call(
+        "POST", BINARY, b"text", Content_Type="text/plain",
+        Accept="application/fhir+json, */*; q=0.1",
+    )  # fmt: skip
+
+    assert (answer.status_code, answer.json()["data"]) == (201, base64.b64encode(b"text").decode())
+    assert answer.json()["id"] in answer.headers["location"]
+
+
 @pytest.mark.parametrize(
     ("accept", "raw"),
     [

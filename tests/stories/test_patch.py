@@ -116,3 +116,30 @@ def test_an_agency_answers_by_patch(exchange, referred):
 
     assert answer.json()["status"] == "accepted"
     assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    "media", ["application/merge-patch+json", "application/json", "application/fhir+json"]
+)
+def test_json_merge_patch(exchange, patient, media):
+    """RFC 7396: elements by name, null for one that goes; the rest stays as it was."""
+    changes = {"gender": "male", "birthDate": None, "maritalStatus": {"text": "single"}}
+
+    answer = exchange.call("PATCH", PATIENT, changes, Content_Type=media)
+
+    assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"2"')
+    left = {name: value for name, value in answer.json().items() if name != "meta"}
+    kept = {n: v for n, v in patient.items() if n not in {"gender", "birthDate", "meta"}}
+    assert left == {**kept, "gender": "male", "maritalStatus": {"text": "single"}}
+    refused(exchange.call("PATCH", PATIENT, {"id": "b"}, Content_Type=media), 422)
+    refused(exchange.call("PATCH", PATIENT, {"gander": "male"}, Content_Type=media), 400)
+    refused(exchange.call("PATCH", PATIENT, "male", Content_Type=media), 400)
+
+
+def test_json_patch_under_the_name_of_json(exchange, patient):
+    """A list of operations is a JSON Patch, whatever JSON it is called."""
+    operations = [{"op": "replace", "path": "/gender", "value": "male"}]
+
+    answer = exchange.call("PATCH", PATIENT, operations, Content_Type="application/json")
+
+    assert (answer.status_code, answer.json()["gender"]) == (200, "male")

@@ -293,6 +293,8 @@ def test_a_form_asks_the_same(chart):
         ("Task", "t3 t2 t1 t0"),
         ("Task?_sort=-_lastUpdated", "t3 t2 t1 t0"),
         ("Task?_sort=_lastUpdated", "t0 t1 t2 t3"),
+        ("Task?_sort:desc=authored-on", "t3 t2 t1 t0"),
+        ("Task?_sort:asc=priority&_sort:desc=_id", "t2 t1 t0 t3"),
         ("Task?_sort=_id", "t0 t1 t2 t3"),
         ("Task?_sort=-authored-on", "t3 t2 t1 t0"),
         ("Task?_sort=priority,-_id", "t2 t1 t0 t3"),
