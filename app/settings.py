@@ -160,11 +160,11 @@ class Settings(BaseSettings):
         """The tenant that is known by one of these identifiers (system|value)."""
         return next((one for one in self.tenants if one.names & identifiers), None)
 
-    @property
+    @cached_property
     def base_url(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
-    @property
+    @cached_property
     def loopback(self) -> bool:
         return self.host in {"127.0.0.1", "localhost", "::1"}
 

@@ -17,7 +17,9 @@ from processes import Postgres, cpu
 from app.storage.tables import METADATA
 
 ROUNDS = 150
-_GIVEN = re.compile(r"(?:[A-Z][A-Za-z]+/)?[a-z2-7]{26}")  # an id, alone or after its type
+_GIVEN = re.compile(
+    r"(?:[A-Z][A-Za-z]+/)?(?:[a-z2-7]{26}|[0-9a-f]{32})"
+)  # an id, alone or after its type
 _OWN = {"secret", "client", "indexed"}  # what the service wrote when it started
 
 Rows = dict[str, list[tuple[Any, ...]]]  # by table

@@ -6,7 +6,7 @@ import base64
 
 from starlette.requests import Request
 
-from app.api import view
+from app.api import header, view
 from app.domain.plan import Caller
 from app.errors import NotFound, Unauthenticated
 from app.flows.service import Service
@@ -42,7 +42,7 @@ async def client(service: Service, request: Request) -> tuple[str, Caller] | Non
     """
     if service.settings.loopback and await service.callers.nobody():
         return None
-    name, secret = _basic(request.headers.get("Authorization", ""))
+    name, secret = _basic(header.of(request, b"authorization") or "")
     known = await service.callers.known(name, secret)
     if known is None:
         raise Unauthenticated("The client id and secret do not belong together.")

@@ -7,10 +7,10 @@ import binascii
 import re
 from typing import Any, Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app import fhir
-from app.api import encoding
+from app.api import encoding, header
 from app.api.resource_types import RESOURCE_TYPES
 from app.domain import patch
 from app.domain.patch import Patch
@@ -83,7 +83,7 @@ async def json_or_none(request: Request, *, most: int) -> Any:
 
 
 def media(request: Request) -> str:
-    return request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+    return (header.of(request, b"content-type") or "").split(";", 1)[0].strip().lower()
 
 
 async def content(request: Request, most: int) -> bytes:
@@ -92,15 +92,18 @@ async def content(request: Request, most: int) -> bytes:
 
     raises      TooLarge, Malformed, WrongMediaType: its Content-Encoding
     """
-    length = request.headers.get("Content-Length", "")
+    length = header.of(request, b"content-length") or ""
     if length.isdigit() and int(length) > most:
         raise TooLarge(f"The body may have {most} bytes.")
-    arriving = encoding.Unpacking(request.headers.get("Content-Encoding", ""), most)
-    try:
-        async for chunk in request.stream():
+    arriving = encoding.Unpacking(header.of(request, b"content-encoding") or "", most)
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Unavailable("The body did not arrive whole.")
+        if chunk := message.get("body"):
             arriving.add(chunk)
-    except ClientDisconnect:
-        raise Unavailable("The body did not arrive whole.") from None
+        more = message.get("more_body", False)
     return arriving.end()
 
 

@@ -112,6 +112,13 @@ class Direct(FastAPI):
     Middleware that is added stands around both ways; what is no raw route FastAPI answers itself.
     """
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As FastAPI and Starlette do it, in one step; our own path is never mounted below another."""
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
+
     def build_middleware_stack(self) -> ASGIApp:
         around, self.user_middleware = self.user_middleware, []
         made = self._directly(super().build_middleware_stack())

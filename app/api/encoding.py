@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api import header
 from app.errors import Malformed, TooLarge, WrongMediaType
 
 # Below it three packets carry the answer, and packing costs more time than it saves.
@@ -18,6 +19,17 @@ _LONG: Final = 2**18  # 256 KiB take 2 ms at level 1: more is packed beside the 
 _STEP: Final = 2**16
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _GZIP: Final = zlib.MAX_WBITS | 16
+
+
+class Whole(Response):
+    """A response whose headers are said as they are, and none is looked for or added but the length."""
+
+    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        self.status_code, self.body, self.background = status, body, None
+        self.raw_headers = [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        self.raw_headers.append((b"content-length", b"%d" % len(body)))
 
 
 class Packed(Response):
@@ -34,10 +46,10 @@ class Packed(Response):
 def response(request: Request, body: bytes, status: int, headers: dict[str, str]) -> Response:
     """The response, packed where it is worth it and the caller takes it."""
     if len(body) < _WORTH:
-        return Response(body, status, headers)
+        return Whole(body, status, headers)
     headers = {**headers, "Vary": "Accept-Encoding"}
-    if not _takes_gzip(request.headers.get("Accept-Encoding", "")):
-        return Response(body, status, headers)
+    if not _takes_gzip(header.of(request, b"accept-encoding") or ""):
+        return Whole(body, status, headers)
     return Packed(body, status, {**headers, "Content-Encoding": "gzip"})
 
 

@@ -7,12 +7,14 @@ import re
 import time
 import traceback
 import uuid
+from contextvars import ContextVar
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+REQUEST: Final[ContextVar[str]] = ContextVar("request", default="")  # the id of the one at hand
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
 _log = structlog.get_logger()
 
@@ -39,14 +41,15 @@ class Observe:
             return
         begun = time.perf_counter()
         request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        here = REQUEST.set(request_id)
+        named = (b"x-request-id", request_id.encode())
         status = 500
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                message["headers"].append(named)
             await send(message)
 
         try:
@@ -61,7 +64,7 @@ class Observe:
             _log.info(
                 "request", method=method, route=route, status=status, ms=round(seconds * 1000, 2)
             )
-            structlog.contextvars.unbind_contextvars("request_id")
+            REQUEST.reset(here)
 
     def _measured(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         """Looked up once: to find a label's child costs as much as a resource's."""

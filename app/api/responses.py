@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import encoding, view
+from app.api import encoding, header, view
 from app.conformance import Definitions
 from app.errors import Issue, NotAllowed, Refusal, Unauthenticated, Unavailable, outcome
 from app.fhir import Resource
@@ -22,6 +23,7 @@ from app.storage.resources import Version
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
 _RETURNS: Final = ("minimal", "representation", "OperationOutcome")
 _TRUE: Final = frozenset({"true", "1", ""})
+_SECOND: Final = len("2026-01-31T10:00:00")
 
 
 def fhir_json(
@@ -59,17 +61,22 @@ def read(request: Request, row: Version, definitions: Definitions) -> Response:
 
 def validators(row: Version) -> dict[str, str]:
     """By what a caller can ask whether it has this version."""
-    modified = format_datetime(fhir.moment(row.updated), usegmt=True)
-    return {"ETag": f'W/"{row.version}"', "Last-Modified": modified}
+    return {"ETag": f'W/"{row.version}"', "Last-Modified": _modified(row.updated[:_SECOND])}
+
+
+@lru_cache(maxsize=256)
+def _modified(second: str) -> str:
+    """A UTC dateTime to the second as HTTP writes it; many are stored within one."""
+    return format_datetime(datetime.fromisoformat(second).replace(tzinfo=UTC), usegmt=True)
 
 
 def is_known(request: Request, row: Version) -> bool:
     """Whether the caller says that it has this version."""
-    seen = request.headers.get("If-None-Match")
+    seen = header.of(request, b"if-none-match")
     if seen is not None:
         known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
         return bool(known & {str(row.version), "*"})
-    since = _date(request.headers.get("If-Modified-Since", ""))
+    since = _date(header.of(request, b"if-modified-since") or "")
     return since is not None and fhir.moment(row.updated).replace(microsecond=0) <= since
 
 
@@ -89,10 +96,10 @@ def preferred(request: Request) -> str:
 
     source      https://hl7.org/fhir/R4/http.html#ops, https://www.rfc-editor.org/rfc/rfc7240
     """
-    header = request.headers.get("Prefer")
-    if not header:
+    said = header.of(request, b"prefer")
+    if not said:
         return ""
-    for one in header.replace(",", ";").split(";"):
+    for one in said.replace(",", ";").split(";"):
         name, _, value = one.partition("=")
         if name.strip().lower() == "return":
             found = value.strip().strip('"').lower()
@@ -119,11 +126,7 @@ def one(
     if row is None or not row.stands:
         return Response(status_code=204, headers={"ETag": f'W/"{row.version}"'} if row else {})
     created = name in written.answer.created
-    headers = {
-        "ETag": f'W/"{row.version}"',
-        "Last-Modified": format_datetime(fhir.moment(row.updated), usegmt=True),
-        "Location": f"{base}/{name}/_history/{row.version}",
-    }
+    headers = {**validators(row), "Location": f"{base}/{name}/_history/{row.version}"}
     prefer = preferred(request) or unasked
     body = row.body
     if prefer == "minimal":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from app.api import (
     body,
     capability,
     entries,
+    header,
     past,
     responses,
     screenings,
@@ -57,7 +58,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     most = service.settings.max_body_bytes
 
     def change(shelf: Shelf, caller: Caller, act: Act, *entries: Entry) -> Change:
-        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=uuid.uuid4().hex)
+        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=secrets.token_hex(16))
 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
@@ -96,8 +97,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             raise Malformed("The resource's type is the one in the URL.", expression="resourceType")
         return sent
 
-    async def written(request: Request, act: Act, entry: Entry) -> Response:
-        shelf, caller = await access.enter(service, request)
+    async def written(
+        request: Request, entered: tuple[Shelf, Caller], act: Act, entry: Entry
+    ) -> Response:
+        shelf, caller = entered
         asked = change(shelf, caller, act, entry)
         if screenings.is_dry(request):
             return await screenings.shown(service, request, asked)
@@ -261,54 +264,57 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def create(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#create and #ccreate."""
         kind = body.type_of(request.path_params["type"])
-        await access.enter(service, request)
+        entered = await access.enter(service, request)
         sent = await of_type(request, kind)
-        query = request.headers.get("If-None-Exist")
-        asked = [
-            one
-            for one in request.query_params.multi_items()
-            if one[0] not in view.NAMES and one[0] != screenings.DRY_RUN
-        ]
-        if query is None and asked:  # fhirpy and Aidbox put the condition into the URL
-            query = urlencode(asked)
+        query = header.of(request, b"if-none-exist")
+        if query is None and request.scope["query_string"]:
+            asked = [
+                one
+                for one in request.query_params.multi_items()
+                if one[0] not in view.NAMES and one[0] != screenings.DRY_RUN
+            ]
+            if asked:  # fhirpy and Aidbox put the condition into the URL
+                query = urlencode(asked)
         said = "" if query is None else condition.read(query, kind)
-        return await written(request, "create", Entry("POST", sent, if_none_exist=said))
+        return await written(request, entered, "create", Entry("POST", sent, if_none_exist=said))
 
     @routes.put(_BASE + "/{type}/{id}")
     async def update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
-        await access.enter(service, request)
+        entered = await access.enter(service, request)
         kind, identity = _named(request).split("/", 1)
         sent = await of_type(request, kind, identity)
         if sent.get("id") != identity:
             raise Malformed("The id in the body is the one in the URL.", expression=f"{kind}.id")
         entry = Entry("PUT", sent, identity, if_match=_guard(request))
-        return await written(request, "update", entry)
+        return await written(request, entered, "update", entry)
 
     @routes.put(_BASE + "/{type}")
     async def conditional_update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#cond-update."""
-        await access.enter(service, request)
+        entered = await access.enter(service, request)
         kind, said = _condition(request)
         sent = await of_type(request, kind)
         identity = sent.get("id", "")
         entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=said)
-        return await written(request, "update", entry)
+        return await written(request, entered, "update", entry)
 
     @routes.patch(_BASE + "/{type}/{id}")
     @routes.patch(_BASE + "/{type}")
     async def patched(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#patch, also conditional."""
-        await access.enter(service, request)
+        entered = await access.enter(service, request)
         target = _target(request)
         change_of = await body.patch_in(request, most=most)
-        return await written(request, "update", Entry("PATCH", patch=change_of, **target))
+        entry = Entry("PATCH", patch=change_of, **target)
+        return await written(request, entered, "update", entry)
 
     @routes.delete(_BASE + "/{type}/{id}")
     @routes.delete(_BASE + "/{type}")
     async def deleted(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#delete, also conditional."""
-        return await written(request, "update", Entry("DELETE", **_target(request)))
+        entered = await access.enter(service, request)
+        return await written(request, entered, "update", Entry("DELETE", **_target(request)))
 
     @routes.get(_BASE)
     @routes.get(_BASE + "/")
@@ -357,9 +363,9 @@ def _named(request: Request) -> str:
 
 def _guard(request: Request) -> int | None:
     """The version that must stand; If-None-Match: * asks that nothing does."""
-    if request.headers.get("If-None-Match", "").strip() == "*":
+    if (header.of(request, b"if-none-match") or "").strip() == "*":
         return 0
-    return body.version_of(request.headers.get("If-Match"))
+    return body.version_of(header.of(request, b"if-match"))
 
 
 def _condition(request: Request) -> tuple[str, Condition]:

@@ -33,6 +33,8 @@ def is_dry(request: Request) -> bool:
 
     raises      Malformed: neither true nor false, which must not be taken for one of them
     """
+    if not request.scope["query_string"]:
+        return False
     asked = request.query_params.get(DRY_RUN, "false")
     if asked not in {"true", "false"}:
         raise Malformed("dry-run is true or false.")

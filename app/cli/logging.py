@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import structlog
+
+from app.api.observe import REQUEST
 
 
 class _Structured(logging.Handler):
@@ -26,18 +29,18 @@ class _Structured(logging.Handler):
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 
-def _line(event: Any, **_: Any) -> bytes:
+def _line(_: Any, level: str, event: Any) -> bytes:
+    """One step in place of structlog's four: a line is written for each request."""
+    if request := REQUEST.get():
+        event["request_id"] = request
+    event["level"] = level
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return _encode(event)
 
 
 def set_up() -> None:
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_line),
-        ],
+        processors=[_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,

@@ -75,10 +75,13 @@ def _planned(case: Case) -> Plan:
     return _together(case, plans, more)
 
 
+_NONE: Final[frozenset[str]] = frozenset()
 _PERMISSION: Final = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 
 
 def _permitted(case: Case) -> None:
+    if case.change.caller.scopes is None:
+        return
     for entry in case.change.all_entries:
         must = partial(blamed, entry, case.change.caller.must)
         must(_PERMISSION[entry.method], entry.type)
@@ -136,12 +139,12 @@ def _screens(case: Case) -> bool:
 def _stored(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#create and #update."""
     stored = guarded(case, entry)
-    means = Plan(Answer(()))
-    if entry.type == "ServiceRequest":
-        means = referral.followed(case, entry.resource)
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
-    created = frozenset({entry.name}) if new else frozenset()
+    created = frozenset({entry.name}) if new else _NONE
+    if entry.type != "ServiceRequest":
+        return Plan(Answer((entry.name,), created), puts)
+    means = referral.followed(case, entry.resource)
     answer = Answer((entry.name,), created, means.answer.issues)
     return together([Plan(answer, puts), means], answer)
 
@@ -169,6 +172,9 @@ def _together(case: Case, plans: list[Plan], more: list[Plan]) -> Plan:
     plans       one for each entry, in their order
     more        what several entries come to together
     """
+    absent = _absent(case)
+    if len(plans) == 1 and not more and len(case.order) == 1 and not absent and _sole(plans[0]):
+        return plans[0]
     came = {entry.name: one.answer.names[0] for entry, one in zip(case.entries, plans, strict=True)}
     order = [came.get(name, name) for name in case.order]  # one for each entry, met ones too
     plans = [*plans, *more]
@@ -180,8 +186,13 @@ def _together(case: Case, plans: list[Plan], more: list[Plan]) -> Plan:
         tuple(issue for one in plans for issue in one.answer.issues),
         tuple(fate for one in plans for fate in one.answer.fates),
     )
-    absent = (*_absent(case), *(one for each in plans for one in each.absent))
+    absent = (*absent, *(one for each in plans for one in each.absent))
     return replace(together(plans, answer), absent=absent)
+
+
+def _sole(plan: Plan) -> bool:
+    """Whether there is nothing in it that could stand twice."""
+    return len(plan.answer.names) == 1 and len(plan.puts) <= 1
 
 
 def _absent(case: Case) -> tuple[tuple[str, str], ...]:

@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _CACHE_KIB: Final = 32 * 1024  # a page of a search touches some 500 pages of 4 KiB of a large file
 _LOG_PAGES: Final = 4000  # 16 MB; a page that changes often goes to the file once in so many
+_TEXT: Final = "The database cannot be reached or written now; nothing was stored. Try again."
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
 
 
@@ -124,6 +125,7 @@ class Sqlite:
         self._thread = threading.Thread(target=self._commits, name="writer", daemon=True)
         self._thread.start()
         self._sole: IO[str] | None = None
+        self._stamp: int | None = None
 
     async def read(
         self,
@@ -132,9 +134,11 @@ class Sqlite:
         shelves: Iterable[str],  # noqa: ARG002 — the second wall is PostgreSQL's
     ) -> _T:
         """Key reads and bounded pages; inline, because a thread hop costs thirty times as much."""
-        with _refusals():
+        try:
             self._there()
             return _drive(work(_Transaction(self._reader)))
+        except sqlite3.Error as error:
+            raise Unavailable(_TEXT) from error
 
     async def write(
         self,
@@ -143,9 +147,11 @@ class Sqlite:
         shelves: Iterable[str],  # noqa: ARG002 — as above
     ) -> _T:
         """Returns when it is on the disk."""
-        with _refusals():
+        try:
             self._there()
-        result: _T = await self._queued(work)
+            result: _T = await self._queued(work)
+        except sqlite3.Error as error:
+            raise Unavailable(_TEXT) from error
         return result
 
     async def _queued(self, work: Callable[[Tx], Coroutine[Any, Any, Any]] | None) -> Any:
@@ -156,8 +162,7 @@ class Sqlite:
         if not self._writing:
             self._writing = True
             loop.call_soon(self._write, loop)  # those who are about to write go with it
-        with _refusals():
-            return await asyncio.shield(done)
+        return await asyncio.shield(done)
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         """The statements of all who wait; then their one commit, on the thread."""
@@ -235,13 +240,24 @@ class Sqlite:
 
         source      https://www.sqlite.org/lang_vacuum.html
         """
-        await self._queued(None)
+        with _refusals():
+            await self._queued(None)
 
     def clients_stamp(self) -> int | None:
-        """Another number once anybody has committed, https://www.sqlite.org/pragma.html#pragma_data_version."""
-        with _refusals():
-            found: int = self._reader.execute("PRAGMA data_version").fetchone()[0]
-            return found
+        """
+        Another number once anybody has committed, https://www.sqlite.org/pragma.html#pragma_data_version.
+
+        Looked up once for all who ask in the same turn of the loop: whoever asks later in it had
+        sent its request before the turn began, and so before the look.
+        """
+        if self._stamp is None:
+            with _refusals():
+                self._stamp = self._reader.execute("PRAGMA data_version").fetchone()[0]
+            asyncio.get_running_loop().call_soon(self._forget_stamp)
+        return self._stamp
+
+    def _forget_stamp(self) -> None:
+        self._stamp = None
 
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""
@@ -291,8 +307,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        text = "The database cannot be reached or written now; nothing was stored. Try again."
-        raise Unavailable(text) from error
+        raise Unavailable(_TEXT) from error
 
 
 def path_of(url: str) -> Path:
