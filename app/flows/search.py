@@ -112,9 +112,7 @@ def _kinds(service: Service, caller: Caller, asked: Asked) -> list[str]:
 
 def _queries(service: Service, asked: Asked, kinds: list[str]) -> list[Query]:
     parameters = service.parameters
-    reader = Reader(
-        parameters, asked.base, service.clock(), asked.lenient, service.definitions.is_resource
-    )
+    reader = Reader(parameters, asked.base, service.clock(), asked.lenient)
     if asked.within is None:
         return [reader.query(kind, asked.pairs) for kind in kinds]
     head, identity = asked.within

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl
@@ -132,7 +132,6 @@ class Reader:
     base: str
     now: datetime
     lenient: bool = False
-    is_type: Callable[[str], bool] = field(default=lambda name: name[:1].isupper())
 
     def query(self, kind: str, pairs: Pairs) -> Query:
         """
@@ -171,6 +170,9 @@ class Reader:
         parameter = self._known(query.kind, code)
         criterion = self.criterion(parameter, modifier, value)
         return replace(query, criteria=(*query.criteria, criterion))
+
+    def _is_type(self, name: str) -> bool:
+        return self.parameters.definitions.is_resource(name)
 
     def _known(self, kind: str, code: str) -> Parameter:
         found = self.parameters.of(kind).get(code)
@@ -211,7 +213,7 @@ class Reader:
             return self._missing(parameter, value)
         typed = modifier if parameter.type == "reference" and modifier in parameter.targets else ""
         if modifier and not typed and modifier not in _MODIFIERS[parameter.type]:
-            if parameter.type == "reference" and self.is_type(modifier):
+            if parameter.type == "reference" and self._is_type(modifier):
                 raise Malformed(f"{_named(code)} does not lead to {_named(modifier)}.")
             raise Malformed(f"{_named(code)} does not take the modifier :{_named(modifier)}.")
         values = matching.split(value, ",")
@@ -373,7 +375,7 @@ class Reader:
     def _has(self, kind: str, name: str, value: str) -> Linked:
         """https://hl7.org/fhir/R4/search.html#has."""
         parts = name.split(":", 3)
-        if len(parts) != 4 or not self.is_type(parts[1]):
+        if len(parts) != 4 or not self._is_type(parts[1]):
             raise Malformed("_has is written as _has:Type:reference:parameter.")
         _, other, code, rest = parts
         parameter = self._known(other, code)
@@ -443,9 +445,9 @@ class Reader:
             return [Include("" if reverse else query.kind, None, "", reverse, iterate)]
         kind, _, rest = value.partition(":")
         code, _, target = rest.partition(":")
-        if not self.is_type(kind):
+        if not self._is_type(kind):
             raise Malformed(f"{way} is written as Type:parameter.")
-        if target and not self.is_type(target):
+        if target and not self._is_type(target):
             raise Malformed(f"{way}: FHIR R4 has no type {_named(target)}.")
         parameter = None if code == "*" else self._known(kind, code)
         if parameter is not None and parameter.type != "reference":

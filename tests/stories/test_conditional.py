@@ -55,6 +55,13 @@ def test_conditional_update_patch_and_delete(exchange, patient):
     assert exchange.call("PUT", f"{CHART}/Patient?{FOUND}", changed).status_code == 201
 
 
+def test_a_condition_that_is_not_understood_is_refused(exchange, patient):
+    """As in a search; at every door that takes one."""
+    for said in ("_include=A", "_has:Wolf:patient:code=x", "link:Wolf=1", "colour=red", "_sort=x"):
+        refused(exchange.call("DELETE", f"{CHART}/Patient?{said}"), 400)
+        refused(exchange.call("POST", f"{CHART}/Patient", family.PATIENT, If_None_Exist=said), 400)
+
+
 def test_a_condition_that_several_meet_is_refused(exchange, patient):
     """Two records with one number: nothing is guessed."""
     exchange.call("PUT", f"{CHART}/Patient/twin", {**family.PATIENT, "id": "twin"})
