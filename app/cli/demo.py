@@ -15,7 +15,8 @@ def demo(
     """Drive a screening, a referral and a report from a clinic to an agency and back."""
     import importlib.util
 
-    from app.sandbox.demo import StepMissing, run
+    from app.sandbox.demo import run
+    from app.sandbox.watch import StepMissing
 
     if importlib.util.find_spec("fhirclient") is None:
         typer.echo("kinbridge: the demo needs fhirclient: pip install 'kinbridge[demo]'", err=True)

@@ -6,32 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx2
 
 from app.sandbox.parties import Parties
 from app.sandbox.reports import Reports
-
-_WAIT_SECONDS: Final = 45.0
-_LOOK_SECONDS: Final = 0.05
-_EXCHANGE: Final = "https://kinbridge.example.org/fhir/sid/exchange"
-
-
-class StepMissing(Exception):  # noqa: N818 — the loop is not whole
-    """A step that did not have its effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """
-    who, what   for the timeline
-    run         does it, waits for its effect, says where to look
-    """
-
-    who: str
-    what: str
-    run: Callable[[], str]
+from app.sandbox.watch import EXCHANGE, Step, StepMissing, Watch, must, resources, tracking
 
 
 @dataclass(slots=True)
@@ -44,7 +25,10 @@ class Demo:
     parties: Parties
     say: Callable[[str], None]
     around: Callable[[Step], str] = field(default=lambda step: step.run())
-    known: dict[str, Any] = field(default_factory=dict)
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.parties)
 
     def steps(self) -> list[Step]:
         return [
@@ -55,7 +39,7 @@ class Demo:
             Step("agency", "nothing has reached the agency: a screening sends nothing",
                  self.nothing_sent),
             Step("clinic", "a referral without the family's consent is refused",
-                 lambda: self.refused("referral", proposal=self.known["proposal"], consented=False)),
+                 lambda: self.refused("referral", proposal=self.watch.known["proposal"], consented=False)),
             Step("agency", "the agency's server goes down", self.agency_down),
             Step("clinic", "a clinician orders the help that the family asked for, with consent",
                  self.referral),
@@ -74,7 +58,7 @@ class Demo:
                  self.determined),
             Step("clinic", "the outcome, read from the EHR's own server with the client fhirclient",
                  self.outcome_read),
-            *Reports(self).steps(),
+            *Reports(self.watch).steps(),
         ]  # fmt: skip
 
     def run(self) -> None:
@@ -95,23 +79,23 @@ class Demo:
 
     def screening(self, instrument: str, wishes: list[str], expected: int) -> str:
         done = self.parties.act("ehr", "screening", instrument=instrument, wishes=wishes)
-        made = _resources(done, 200)
+        made = resources(done)
         observations = [one for one in made if one["resourceType"] == "Observation"]
         proposals = [one for one in made if one["resourceType"] == "ServiceRequest"]
         # the answers, the panel, the wish, and Hunger Vital Sign's result
-        _must(len(observations) == expected, "an Observation for each answer")
-        _must([one["intent"] for one in proposals] == ["proposal"], "one proposal, nothing more")
-        self.known.setdefault("proposal", f"ServiceRequest/{proposals[0]['id']}")
+        must(len(observations) == expected, "an Observation for each answer")
+        must([one["intent"] for one in proposals] == ["proposal"], "one proposal, nothing more")
+        self.watch.known.setdefault("proposal", f"ServiceRequest/{proposals[0]['id']}")
         return f"{self._chart}/ServiceRequest/{proposals[0]['id']}"
 
     def nothing_sent(self) -> str:
-        self._quiet()
-        _must(not self.parties.holds("agency", "Task"), "no Task at the agency")
+        self.watch.quiet()
+        must(not self.parties.holds("agency", "Task"), "no Task at the agency")
         return f"{self.parties.agency.url}/fhir/Task"
 
     def refused(self, act: str, **wanted: Any) -> str:
         done = self.parties.act("ehr", act, **wanted)
-        _must(done["status"] == 422, "a refusal")
+        must(done["status"] == 422, "a refusal")
         issues = done["body"]["issue"]
         return f"422: {issues[0]['details']['text']}"
 
@@ -120,35 +104,37 @@ class Demo:
         return f"{self.parties.agency.url} does not answer"
 
     def referral(self) -> str:
-        done = self.parties.act("ehr", "referral", proposal=self.known["proposal"], consented=True)
-        task = _resources(done, 200)[0]
-        self.known["referral"] = _tracking(task)
+        done = self.parties.act(
+            "ehr", "referral", proposal=self.watch.known["proposal"], consented=True
+        )
+        task = resources(done)[0]
+        self.watch.known["referral"] = tracking(task)
         self._ehr_task("referral", "requested")
         return f"{self._chart}/Task/{task['id']}"
 
     def arrives(self) -> str:
         self.parties.agency.start()
-        task = self._agency_task("referral")
-        self._quiet()
+        task = self.watch.task("agency", "referral")
+        self.watch.quiet()
         for kind in ("Task", "ServiceRequest", "Patient", "Consent"):
-            _must(len(self.parties.holds("agency", kind)) == 1, f"one {kind}, not two")
+            must(len(self.parties.holds("agency", kind)) == 1, f"one {kind}, not two")
         return f"{self.parties.agency.url}/fhir/Task/{task['id']}"
 
     def progress(self, status: str, **more: str) -> str:
-        task = self._agency_task("referral")
+        task = self.watch.task("agency", "referral")
         wanted = {"task": task["id"], "shelf": "support", "status": status, **more}
-        _must(self.parties.act("agency", "step", **wanted)["status"] == 200, status)
+        must(self.parties.act("agency", "step", **wanted)["status"] == 200, status)
         seen = self._ehr_task("referral", status)
         if "helped" in more:
             done = seen["output"][0]["valueReference"]["reference"]
-            _must(len(self.parties.holds("ehr", "Procedure")) == 1, "what was done")
+            must(len(self.parties.holds("ehr", "Procedure")) == 1, "what was done")
             return f"{self.parties.ehr.url}/fhir/{done}"
         return f"{self.parties.ehr.url}/fhir/Task/{seen['id']}"
 
     def report(self) -> str:
         done = self.parties.act("ehr", "report", by_device=False)
-        self.known["report"] = _tracking(_resources(done, 200)[0])
-        task = self._agency_task("report")
+        self.watch.known["report"] = tracking(resources(done)[0])
+        task = self.watch.task("agency", "report")
         self._ehr_task("report", "requested")
         return f"{self.parties.agency.url}/fhir/Task/{task['id']}"
 
@@ -158,16 +144,19 @@ class Demo:
         contact = [
             one["valueContactDetail"] for one in seen["output"] if "valueContactDetail" in one
         ]
-        _must(bool(contact and contact[0]["telecom"][0]["value"]), "whom to call")
-        self.known["told"] = seen
+        must(bool(contact and contact[0]["telecom"][0]["value"]), "whom to call")
+        self.watch.known["told"] = seen
         return f"{self.parties.ehr.url}/fhir/Task/{seen['id']}"
 
     def determined(self) -> str:
         self._intake(status="accepted", business_status="screened-in")
         self._intake(status="completed", business_status="disposition", finding="substantiated")
-        self._quiet()
-        _must(self._ehr_task("report", "received") == self.known["told"], "the EHR is told no more")
-        seen = self._agency_task("report")
+        self.watch.quiet()
+        must(
+            self._ehr_task("report", "received") == self.watch.known["told"],
+            "the EHR is told no more",
+        )
+        seen = self.watch.task("agency", "report")
         return f"{self.parties.agency.url}/fhir/Task/{seen['id']} (the agency's own)"
 
     def outcome_read(self) -> str:
@@ -177,110 +166,24 @@ class Demo:
         smart = FHIRClient({"app_id": "demo", "api_base": f"{self.parties.ehr.url}/fhir"})
         read = {}
         for name in ("referral", "report"):
-            where = Task.where({"identifier": f"{_EXCHANGE}|{self.known[name]}"})
+            where = Task.where({"identifier": f"{EXCHANGE}|{self.watch.known[name]}"})
             tasks = list(where.perform_resources_iter(smart.server))
-            _must(len(tasks) == 1, f"one Task for the {name}, not {len(tasks)}")
+            must(len(tasks) == 1, f"one Task for the {name}, not {len(tasks)}")
             read[name] = tasks[0].status
-        _must(read == {"referral": "completed", "report": "received"}, "both outcomes")
+        must(read == {"referral": "completed", "report": "received"}, "both outcomes")
         return f"referral: {read['referral']}; report: {read['report']}"
-
-    def tracked(self, who: str, name: str) -> list[dict[str, Any]]:
-        """The Tasks of one referral or report at a party."""
-        return self.parties.holds(who, "Task", f"identifier={_EXCHANGE}|{self.known[name]}")
-
-    def task_where(self, who: str, query: str, code: str) -> dict[str, Any]:
-        """The one Task of this code that meets the query, once it is there."""
-        found: list[dict[str, Any]] = []
-
-        def look() -> bool:
-            tasks = self.parties.holds(who, "Task", query)
-            found[:] = [
-                one
-                for one in tasks
-                if any(each.get("code") == code for each in one["code"].get("coding", []))
-            ]
-            return len(found) == 1
-
-        _until(look, f"one Task {code} at the {who}")
-        return found[0]
-
-    def wait(self, look: Callable[[], bool], what: str) -> None:
-        _until(look, what)
-
-    def quiet(self) -> None:
-        self._quiet()
-
-    def must(self, holds: bool, what: str) -> None:  # noqa: FBT001 — reads as an assertion
-        _must(holds, what)
-
-    def resources(self, done: dict[str, Any]) -> list[dict[str, Any]]:
-        return _resources(done, 200)
-
-    def tracking(self, task: dict[str, Any]) -> str:
-        return _tracking(task)
 
     @property
     def _chart(self) -> str:
         return f"{self.parties.exchange.url}/clinic/chart/fhir"
 
     def _intake(self, **wanted: str) -> None:
-        task = self._agency_task("report")
+        task = self.watch.task("agency", "report")
         done = self.parties.act("agency", "step", task=task["id"], shelf="intake", **wanted)
-        _must(done["status"] == 200, wanted["business_status"])
-
-    def _agency_task(self, name: str) -> dict[str, Any]:
-        return self._task("agency", name, lambda _: True)
+        must(done["status"] == 200, wanted["business_status"])
 
     def _ehr_task(self, name: str, status: str) -> dict[str, Any]:
-        return self._task("ehr", name, lambda task: bool(task["status"] == status))
-
-    def _task(self, who: str, name: str, there: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        query = f"identifier={_EXCHANGE}|{self.known[name]}"
-        found: list[dict[str, Any]] = []
-
-        def look() -> bool:
-            found[:] = self.parties.holds(who, "Task", query)
-            return len(found) == 1 and there(found[0])
-
-        _until(look, f"the {name}'s Task at the {who}")
-        return found[0]
-
-    def _quiet(self) -> None:
-        """Until the exchange owes nothing to anybody."""
-
-        def look() -> bool:
-            metrics = httpx2.get(f"{self.parties.exchange.url}/metrics", timeout=5).text
-            return 'kinbridge_outbox{state="owed"} 0.0' in metrics
-
-        _until(look, "an empty outbox")
-
-
-def _until(look: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + _WAIT_SECONDS
-    while True:
-        try:
-            if look():
-                return
-        except (httpx2.HTTPError, ValueError):
-            pass  # a party that is down for the moment
-        if time.monotonic() > until:
-            message = f"waited {_WAIT_SECONDS:.0f} s for {what}"
-            raise StepMissing(message)
-        time.sleep(_LOOK_SECONDS)
-
-
-def _must(holds: bool, what: str) -> None:  # noqa: FBT001 — reads as a sentence
-    if not holds:
-        raise StepMissing(what)
-
-
-def _resources(done: dict[str, Any], status: int) -> list[dict[str, Any]]:
-    _must(done["status"] == status, f"status {status}, not {done['status']}: {done['body']}"[:400])
-    return [entry["resource"] for entry in done["body"]["entry"]]
-
-
-def _tracking(task: dict[str, Any]) -> str:
-    return next(str(one["value"]) for one in task["identifier"] if one["system"] == _EXCHANGE)
+        return self.watch.task("ehr", name, lambda task: bool(task["status"] == status))
 
 
 def run(folder: Path, *, keep: bool, say: Callable[[str], None]) -> None:

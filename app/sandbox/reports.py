@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import httpx2
 
 from app.sandbox.family import KINBRIDGE
-
-if TYPE_CHECKING:
-    from app.sandbox.demo import Demo, Step
+from app.sandbox.watch import Step, Watch, must, resources, tracking, until
 
 _OUTPUT: Final = f"{KINBRIDGE}/CodeSystem/task-output"
 _WORKER: Final = {"name": "Sam Porter, intake", "phone": "555-0142"}
@@ -18,13 +16,11 @@ _WORKER: Final = {"name": "Sam Porter, intake", "phone": "555-0142"}
 class Reports:
     """Steps that follow the loop of the demo; each waits for its effect, as those do."""
 
-    def __init__(self, demo: Demo) -> None:
-        self.demo = demo
-        self.parties = demo.parties
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.parties = watch.parties
 
     def steps(self) -> list[Step]:
-        from app.sandbox.demo import Step  # noqa: PLC0415 — it imports this file
-
         return [
             Step("clinic", "a report to an intake that will not answer", self.unanswered),
             Step("clinic", "a thin report, looked at before it is sent: what to ask for", self.thin),
@@ -50,20 +46,20 @@ class Reports:
         for one in done["body"]["parameter"]:
             said.setdefault(one["name"], []).append(one)
         gaps = [one["part"][1]["valueString"] for one in said["gap"]]
-        self.must(said["completeness"][0]["valueInteger"] < 50 and len(gaps) == 3, "gaps")
+        must(said["completeness"][0]["valueInteger"] < 50 and len(gaps) == 3, "gaps")
         return f"{said['completeness'][0]['valueInteger']} of 100; {gaps[0]} {gaps[1]} {gaps[2]}"
 
     def question(self) -> str:
         self.report("asked", "agency")
         self.record("asked", "agency", 1, "received", intakeNumber="26-0043", owner=_WORKER)
         self.record("asked", "agency", 2, "awaiting-information", question="child-location")
-        asked = self.demo.task_where("ehr", "status=requested", "info-needed")
+        asked = self.watch.task_where("ehr", "status=requested", "info-needed")
         return f"{self.parties.ehr.url}/fhir/Task/{asked['id']}"
 
     def answer(self) -> str:
         self.parties.act("ehr", "answer", text="On the ward, until Friday evening.")
-        answered = self.demo.task_where("agency", "status=completed", "info-needed")
-        self.must(answered["output"][0]["valueString"].startswith("On the ward"), "the answer")
+        answered = self.watch.task_where("agency", "status=completed", "info-needed")
+        must(answered["output"][0]["valueString"].startswith("On the ward"), "the answer")
         return f"{self.parties.agency.url}/fhir/Task/{answered['id']}"
 
     def screened_out(self, agency: str, name: str) -> str:
@@ -71,10 +67,10 @@ class Reports:
         self.record(name, agency, 1, "received", intakeNumber="26-0044", owner=_WORKER)
         self.record(name, agency, 2, "screened-out", reason="not-statutory-definition")
         shared = self.read("reports", task["id"])
-        self.must(shared["status"] == "received", "the shared shelf has the receipt alone")
+        must(shared["status"] == "received", "the shared shelf has the receipt alone")
         inbox = self.inbox(name)
         wanted = "rejected" if agency == "fairview" else "received"
-        self.must(inbox["status"] == wanted, f"the inbox says {wanted}")
+        must(inbox["status"] == wanted, f"the inbox says {wanted}")
         return f"{self.base}/clinic/dr-lin/fhir/Task/{inbox['id']} ({inbox['status']})"
 
     def determined(self) -> str:
@@ -84,19 +80,19 @@ class Reports:
         self.record("determined", "fairview", 3, "disposition", disposition="5", note="not told")
         inbox = self.inbox("determined")
         codes = [one["type"]["coding"][0]["code"] for one in inbox["output"]]
-        self.must("disposition" in codes, "the finding in the reporter's inbox")
-        self.must(self.read("reports", task["id"])["status"] == "received", "the receipt alone")
+        must("disposition" in codes, "the finding in the reporter's inbox")
+        must(self.read("reports", task["id"])["status"] == "received", "the receipt alone")
         return f"{self.base}/clinic/dr-lin/fhir/Task/{inbox['id']}"
 
     def expunged(self) -> str:
         self.record("determined", "fairview", 4, "expunged")
-        task = self.demo.known["task determined"]
+        task = self.watch.known["task determined"]
         left = self.read("reports", task)
-        self.must(left["status"] == "entered-in-error" and "output" not in left, "a tombstone")
+        must(left["status"] == "entered-in-error" and "output" not in left, "a tombstone")
         gone = httpx2.get(f"{self.base}/clinic/reports/fhir/ServiceRequest/determined", timeout=5)
-        self.must(gone.status_code == 410, "the report is gone")
-        self.demo.wait(
-            lambda: self.demo.tracked("ehr", "determined")[0]["status"] == "entered-in-error",
+        must(gone.status_code == 410, "the report is gone")
+        until(
+            lambda: self.watch.tracked("ehr", "determined")[0]["status"] == "entered-in-error",
             "the tombstone at the EHR",
         )
         return f"{self.base}/clinic/reports/fhir/Task/{task}"
@@ -109,40 +105,37 @@ class Reports:
             found[:] = [one for one in tasks if "Not confirmed" in one["code"].get("text", "")]
             return len(found) == 1
 
-        self.demo.wait(look, "the Task that says to call")
-        self.demo.quiet()
+        until(look, "the Task that says to call")
+        self.watch.quiet()
         return f"{found[0]['owner'].get('display')}: {found[0]['code']['text']}"
 
     def report(self, name: str, agency: str) -> dict[str, Any]:
         done = self.parties.act("ehr", "report", by_device=False, called=name, agency=agency)
-        task = self.demo.resources(done)[0]
-        self.demo.known[name] = self.demo.tracking(task)
-        self.demo.known[f"task {name}"] = task["id"]
+        task = resources(done)[0]
+        self.watch.known[name] = tracking(task)
+        self.watch.known[f"task {name}"] = task["id"]
         return task
 
     def record(self, name: str, agency: str, number: int, event: str, **more: Any) -> None:
         """An event, by the number under which it is known: said again, it is the same."""
-        self.demo.wait(lambda: len(self.demo.tracked("agency", name)) == 1, "the report's Task")
+        until(lambda: len(self.watch.tracked("agency", name)) == 1, "the report's Task")
         done = self.parties.act(
-            "agency", "record", tenant=agency, task=self.demo.tracked("agency", name)[0]["id"],
+            "agency", "record", tenant=agency, task=self.watch.tracked("agency", name)[0]["id"],
             said={"event": event, "identifier": f"CW-{name}", "sequence": number, **more},
         )  # fmt: skip
-        self.must(done["status"] == 200, f"{event}: {done['body']}"[:300])
+        must(done["status"] == 200, f"{event}: {done['body']}"[:300])
 
     def inbox(self, name: str) -> dict[str, Any]:
         """The reporter's own Task, as it stands now."""
         past = httpx2.get(f"{self.base}/clinic/dr-lin/fhir/_history?_count=200", timeout=5).json()
         tasks = [one["resource"] for one in past["entry"] if "resource" in one]
-        known = self.demo.known[name]
-        return next(one for one in tasks if self.demo.tracking(one) == known)
+        known = self.watch.known[name]
+        return next(one for one in tasks if tracking(one) == known)
 
     def read(self, shelf: str, task: str) -> dict[str, Any]:
         answer = httpx2.get(f"{self.base}/clinic/{shelf}/fhir/Task/{task}", timeout=5)
         found: dict[str, Any] = answer.json()
         return found
-
-    def must(self, holds: bool, what: str) -> None:  # noqa: FBT001 — reads as an assertion
-        self.demo.must(holds, what)
 
     @property
     def base(self) -> str:

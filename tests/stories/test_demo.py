@@ -44,11 +44,11 @@ def test_the_demo_runs_to_its_end():
 
 def test_a_missing_step_is_named(tmp_path, parties):
     """When the agency's server never comes back, the demo says which step is missing."""
-    from app.sandbox import demo
+    from app.sandbox.watch import StepMissing
 
     parties.agency.command = [sys.executable, "-c", "raise SystemExit(1)"]
 
-    with pytest.raises(demo.StepMissing, match="step 7 is missing: the server is back"):
+    with pytest.raises(StepMissing, match="step 7 is missing: the server is back"):
         Demo(parties, lambda _: None).run()
 
 
