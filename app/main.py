@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
 from app import conformance, fhir
@@ -52,6 +52,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     definitions: Definitions | None = None,
     parameters: Parameters | None = None,
     owed: Callable[[], None] = lambda: None,
+    sent: Callable[[str, str], None] = lambda _kind, _override: None,
 ) -> Service:
     """
     Everything opened, tables checked, mappings read.
@@ -84,6 +85,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         chance=chance,
         callers=Callers(opened),
         owed=owed,
+        sent=sent,
     )
     await purge.replay(service)
     return service
@@ -105,7 +107,16 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     stand_ins   clock, chance, partners, definitions, parameters: as open_service takes them
     """
     worker = Worker()
-    service = await open_service(settings, owed=worker.awake.set, **stand_ins)
+    registry = CollectorRegistry()
+    went = Counter(
+        "kinbridge_sent_total", "Referrals and reports that were sent, by the rule that was overridden",
+        ["kind", "override"], registry=registry,
+    )  # fmt: skip
+
+    def sent(kind: str, override: str) -> None:
+        went.labels(kind, override or "none").inc()
+
+    service = await open_service(settings, owed=worker.awake.set, sent=sent, **stand_ins)
     if await service.callers.nobody():
         _log.warning(
             "open to everyone on this machine; register clients with: kinbridge client add"
@@ -130,7 +141,6 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it would log values
     )
-    registry = CollectorRegistry()
     app.add_middleware(Observe, registry=registry)
     _refusals(app)
     _health(app, service, registry)

@@ -1,4 +1,4 @@
-"""`kinbridge policy`: who may send what to whom, in words."""
+"""`kinbridge policy`: who may send what to whom, in words, and where a reporter overrode a rule."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="The disclosure rules.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `explain` a command of its own."""
 
 
 @app.command()
@@ -48,3 +43,22 @@ def explain(
         if rule.classes:
             typer.echo(f"  outcome classes: {', '.join(rule.classes)}")
         typer.echo("")
+
+
+@app.command()
+def overrides(
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+) -> None:
+    """List the reports that were sent in spite of a rule; the reason stands in the request."""
+    import asyncio
+
+    from app.cli import opened
+    from app.storage import exchanges
+    from app.storage.database import QUEUE
+
+    work = opened.write(config, database, exchanges.overridden, shelves=QUEUE)
+    found, every = asyncio.run(work)
+    for one in found:
+        typer.echo(f"{one.opened}\t{one.rule}\t{one.source}\t{one.request}\tto {one.recipient}")
+    typer.echo(f"{len(found)} of {every} reports")

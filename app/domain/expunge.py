@@ -57,7 +57,8 @@ def plan(case: Case, exchange: Exchange) -> Plan:
             case, shelf, exchange, tuple(p for p in one.puts if p.shelf == shelf and _is(p, task))
         )
     )
-    terms = Terms(jurisdiction=exchange.terms.jurisdiction, inboxes=exchange.terms.inboxes)
+    kept = exchange.terms  # where its tombstones are, and that a rule was overridden
+    terms = Terms(jurisdiction=kept.jurisdiction, inboxes=kept.inboxes, override=kept.override)
     after = replace(
         exchange,
         state=EXPUNGED,

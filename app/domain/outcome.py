@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from app import fhir
-from app.domain import copied, expunge, feedback, progress, steps, withdrawal
+from app.domain import copied, expunge, feedback, parties, progress, steps, withdrawal
 from app.domain.case import Case
 from app.domain.event import EXPUNGED, STATUS, Event
 from app.domain.plan import (
@@ -25,7 +25,7 @@ from app.domain.plan import (
 from app.domain.steps import Step
 from app.errors import Invalid, Issue, NotSupported, Stale
 from app.fhir import Resource, listed
-from app.settings import Kind
+from app.settings import CANONICAL, Kind
 
 _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
     # SDOH Clinical Care 3.0.0: an owner may change only these
@@ -34,6 +34,7 @@ _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
         "businessStatus", "executionPeriod", "note", "output", "owner", "status", "statusReason",
     }),
 }  # fmt: skip
+_ASSIGNED: Final = "assigned"
 LATE: Final = Issue(
     "information", "informational",
     "The case is beyond this event: it was noted, and nothing was set back.", "Task.status",
@@ -109,6 +110,7 @@ def answered(  # noqa: PLR0913 — what an answer consists of
         mine = _recorded(case, exchange, event, step, mark)
         return together([gone, Plan(gone.answer, recorded=(mine,))], gone.answer)
     applied = event if step.standing == "applied" else None
+    _owned(case, exchange, applied, task, stored.resource)
     task = (
         applied.sets(task) if applied else _kept(task, stored.resource, "status", "businessStatus")
     )
@@ -132,6 +134,29 @@ def answered(  # noqa: PLR0913 — what an answer consists of
     told = _told(case, exchange, after, event, task, late=applied is None)
     own = Plan(answer, puts, exchanges=(after,), recorded=recorded)
     return together([own, told], answer)
+
+
+def _owned(
+    case: Case, exchange: Exchange, event: Event | None, task: Resource, before: Resource
+) -> None:
+    """
+    A report that is assigned has a named human as owner, and keeps one.
+
+    raises      Invalid: it would be an organization's alone
+    source      the guide's rule cps-task-2
+    """
+    assigned = event is not None and event.id == _ASSIGNED
+    kept = parties.personal(before.get("owner")) and task.get("owner") != before.get("owner")
+    if exchange.kind != "cps-report" or not (assigned or kept):
+        return
+    if not parties.named(case, task.get("owner")):
+        text = (
+            "Name the caseworker: Task.owner leads to a PractitionerRole here whose practitioner has a"
+            " display or a name; $record-event takes owner {name, phone}."
+        )
+        url = f"{CANONICAL}/StructureDefinition/cps-report-task"
+        issue = Issue("error", "business-rule", text, "Task.owner", rule="cps-task-2", url=url)
+        raise Invalid(issues=(issue,))
 
 
 def expunged(case: Case, exchange: Exchange, again: bool) -> Plan:  # noqa: FBT001

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app import fhir
-from app.domain import feedback, question
+from app.domain import feedback, question, reminder
 from app.domain.case import Case
-from app.domain.plan import Answer, Exchange, Plan, derive, put
-from app.domain.report import LABELS
+from app.domain.plan import Answer, Exchange, Plan, put
 from app.errors import NotFound
 from app.fhir import Resource, listed
-from app.settings import CANONICAL
 
 _ENDED = frozenset({"completed", "rejected", "cancelled", "failed", "entered-in-error"})
 
@@ -59,48 +57,16 @@ def plan(case: Case) -> Plan:
 
 def _unconfirmed(case: Case, exchange: Exchange, task: Resource) -> Resource:
     line = case.mappings.hotline(exchange.terms.jurisdiction)
-    return _task(
-        case,
-        exchange,
-        task,
-        "unconfirmed",
-        to=task["requester"],
-        text=f"Not confirmed: intake has not acknowledged this report. {line}".strip(),
-    )
+    text = f"Not confirmed: intake has not acknowledged this report. {line}".strip()
+    return reminder.task(case, exchange.id, task, "unconfirmed", to=task["requester"], text=text)
 
 
 def _unanswered(case: Case, exchange: Exchange, task: Resource, asked: Resource) -> Resource:
     text = "A question of the agency is not answered in time; see the Task that this is part of."
     to = _backup(case, exchange, task) or asked.get("owner") or task["requester"]
-    made = _task(case, exchange, task, f"unanswered-{asked['id']}", to=to, text=text)
+    what = f"unanswered-{asked['id']}"
+    made = reminder.task(case, exchange.id, task, what, to=to, text=text)
     return {**made, "partOf": [fhir.reference(asked)]}
-
-
-def _task(  # noqa: PLR0913 — what a Task to a person consists of
-    case: Case, exchange: Exchange, task: Resource, what: str, *, to: Resource, text: str
-) -> Resource:
-    return {
-        "resourceType": "Task",
-        "id": derive(case.key, "overdue", exchange.id, what),
-        "meta": {"security": listed((task.get("meta") or {}).get("security")) or LABELS},
-        "identifier": [{"system": f"{CANONICAL}/sid/overdue", "value": f"{exchange.id}-{what}"}],
-        "partOf": [fhir.reference(task)],
-        "status": "requested",
-        "intent": "order",
-        "priority": "stat",
-        "code": {"text": text},
-        **{name: task[name] for name in ("focus", "for") if name in task},
-        "authoredOn": fhir.instant(case.now),
-        "lastModified": fhir.instant(case.now),
-        "owner": _named(case, to),
-    }
-
-
-def _named(case: Case, reference: Resource) -> Resource:
-    """The person by name, so that whoever reads the list knows whose it is."""
-    found = case.find(str(reference.get("reference", ""))) or {}
-    role = (found.get("practitioner") or {}).get("display")
-    return {**reference, "display": role} if role and "display" not in reference else reference
 
 
 def _open_questions(case: Case, exchange: Exchange) -> list[Resource]:

@@ -51,6 +51,26 @@ def human(case: Case, reference: Resource | None) -> Resource | None:
     return found if named else None
 
 
+def named(case: Case, reference: Resource | None) -> bool:
+    """Whether a reference means a person whom one can ask for: a role or a practitioner with a name."""
+    reference = reference or {}
+    name = str(reference.get("reference", ""))
+    found = case.find(name) if name.startswith(_HUMANS) else None
+    if name and found is None:
+        return False
+    if not name and reference.get("type") not in {"Practitioner", "PractitionerRole"}:
+        return False
+    says = (reference, (found or {}).get("practitioner") or {})
+    return any(one.get("display") for one in says) or human(case, reference) is not None
+
+
+def personal(reference: Resource | None) -> bool:
+    """Whether a reference means a person at all, and no organization or team."""
+    reference = reference or {}
+    kind = str(reference.get("reference", "")).split("/", 1)[0] or reference.get("type")
+    return kind in {"Practitioner", "PractitionerRole"}
+
+
 def attestation(case: Case, request: Resource) -> Resource | None:
     """The Provenance in which a human says: I have reason to suspect."""
     for entry in case.entries:

@@ -15,6 +15,7 @@ from app.domain import (
     receive,
     record,
     referral,
+    reminder,
     report,
     siblings,
 )
@@ -103,6 +104,8 @@ def _meaning(case: Case, entry: Entry) -> Plan:
             return outcome.plan(case, entry, exchange)
         if (asked := _question(case, entry)) is not None:
             return asked
+        if (asks := reminder.stands(case, entry.name)) is not None:
+            return reminder.changed(case, entry, asks)
         if referral.is_referral(case, entry.resource):
             guarded(case, entry)
             return referral.plan(case, entry)

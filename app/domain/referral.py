@@ -114,6 +114,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
         tenant=party.tenant,
         shelf=party.shelf,
         rule=decision.rule,
+        override=report.overridden(measured, request) if measured else "",
     ).plan()
 
 

@@ -75,6 +75,11 @@ def reason(request: Resource, rule: str) -> str:
     return ""
 
 
+def overridden(measured: Measured, request: Resource) -> str:
+    """The id of the rule that fails and that the reporter overrode; "" where none did."""
+    return next((one.id for one in measured.failed if not one.hard and reason(request, one.id)), "")
+
+
 def mandated(request: Resource) -> bool:
     """Whether the law obliges the one who reports; a clinician is obliged unless the report says no."""
     duties = {one.get("valueCode") for one in _extensions(request, DUTY)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, inbox, report
+from app.domain import disclosure, inbox, reminder, report
 from app.domain.case import Case
 from app.domain.disclosure import Copies, Rule
 from app.domain.plan import (
@@ -41,6 +41,7 @@ class Sending:
     A disclosure that was decided, and the one transaction that it is.
 
     consent     Type/id, "" for a report
+    override    the rule that stops softly, fails, and was overridden with a typed reason
     """
 
     case: Case
@@ -52,6 +53,7 @@ class Sending:
     tenant: Tenant
     shelf: Shelf
     rule: Rule
+    override: str = ""
 
     def plan(self) -> Plan:
         """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
@@ -63,7 +65,7 @@ class Sending:
                 frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
                 _left(copies.left),
             ),
-            puts=(*own, *theirs, *self._done(), *self._inboxes()),
+            puts=(*own, *theirs, *self._done(), *self._inboxes(), *self._duties()),
             receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
             exchanges=(self._opened(copies),),
             owed=self._owed(own, theirs),
@@ -190,13 +192,12 @@ class Sending:
         """What the report says of the one who reports, and who besides follows it."""
         if self.case.shelf.kind != "cps-report":
             return Terms(jurisdiction=self.tenant.jurisdiction)
-        overridden = "T0-7" if report.reason(self.request, "T0-7") else ""
         draft = f"Task/{report.draft_id(self.case, self.sent)}"
         return Terms(
             jurisdiction=self.tenant.jurisdiction,
             mandated=report.mandated(self.request),
             wanted=report.wanted(self.request),
-            override=overridden,
+            override=self.override,
             inboxes={one.shelf: fhir.name(one.resource) for one in self._inboxes()},
             draft=draft if self._done() else "",
         )
@@ -214,9 +215,17 @@ class Sending:
             return ()
         return inbox.tasks(self.case, exchange=self.exchange, request=self.request, task=self.task)
 
+    def _duties(self) -> tuple[Put, ...]:
+        """What the law asks of the reporter beside this report."""
+        if self.case.shelf.kind != "cps-report":
+            return ()
+        place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
+        return reminder.duties(self.case, self.exchange, self.request, self.task, place)
+
     def _owed(self, own: tuple[Put, ...], theirs: tuple[Put, ...]) -> tuple[Owed, ...]:
-        """The copies to the agency's server, the Task to the EHR's; where they have one."""
+        """The copies to the agency's server, the Tasks to the EHR's; where they have one."""
         task = tuple(one for one in own if one.resource["id"] == self.task["id"])
+        task += self._duties()
         return tuple(
             Owed(
                 shelf.key,

@@ -57,6 +57,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
             for one in case.mappings.rules
             if (one.kind, one.direction) == (exchange.kind, "outward")
         ),
+        override=exchange.terms.override,
     ).plan()
     return replace(made, receipts=())  # the message itself was taken in before
 

@@ -21,6 +21,7 @@ class Service:
     clock       aware, UTC
     chance      uniform in [0, 1), for jitter
     owed        called after a commit that owes something, so that nobody has to poll
+    sent        called after a referral or report was sent: its kind, and the rule that was overridden
     """
 
     settings: Settings
@@ -34,3 +35,4 @@ class Service:
     chance: Callable[[], float]
     callers: Callers
     owed: Callable[[], None]
+    sent: Callable[[str, str], None]

@@ -12,7 +12,7 @@ import structlog
 from app import fhir
 from app.domain import case, planner, threshold
 from app.domain.case import Case
-from app.domain.plan import Answer, Change, Entry, Loaded, NotLoaded, Plan
+from app.domain.plan import Act, Answer, Change, Entry, Loaded, NotLoaded, Plan
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge
@@ -61,7 +61,7 @@ async def write(service: Service, change: Change) -> Written:
                 stand = await service.database.write(commit, shelves=plan.shelves)
             except Overtaken:
                 continue
-            _tell(service, plan)
+            _tell(service, plan, change.act)
             if plan.purges:
                 await purge.scrub(service)
         if refusal:
@@ -165,7 +165,7 @@ async def _written(service: Service, change: Change, plan: Plan, stand: resource
     return Written(plan.answer, rows)
 
 
-def _tell(service: Service, plan: Plan) -> None:
+def _tell(service: Service, plan: Plan, act: Act) -> None:
     """A line for each decision, after it is true; names of rules and shelves, no value."""
     for row in plan.accounted:
         _log.info(
@@ -178,5 +178,7 @@ def _tell(service: Service, plan: Plan) -> None:
         )
     for step in plan.exchanges:
         _log.info("exchange", exchange=step.id, kind=step.kind, state=step.state)
+        if step.version == 0 and act != "record-event":  # one that is transferred was sent before
+            service.sent(step.kind, step.terms.override)
     if plan.owed:
         service.owed()

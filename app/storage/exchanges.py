@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, func, literal, select, update
 
@@ -49,6 +50,15 @@ _OVERDUE: Final = statement(
     .order_by(EXCHANGE.c.due)
     .limit(bindparam("most"))
 )
+_REPORTS: Final = statement(select(func.count()).where(EXCHANGE.c.kind == "cps-report"))
+_OVERRIDDEN: Final = statement(
+    select(
+        EXCHANGE.c.opened, EXCHANGE.c.source, EXCHANGE.c.source_request, EXCHANGE.c.recipient,
+        EXCHANGE.c.terms,
+    )
+    .where(EXCHANGE.c.kind == "cps-report", EXCHANGE.c.terms.contains('"override": "T'))
+    .order_by(EXCHANGE.c.opened)
+)  # fmt: skip
 _NEXT_OVERDUE: Final = statement(
     select(func.min(EXCHANGE.c.due)).where(EXCHANGE.c.due > literal(0.0))
 )
@@ -63,6 +73,24 @@ async def next_overdue(tx: Reading) -> float | None:
     """UNIX seconds when something next becomes overdue; None where nothing is awaited."""
     found: float | None = (await tx.rows(_NEXT_OVERDUE))[0][0]
     return found
+
+
+class Overridden(NamedTuple):
+    """A report that was sent in spite of a rule; request is where the reporter's reason stands."""
+
+    opened: str
+    source: str
+    request: str
+    recipient: str
+    rule: str
+
+
+async def overridden(tx: Reading) -> tuple[list[Overridden], int]:
+    """The reports that were sent in spite of a rule, the oldest first; and how many there are in all."""
+    rows = await tx.rows(_OVERRIDDEN)
+    (every,) = await tx.rows(_REPORTS)
+    found = [(*row[:4], json.loads(row[4])["override"]) for row in rows]
+    return [Overridden(*one) for one in found], every[0]
 
 
 async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:

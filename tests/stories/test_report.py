@@ -4,6 +4,7 @@ import json
 
 import pytest
 from exchange import refused, resources
+from test_backup import kinbridge
 
 from app.sandbox import family
 
@@ -150,7 +151,10 @@ def test_nothing_after_the_receipt_reaches_the_clinic(exchange, reported):
     accounted = exchange.rows("SELECT * FROM ledger")
 
     assert step(exchange, theirs, "accepted", "screened-in").status_code == 200
-    assert step(exchange, theirs, "accepted", "assigned").status_code == 200
+    cora = {"resourceType": "PractitionerRole", "id": "cora", "practitioner": {"display": "Cora"}}
+    exchange.call("PUT", "agency/intake/fhir/PractitionerRole/cora", cora)
+    owner = {"reference": "PractitionerRole/cora"}
+    assert step(exchange, theirs, "accepted", "assigned", owner=owner).status_code == 200
     finding = {"type": {"text": "disposition"}, "valueString": "substantiated"}
     assert step(exchange, theirs, "completed", "disposition", output=[finding]).status_code == 200
 
@@ -337,6 +341,31 @@ def test_social_risk_alone_stops_softly(exchange):
     held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
     assert task["status"] == "requested"
     assert not [row for row in held if b"from the car" in row[0]]
+
+
+def test_each_override_is_counted_and_can_be_listed(exchange):
+    """Who watches for fairness sees how often and where the soft stop was overridden, and no reason."""
+    made, request = socially_poor()
+    override = {"url": f"{family.KINBRIDGE}/StructureDefinition/cps-override", "extension": [
+        {"url": "rule", "valueCode": "T0-7"}, {"url": "reason", "valueString": "from the car"}]}  # fmt: skip
+    request["extension"] = [override]
+    resources(exchange.call("POST", REPORT, made))
+    needless = family.another_report("needless", "agency")
+    other = next(one["resource"] for one in needless["entry"]
+                 if one["resource"]["resourceType"] == "ServiceRequest")  # fmt: skip
+    other.setdefault("extension", []).append(override)
+    resources(exchange.call("POST", REPORT, needless))
+
+    done = kinbridge(exchange, "policy", "overrides")
+
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[-1] == "1 of 2 reports"
+    assert lines[0].split("\t")[1:] == ["T0-7", "clinic/reports", "ServiceRequest/report", "to agency/intake"]  # fmt: skip
+    assert "car" not in done.output
+    counted = exchange.get("metrics").text
+    assert 'kinbridge_sent_total{kind="cps-report",override="T0-7"} 1.0' in counted
+    assert 'kinbridge_sent_total{kind="cps-report",override="none"} 1.0' in counted
 
 
 def test_the_score_goes_with_the_report(exchange, reported):

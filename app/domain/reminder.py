@@ -1,0 +1,127 @@
+"""A Task to a named person on the sender's shelf: what is overdue, or what the law still asks of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from app import fhir
+from app.domain import copied
+from app.domain.case import Case
+from app.domain.jurisdiction import Jurisdiction
+from app.domain.plan import Answer, Entry, Plan, Put, Stored, derive, put
+from app.domain.report import LABELS
+from app.errors import Conflict, Stale
+from app.fhir import Resource, listed
+from app.settings import CANONICAL
+
+OVERDUE: Final = f"{CANONICAL}/sid/overdue"
+DUTY: Final = f"{CANONICAL}/sid/duty"
+_ORAL: Final = f"{CANONICAL}/StructureDefinition/cps-oral-report"
+# whose it is may do it, hand it on, or say why not; what is to be done is ours to say
+_MAY: Final = frozenset({
+    "businessStatus", "executionPeriod", "note", "output", "owner", "status", "statusReason",
+})  # fmt: skip
+_ENDED: Final = frozenset({"completed", "rejected", "cancelled", "failed", "entered-in-error"})
+
+
+def task(  # noqa: PLR0913 — what a Task to a person consists of
+    case: Case, exchange: str, parent: Resource, what: str, *, to: Resource, text: str,
+    system: str = OVERDUE,
+) -> Resource:  # fmt: skip
+    """
+    What a person is to do about a referral's Task.
+
+    what        tells it from other reminders of the exchange; said again, it is the same Task
+    """
+    return {
+        "resourceType": "Task",
+        "id": derive(case.key, "overdue", exchange, what),
+        "meta": {"security": listed((parent.get("meta") or {}).get("security")) or LABELS},
+        "identifier": [{"system": system, "value": f"{exchange}-{what}"}],
+        "partOf": [fhir.reference(parent)],
+        "status": "requested",
+        "intent": "order",
+        "priority": "stat",
+        "code": {"text": text},
+        **{name: parent[name] for name in ("focus", "for") if name in parent},
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        "owner": _named(case, to),
+    }
+
+
+def _named(case: Case, reference: Resource) -> Resource:
+    """The person by name, so that whoever reads the list knows whose it is."""
+    found = case.find(str(reference.get("reference", ""))) or {}
+    role = (found.get("practitioner") or {}).get("display")
+    return {**reference, "display": role} if role and "display" not in reference else reference
+
+
+def duties(
+    case: Case, exchange: str, request: Resource, parent: Resource, place: Jurisdiction | None
+) -> tuple[Put, ...]:
+    """
+    The written report that a law asks for beside this one, due so many hours after the call.
+
+    place       None: no jurisdiction is on file, and nothing is known of its duties
+    source      such as California Penal Code 11166(a): in writing within 36 hours
+    """
+    if place is None or place.written is None or place.written.electronic:
+        return ()
+    end = _called(case, request) + timedelta(hours=place.written.within_hours)
+    text = (
+        f"{place.written.says} Due {place.written.within_hours} hours after the call;"
+        f" sending the report here does not take its place in {place.name}."
+    )
+    asked = task(
+        case, exchange, parent, "written", to=parent["requester"], text=text, system=DUTY
+    )  # fmt: skip
+    made = {**asked, "priority": "urgent", "restriction": {"period": {"end": fhir.instant(end)}}}
+    stored = case.loaded.resource(case.shelf.key, fhir.name(made))
+    if stored is not None:
+        return ()
+    return put(made, None, shelf=case.shelf.key, now=case.now, exchange=exchange)
+
+
+def _called(case: Case, request: Resource) -> datetime:
+    """When the hotline was called, as the report says; else now."""
+    for extension in listed(request.get("extension")):
+        if extension.get("url") == _ORAL:
+            for part in listed(extension.get("extension")):
+                said = str(part.get("valueDateTime", ""))
+                if part.get("url") == "when" and "T" in said:
+                    try:
+                        return min(fhir.moment(said), case.now)
+                    except (TypeError, ValueError):  # no zone: not a moment
+                        return case.now
+    return case.now
+
+
+def stands(case: Case, name: str) -> Stored | None:
+    """The reminder that stands under this name on the caller's shelf."""
+    stored = case.loaded.resource(case.shelf.key, name)
+    if stored is None or not stored.stands or not stored.exchange or case.shelf.role != "source":
+        return None
+    systems = {one.get("system") for one in listed(stored.resource.get("identifier"))}
+    return stored if systems & {OVERDUE, DUTY} else None
+
+
+def changed(case: Case, entry: Entry, stored: Stored) -> Plan:
+    """
+    Whose it is says that it is done, or hands it on.
+
+    raises      Conflict: it was ended before
+    """
+    if entry.if_match not in (None, stored.version):
+        raise Stale("The Task has changed since; read it again.")
+    before = stored.resource
+    made, ignored = copied.taken(
+        entry.resource, before, copied.read(case, entry.resource, stored), _MAY
+    )
+    if before["status"] in _ENDED and made.get("status") != before["status"]:
+        raise Conflict("This was ended; nothing more is to be done.", expression="Task.status")
+    if made != before:
+        made = {**made, "lastModified": fhir.instant(case.now)}
+    answer = Answer((entry.name,), issues=ignored)
+    return Plan(answer, put(made, stored, shelf=case.shelf.key, now=case.now))
