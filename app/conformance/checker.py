@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
-from app.conformance import claims
+from app.conformance import checks, claims
 from app.conformance.findings import named
 from app.conformance.scope import Scope, World
 from app.conformance.shape import REFUSED, Shapes, plain, root_path, walked
@@ -94,7 +94,7 @@ class Checker:
             pass
         path = root_path(resource)
         found = walked(lambda found: self._shapes.walk_resource(resource, path, found))
-        return [named(one, one.profile or self.url) for one in found]
+        return [one if one.profile else named(one, self.url) for one in found]
 
     def rules(  # noqa: PLR0913 — what a check is about, each by its name
         self,
@@ -124,6 +124,7 @@ class Checker:
             claims=asked.claims,
         )
         scope = Scope(world, resource, resource if root is None else root)
+        world.top = resource
         wanted = (self._profile, *asked.profiles) if self._profile else asked.profiles
 
         def walk(found: Findings) -> None:
@@ -132,9 +133,12 @@ class Checker:
                 claims.against(
                     self._rules.profiles, canonical, resource, (path, path), scope, found
                 )
+            for system in sorted(world.untold):
+                place = self._rules.places.first(system, resource, path)
+                found.add(checks.unloaded(system, place or path, self.url))
 
         found = walked(walk)
-        return [named(one, one.profile or self.url) for one in found]
+        return [one if one.profile else named(one, self.url) for one in found]
 
     def scope(self, resource: Resource, *, now: datetime) -> Scope:
         """Where a check of a resource by itself stands."""

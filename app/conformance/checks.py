@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import narrative, native
-from app.conformance.findings import Findings, finding
-from app.conformance.terminology import Terminology, has_member, name, unchecked
+from app.conformance import grammars, narrative, native
+from app.conformance.findings import Findings, finding, untold
+from app.conformance.terminology import Codes, Terminology, has_member, name, unchecked
 from app.errors import Issue
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Walk = Callable[[Any, str, "Scope", Findings, Any], None]
 
 CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
+ASKED: Final = frozenset({"required", "extensible"})
 _WORDS: Final = frozenset({"code", "string", "uri"})
 _URIS: Final = frozenset({"uri", "url", "oid", "uuid"})
 _REMEMBERED: Final = 2048
@@ -60,22 +61,13 @@ def of_coding(own: Check, terminology: Terminology) -> Check:
 
     own     the type's own rules, whose test the plain case does not need
     """
-    remembered: set[tuple[Any, Any, Any]] = set()  # few Codings are most of what is sent
-
-    def right(value: Any) -> bool:
-        key = (value.get("system"), value.get("code"), value.get("display"))
-        if key in remembered:
-            return True
-        answer = _known(terminology, value) and _shown(terminology, value)
-        if answer and len(remembered) < _REMEMBERED and len(str(key)) < _REMEMBERED:
-            remembered.add(key)
-        return answer
+    right = _Right(terminology)
 
     def test(value: Any, scope: Scope) -> object:
         system = value.get("system")
         if system is None or system[:4] == "urn:" or not value.keys() <= _PLAIN_CODING:
-            return own.test(value, scope) and right(value)
-        return right(value)
+            return own.test(value, scope) and right.test(value, scope)
+        return right.test(value, scope)
 
     def walk(value: Any, path: str, scope: Scope, found: Findings, beside: Any) -> None:
         own.walk(value, path, scope, found, beside)
@@ -87,8 +79,56 @@ def of_coding(own: Check, terminology: Terminology) -> Check:
         elif not _shown(terminology, value) and _in_english(scope):
             text = "The code has another display in its code system; write that, or none."
             found.add(finding("display", f"{path}.display", text))
+        else:
+            scope.world.untold |= {_untold(terminology, value)} - {""}
 
     return Check(test, walk)
+
+
+class _Right:
+    """
+    Whether a code is of its system and shown as it is there.
+
+    Few Codings are most of what is sent: each that is right is remembered, with its code system
+    where that is not loaded.
+    """
+
+    def __init__(self, terminology: Terminology) -> None:
+        self._terminology = terminology
+        self._remembered: dict[tuple[Any, Any, Any], str] = {}
+
+    def test(self, value: Any, scope: Scope) -> bool:
+        key = (value.get("system"), value.get("code"), value.get("display"))
+        untold = self._remembered.get(key)
+        if untold is None:
+            terminology, remembered = self._terminology, self._remembered
+            if not (_known(terminology, value) and _shown(terminology, value)):
+                return False
+            untold = _untold(terminology, value)
+            if len(remembered) < _REMEMBERED and len(str(key)) < _REMEMBERED:
+                remembered[key] = untold
+        if untold:
+            scope.world.untold.add(untold)
+        return True
+
+
+def _untold(terminology: Terminology, value: Any) -> str:
+    """The code system that a code is of, where it is not known whether it has it; else ""."""
+    system, code = value.get("system"), value.get("code")
+    if not isinstance(system, str) or not isinstance(code, str):
+        return ""
+    return system if terminology.exists(system, code) is None else ""
+
+
+def unloaded(system: str, path: str, definition: str) -> Issue:
+    """
+    What could not be told of the codes of a system, said once of a resource.
+
+    path        of the first of them
+    """
+    what = f"{system} is" if system in grammars.PUBLIC else "Its code system is"
+    text = f"{what} not loaded, so its codes and displays are not looked up: not checked."
+    return untold("code-unchecked", path, text, definition)
 
 
 def _known(terminology: Terminology, value: Any) -> bool:
@@ -110,30 +150,44 @@ def _in_english(scope: Scope) -> bool:
 
 
 def of_binding(binding: Binding, code: str, terminology: Terminology) -> Check:
-    """A required binding of an element of type `code`."""
-    plain: list[frozenset[str]] = []
+    """A required or extensible binding of an element of type `code`."""
+    looked_up: list[Codes] = []
+    required = binding.strength == "required"
+
+    def codes() -> Codes:
+        if not looked_up:
+            looked_up.append(terminology.codes(binding.value_set))
+        return looked_up[0]
 
     def listed(value: Any, _: Scope) -> object:
-        if not plain:
-            plain.append(terminology.codes(binding.value_set).plain)
-        return value in plain[0] or member(value) is True
+        return value in codes().plain or member(value) is True
 
     def member(value: Any) -> bool | None:
-        return has_member(value, code, terminology.codes(binding.value_set))
+        if not required and value.__class__ is dict and not value.get("coding", "code" in value):
+            return True  # a text alone may be all that there is
+        return has_member(value, code, codes())
 
     def walk(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
         answer = member(value)
-        where = name(binding.value_set)
         if answer is None:
-            text = unchecked(where, terminology.codes(binding.value_set))
+            text = unchecked(name(binding.value_set), codes())
             found.add(finding("binding-unchecked", path, text, severity="information"))
         elif not answer:
-            text = f"The code has to be one of the value set {where}; take one of these."
-            found.add(finding("binding", path, text))
+            found.add(outside(binding.value_set, path, required=required))
 
     if code in _WORDS:
         return Check(listed, walk)
     return Check(lambda value, _: member(value) is True, walk)
+
+
+def outside(value_set: str, path: str, *, required: bool) -> Issue:
+    """A code that is not in the value set that it has to be in, or should be."""
+    where = name(value_set)
+    if required:
+        text = f"The code has to be one of the value set {where}; take one of these."
+        return finding("binding", path, text)
+    text = f"The code should be one of {where}, if one of these fits."
+    return finding("binding-extensible", path, text, severity="warning")
 
 
 def _walk_narrative(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance.findings import Findings, finding, named
+from app.conformance.findings import Findings, finding, named, untold
 from app.conformance.shape import REFUSED
 from app.errors import Malformed
 
@@ -61,6 +61,7 @@ def against(  # noqa: PLR0913 — what a check is about, each by its name
     own = Findings()
     try:
         profiles.check(one, value, path, scope, own)
+        _tell(scope, own, one.url)
     except REFUSED:
         if not scope.world.broken:
             raise
@@ -70,4 +71,11 @@ def against(  # noqa: PLR0913 — what a check is about, each by its name
             if issue.expression in scope.world.around and issue.rule not in _COUNTED:
                 continue  # it may be for what is broken inside
             if (issue.expression, issue.rule) not in said or issue.severity != "error":
-                found.add(named(issue, one.url))
+                found.add(issue if issue.profile == one.url else named(issue, one.url))
+
+
+def _tell(scope: Scope, found: Findings, profile: str) -> None:
+    """What the tests have noted that they cannot tell."""
+    for path, text in scope.world.unsure:
+        found.add(untold("binding-unchecked", path, text, profile))
+    scope.world.unsure.clear()

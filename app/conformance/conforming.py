@@ -101,6 +101,14 @@ class Profiles:
             return found.type
         return canonical.removeprefix(BASE) if canonical.startswith(BASE) else ""
 
+    def is_type(self, canonical: str) -> bool:
+        """Whether it means a type of R4 that adds nothing."""
+        try:
+            found = self.structure(canonical.removeprefix(BASE))
+        except KeyError:
+            return False
+        return canonical.startswith(BASE) and found.url == canonical
+
     def unasked(self, resource: Resource) -> list[str]:
         """The profiles that R4 asks of a resource by its code alone."""
         code = resource.get("code")
@@ -192,7 +200,7 @@ class Profiles:
         if isinstance(value, dict) and "resourceType" in value and value is not scope.resource:
             contained = any(value is one for one in scope.contained.values())
             inner = scope.inside(value, contained=contained)
-        answer = True
+        answer, noted = True, dict(world.unsure)
         if not self.test(one, value, kind, inner):
             found = Findings()
             try:
@@ -201,4 +209,5 @@ class Profiles:
                 answer = False
             answer = answer and not any(issue.severity == "error" for issue in found)
         world.conforming[key] = answer
+        world.unsure = noted  # what another profile cannot tell is not asked here
         return answer

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.fhir import Resource
 
 NONE: Final = -1  # in no slice
+DEFAULT: Final = "@default"  # the slice of all that is in no other
 UNSURE: Final = -2  # in no slice that is known, maybe in another
 MAX_KINDS: Final = 256  # names of types come from resources
 _MANY: Final = 2**63
@@ -215,18 +216,29 @@ class Slices:
         self._how = how = slicing.of(node)
         self._slices = [Slice(known, key, one, how) for key, one in node.slices.items()]
         self._told = bool(how.discriminators)
+        names = [key.rpartition("/")[2] for key in node.slices]
+        self._rest = names.index(DEFAULT) if DEFAULT in names else NONE
         self._urls = self._by_url(known)
-        self._untold = self._told and any(one.matches is None for one in self._slices)
+        self._untold = self._told and any(self._unchecked(one) for one in self._slices)
         self.optional: bool = not self._untold and all(one.optional for one in self._slices)
+
+    def _unchecked(self, one: Slice) -> bool:
+        """Whether nothing tells what is in a slice."""
+        told = self._urls is not None or one.matches is not None
+        return not told and one.key.rpartition("/")[2] != DEFAULT
 
     def _by_url(self, known: Known) -> dict[Any, int] | None:
         """Url to slice, where nothing but a fixed url tells slices apart."""
         if self._how.discriminators != slicing.BY_URL:
             return None
-        urls = [slicing.url_of(known, one.node) for one in self._slices]
-        if None in urls or len(set(urls)) < len(urls):
+        urls = {
+            at: slicing.url_of(known, one.node)
+            for at, one in enumerate(self._slices)
+            if at != self._rest
+        }
+        if None in urls.values() or len(set(urls.values())) < len(urls):
             return None
-        return {url: index for index, url in enumerate(urls)}
+        return {url: at for at, url in urls.items()}
 
     def test(self, given: Sequence[Any], kind: str, scope: Scope) -> object:
         if self._untold:
@@ -255,7 +267,7 @@ class Slices:
         chosen, unsure = self._chosen(items, scope, found)
         complete = True
         for one, inside in zip(self._slices, chosen, strict=True):
-            if one.matches is None and self._told:
+            if self._told and self._unchecked(one):
                 text = f"Nothing in the profile tells the slice {one.key} apart: not checked."
                 found.add(finding("slice-unchecked", path, text, severity="information"))
                 continue
@@ -297,9 +309,12 @@ class Slices:
     def _which(self, value: Any, kind: str, scope: Scope, beside: Any = None) -> int:
         """The index of the slice that a value is in, NONE, or UNSURE."""
         if self._urls is not None:
-            return self._urls.get(value.get("url"), NONE) if value.__class__ is dict else NONE
-        otherwise = NONE
+            url = value.get("url") if value.__class__ is dict else None
+            return self._urls.get(url, self._rest)
+        otherwise = self._rest
         for index, one in enumerate(self._slices):
+            if index == self._rest:
+                continue
             if one.matches is not None:
                 inside = one.matches(value, kind, scope)
                 if inside:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from app.conformance import likeness, references
+from app.conformance import bindings, likeness, references
 from app.conformance.checks import Check
 from app.conformance.findings import Findings, finding
 from app.conformance.structure import BASE
-from app.conformance.terminology import Terminology, member_of, name, unchecked
+from app.conformance.terminology import Terminology
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from app.conformance.limits import Limit
     from app.conformance.profile import Node, Profile
     from app.conformance.scope import Scope
-    from app.conformance.structure import Binding
 
 RESOURCES: Final = frozenset({"contained", "resource", "outcome"})
-_CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
 _ANY: Final = frozenset({"Resource", "DomainResource"})
 
 
@@ -38,6 +36,8 @@ class Known(Protocol):
     def readable(self, canonical: str) -> Profile | None: ...
 
     def type_of(self, canonical: str) -> str: ...
+
+    def is_type(self, canonical: str) -> bool: ...
 
     def conforms(self, value: Any, kind: str, wanted: Sequence[str], scope: Scope) -> bool: ...
 
@@ -64,9 +64,10 @@ _PATTERN: Final = "The element lacks what the profile's pattern has; add what th
 
 def of_value(known: Known, node: Node, kind: str) -> Iterator[Check]:
     """What is asked of a value of a type."""
-    for binding in node.bindings if kind in _CODED else ():
-        if binding.strength in ("required", "extensible"):
-            yield _binding(known, binding, kind)
+    place = node.place
+    if place is not None and node.choice:
+        place = f"{place}.ofType({kind})"
+    yield from bindings.of(known.terminology, node.bindings, kind, place)
     if node.types and node.name:
         yield from _types(known, node, kind)
 
@@ -85,31 +86,6 @@ def _limit(limit: Limit, kind: str) -> Check:
             found.add(finding("limit-value", path, text))
 
     return Check(lambda value, _: not limit(kind, value), walk)
-
-
-def _binding(known: Known, binding: Binding, kind: str) -> Check:
-    codes_of, value_set = known.terminology.codes, binding.value_set
-    required = binding.strength == "required"
-    where = name(value_set)
-
-    def test(value: Any, _: Scope) -> object:
-        if value.__class__ is dict and "code" not in value and not value.get("coding"):
-            return not (required and kind == "CodeableConcept")
-        return member_of(value, codes_of(value_set))
-
-    def walk(value: Any, path: str, scope: Scope, found: Findings, __: Any) -> None:
-        inside = test(value, scope)
-        if inside is None:
-            text = unchecked(where, codes_of(value_set))
-            found.add(finding("binding-unchecked", path, text, severity="information"))
-        elif not inside and required:
-            text = f"The code has to be one of the value set {where}; take one of these."
-            found.add(finding("binding", path, text))
-        elif not inside:
-            text = f"The code should be one of {where}, if one of these fits."
-            found.add(finding("binding-extensible", path, text, severity="warning"))
-
-    return Check(test, walk)
 
 
 def _types(known: Known, node: Node, kind: str) -> Iterator[Check]:
@@ -177,7 +153,10 @@ class _Target:
 
     @cached_property
     def _readable(self) -> bool:
-        return all(self._known.readable(one) is not None for one in self._targets)
+        return all(
+            self._known.readable(one) is not None or self._known.is_type(one)
+            for one in self._targets
+        )
 
     def test(self, value: Any, scope: Scope) -> object:
         types, reference = self._types, value.get("reference")

@@ -30,6 +30,7 @@ _RULES: Final = {
     "binding": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#required"),
     "code": ("code-invalid", "https://hl7.org/fhir/R4/terminologies.html#system"),
     "display": ("invalid", "https://hl7.org/fhir/R4/datatypes-definitions.html#Coding.display"),
+    "code-unchecked": ("not-supported", "https://hl7.org/fhir/R4/terminologies.html#system"),
     "binding-unchecked": ("not-supported", "https://hl7.org/fhir/R4/terminologies.html"),
     "reference-target": ("structure", "https://hl7.org/fhir/R4/references.html#Reference"),
     "reference-format": ("value", "https://hl7.org/fhir/R4/references.html#literal"),
@@ -64,6 +65,11 @@ _RULES: Final = {
     "slice-order": ("structure", _SLICING),
     "slice-unchecked": ("not-supported", "https://hl7.org/fhir/R4/profiling.html#discriminator"),
     "extension-unknown": ("not-found", "https://hl7.org/fhir/R4/extensibility.html#exchange"),
+    "extension-unchecked": (
+        "not-supported",
+        "https://hl7.org/fhir/R4/defining-extensions.html#context",
+    ),
+    "extension-part": ("structure", "https://hl7.org/fhir/R4/extensibility.html#Extension"),
     "extension-context": (
         "structure",
         "https://hl7.org/fhir/R4/defining-extensions.html#context",
@@ -89,6 +95,12 @@ class Findings(list[Issue]):
 def finding(rule: str, path: str, text: str, *, severity: str = "error") -> Issue:
     code, url = _RULES[rule]
     return Issue(severity, code, text, path, rule, url)
+
+
+def untold(rule: str, path: str, text: str, profile: str) -> Issue:
+    """What could not be checked, with the profile that asks for it: of these there are many."""
+    code, url = _RULES[rule]
+    return Issue("information", code, text, path, rule, url, profile)
 
 
 def named(one: Issue, profile: str) -> Issue:

@@ -19,6 +19,23 @@ _SUBDIVISION: Final = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 _AREA: Final = re.compile(r"[0-9]{3}")
 _MAX_TAG: Final = 100
 
+# Systems that may be named to a person; another's address came with the resource and is its own.
+# https://hl7.org/fhir/R4/terminologies-systems.html
+PUBLIC: Final = frozenset(
+    {
+        "http://hl7.org/fhir/sid/cvx",
+        "http://hl7.org/fhir/sid/icd-10",
+        "http://hl7.org/fhir/sid/icd-10-cm",
+        "http://hl7.org/fhir/sid/ndc",
+        "http://loinc.org",
+        "http://snomed.info/sct",
+        "http://www.ama-assn.org/go/cpt",
+        "http://www.cms.gov/Medicare/Coding/ICD10",
+        "http://www.nlm.nih.gov/research/umls/rxnorm",
+        "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
+    }
+)
+
 
 def of(system: str) -> Grammar | None:
     """

@@ -9,12 +9,12 @@ a snapshot only is read from that.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import limits, native, structure
-from app.conformance.structure import BASE, Binding, Constraint, TypeRef
+from app.conformance import bindings, limits, structure
+from app.conformance.structure import Binding, Constraint, TypeRef
 from app.errors import Malformed
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 MAX_CHAIN: Final = 32  # profiles on profiles; the guides have five
 MAX_ROWS: Final = 50_000
-_MAX_SET: Final = BASE + "elementdefinition-maxValueSet"
-_ADDITIONAL: Final = frozenset(
-    {
-        "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
-        "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
-    }
-)
 _CHOICE: Final = "[x]"
 
 
@@ -52,6 +45,7 @@ class Node:
     kind        its type where it has one, or the path of a backbone element
     where       what R4 says of its children
     names       of a choice: JSON name to type
+    place       path below the resource where nothing on the way repeats, else None
     """
 
     name: str
@@ -71,6 +65,7 @@ class Node:
     kind: str = ""
     where: tuple[structure.Structure, structure.Element] | None = None
     names: dict[str, str] = field(default_factory=dict)
+    place: str | None = None
 
     def clone(self) -> Node:
         return replace(
@@ -84,21 +79,51 @@ class Node:
         )
 
 
+def _is_loaded(canonical: str, known: Callable[[str], structure.Structure]) -> bool:
+    try:
+        known(canonical)
+    except KeyError:
+        return False
+    return True
+
+
+Parts = dict[str, Any]  # url of an extension inside another to the Parts inside that
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """
+    What an extension's definition says of where it stands.
+
+    places      elements, by path or type
+    inside      urls of the extensions that may have it
+    chosen      FHIRPath of a resource that gives the elements that may have it
+    held        FHIRPath of the element that has it, which has to be true
+    modifies    whether it stands among those that change what the element means
+    parts       what is defined inside it
+    """
+
+    places: frozenset[str]
+    inside: frozenset[str]
+    chosen: tuple[str, ...]
+    held: tuple[str, ...]
+    modifies: bool
+    parts: Parts
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """
     A profile, read.
 
     url         with its version
-    contexts    of an extension: (type, expression) of each place where it may stand
-    places      of an extension: the elements where it may stand, by path or type
+    stands      of an extension: where it may stand, and as what
     """
 
     url: str
     type: str
     root: Node
-    contexts: tuple[tuple[str, str], ...] = ()
-    places: frozenset[str] = frozenset()
+    stands: Stands | None = None
 
 
 def read(
@@ -121,21 +146,27 @@ def read(
         under = base(below) if below else None
         root = under.root.clone() if under else Node("")
         kind = definition["type"]
-        rows = (definition.get("differential") or {}).get("element")
+        rows: list[Resource] = (definition.get("differential") or {}).get("element") or []
+        standing = under is not None or not below or _is_loaded(below, known)
+        if not rows or not standing:
+            rows = (definition.get("snapshot") or {}).get("element") or []
+        if not rows and standing:
+            raise Malformed("The profile has no elements.")
         if not rows:
-            rows = definition["snapshot"]["element"]
+            raise Malformed(
+                f"{below}, on which the profile stands, is not loaded; add its package."
+            )
         if len(rows) > MAX_ROWS:
             raise Malformed("The profile has more elements than any profile has.")
         root.kind, base_type = kind, known(kind)
         root.where = (base_type, base_type.root)
-        _Builder(root, known).rows(rows)
+        root.place = "" if base_type.kind == "resource" else None
+        _Builder(root, known, definition["url"]).rows(rows)
         if not whole:
             _prune(root)
-        contexts = tuple(
-            (one.get("type", ""), one["expression"]) for one in definition.get("context", ())
-        )
         url = f"{definition['url']}|{definition.get('version', '')}".removesuffix("|")
-        return Profile(url, kind, root, contexts, _places(contexts))
+        stands = _stands(definition, rows, under, root) if kind == "Extension" else None
+        return Profile(url, kind, root, stands)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError):
         raise Malformed("The profile has elements that cannot be read.") from None
 
@@ -143,15 +174,32 @@ def read(
 ANYWHERE: Final = frozenset({"Element"})
 
 
-def _places(contexts: tuple[tuple[str, str], ...]) -> frozenset[str]:
-    """An expression is not evaluated and lets it stand anywhere."""
-    if not contexts or any(kind == "fhirpath" for kind, _ in contexts):
-        return ANYWHERE
-    return frozenset(
-        expression.replace("[x]", "").rpartition("#")[2]
-        for kind, expression in contexts
-        if kind == "element"
+def _stands(
+    definition: Resource, rows: list[Resource], under: Profile | None, root: Node
+) -> Stands:
+    said: dict[str, list[str]] = {"element": [], "extension": [], "fhirpath": []}
+    for one in definition.get("context", ()):
+        said.setdefault(one.get("type", ""), []).append(one["expression"])
+    places = frozenset(one.replace("[x]", "").rpartition("#")[2] for one in said["element"])
+    below = under.stands.modifies if under and under.stands else False
+    return Stands(
+        places if definition.get("context") else ANYWHERE,
+        frozenset(said["extension"]),
+        tuple(said["fhirpath"]),
+        tuple(definition.get("contextInvariant", ())),
+        bool(rows[0].get("isModifier", below)) if "." not in rows[0]["path"] else below,
+        _parts(root),
     )
+
+
+def _parts(node: Node) -> Parts:
+    found: Parts = {}
+    inside = node.children.get("extension")
+    for one in inside.slices.values() if inside else ():
+        url = one.children.get("url")
+        for exact in url.exact if url else ():
+            found[exact] = _parts(one)
+    return found
 
 
 _INSIDE: Final = frozenset({"contained", "resource", "outcome"})
@@ -172,8 +220,9 @@ def _prune(node: Node) -> bool:
 
 
 class _Builder:
-    def __init__(self, root: Node, known: Callable[[str], structure.Structure]) -> None:
+    def __init__(self, root: Node, known: Callable[[str], structure.Structure], url: str) -> None:
         self._known = known
+        self._url = url
         self._at: dict[str, Node] = {"": root}
 
     def rows(self, rows: list[Resource]) -> None:
@@ -228,6 +277,7 @@ class _Builder:
             if found is None:
                 found = node.slices[key] = Node(node.name, node.choice)
                 found.kind, found.where, found.names = node.kind, node.where, node.names
+                found.place = node.place
                 if code:
                     found.types = (TypeRef(code),)
                     self._become(found, code)
@@ -242,6 +292,8 @@ class _Builder:
         child = above.children.get(node.name) or above.children.get(node.name + _CHOICE)
         if child is None:
             return False
+        if parent.place is not None and not child.many:
+            node.place = f"{parent.place}.{node.name}"
         if node.choice:
             node.names = {_json(node.name, one.code): one.code for one in child.types}
         if child.content or child.children:
@@ -281,7 +333,7 @@ class _Builder:
         if "maxLength" in row:
             node.limits["longest"] = limits.longest(row["maxLength"])
         if "binding" in row:
-            node.bindings = tuple(_bindings(row["binding"])) or node.bindings
+            node.bindings = tuple(bindings.read(row["binding"], self._url)) or node.bindings
         known = {one.key for one in node.constraints}
         if node.where is not None:
             known |= {one.key for one in node.where[1].constraints}
@@ -330,31 +382,3 @@ def _type_name(choice: structure.Element, name: str) -> str:
 def _json(name: str, code: str) -> str:
     """The JSON name of a choice with a value of a type."""
     return name + code[:1].upper() + code[1:]
-
-
-def _bindings(said: Resource) -> Iterator[Binding]:
-    if said.get("valueSet"):
-        strength = said.get("strength", "example")
-        if strength == "required" and said["valueSet"].partition("|")[0] in native.LOOSENED:
-            strength = "extensible"
-        yield Binding(strength, said["valueSet"])
-    for extension in said.get("extension", ()):
-        if extension.get("url") == _MAX_SET:
-            value_set = extension.get("valueCanonical") or extension.get("valueUri")
-            if value_set:
-                yield Binding("required", value_set)
-        elif extension.get("url") in _ADDITIONAL:
-            words = limits.extensions(extension)
-            strength = (words.get("purpose") or [""])[0]
-            if words.get("valueSet") and not words.get("usage"):
-                yield from _additional(strength, words["valueSet"][0])
-    for one in said.get("additional", ()):
-        if one.get("valueSet") and not one.get("usage"):
-            yield from _additional(one.get("purpose", ""), one["valueSet"])
-
-
-def _additional(purpose: str, value_set: str) -> Iterator[Binding]:
-    if purpose in ("required", "maximum"):
-        yield Binding("required", value_set)
-    elif purpose == "extensible":
-        yield Binding("extensible", value_set)

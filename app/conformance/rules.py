@@ -22,6 +22,7 @@ from app.conformance import (
 )
 from app.conformance.checks import Check
 from app.conformance.findings import Findings, finding
+from app.conformance.places import Places
 from app.conformance.shape import ANY, INLINE
 from app.errors import Issue
 
@@ -57,6 +58,7 @@ class Rules:
         self.type_of = type_of
         self.profiles = profiles
         self.more = more or {}
+        self.places = Places(find)
         self._rules: dict[tuple[str, str], Rule] = {}
 
     def type(self, code: str) -> Rule:
@@ -215,7 +217,7 @@ class Rule:
         else:
             yield from self._object_checks(child, kind)
         binding = child.binding
-        if binding and binding.strength == "required" and kind.code in checks.CODED:
+        if binding and binding.strength in checks.ASKED and kind.code in checks.CODED:
             yield checks.of_binding(binding, kind.code, self._rules.terminology)
         for one in invariants.distinct(self._own_constraints(child, kind)):
             made = invariants.compiled(one, kind.code)
@@ -230,8 +232,9 @@ class Rule:
             yield Check(rule.test, _walks(rule))
         if kind.code == "Reference":
             yield references.check(references.allowed(kind.targets, self._rules.type_of))
-        if kind.code == "Extension" and not child.path.startswith("Extension."):
-            yield extensions.of(self._rules.profiles, child.path.rpartition(".")[0])
+        if kind.code == "Extension":
+            holder = child.path.rpartition(".")[0]
+            yield extensions.of(self._rules.profiles, holder, child.name)
 
     def _own_constraints(self, child: Element, kind: TypeRef) -> tuple[structure.Constraint, ...]:
         """What is stated of this element beside what its type or its children state."""

@@ -27,11 +27,14 @@ class World:
     claims      whether a resource is held against the profiles that it claims
     active      profiles that are being asked, and of what: none is asked twice at once
     conforming  what has been asked: (profile, id of the value)
+    top         the resource that is checked, whose places are known at once
+    unsure      (path, sentence) of what cannot be told, as tests have noted it
+    untold      code systems that have a code here, of which it is not known whether they have it
     """
 
     __slots__ = (
         "active", "around", "broken", "claims", "conforming", "environment", "is_resource",
-        "known_extensions", "resolve",
+        "known_extensions", "resolve", "top", "unsure", "untold",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +54,9 @@ class World:
         self.claims = claims
         self.active: set[tuple[str, int]] = set()
         self.conforming: dict[tuple[str, int], bool] = {}
+        self.top: Resource | None = None
+        self.unsure: dict[tuple[str, str], None] = {}
+        self.untold: set[str] = set()
         self.around = (
             frozenset(above for path in broken for above in _above(path)) if broken else broken
         )
@@ -64,6 +70,7 @@ class Scope:
     root        FHIRPath's %rootResource: what contains it, or itself
     above       the scope of the resource that has it as an entry, None at the top
     place       where it stands, of which only a walk knows
+    told        what was found out of the resource and is asked more than once
     alone       whether no other resource is at hand than what it contains
     """
 
@@ -76,6 +83,7 @@ class Scope:
         self.root = root
         self.above = above
         self.place = resource.get("resourceType", "")
+        self.told: dict[Any, Any] = {}
         self.alone = above is None and world.resolve is None
 
     def inside(self, resource: Resource, *, contained: bool) -> Scope:

@@ -53,7 +53,9 @@ def url_of(known: Known, one: Node) -> str | None:
         said = node.children.get("url")
         if said is not None and len(said.exact) == 1 and isinstance(said.exact[0], str):
             return said.exact[0]
-    return None
+    # The url of an extension is the canonical of its definition, loaded or not.
+    wanted = [url for kind in one.types if kind.code == "Extension" for url in kind.profiles]
+    return wanted[0].partition("|")[0] if len(wanted) == 1 else None
 
 
 def matcher(known: Known, how: Slicing, one: Node) -> Matches | None:

@@ -33,8 +33,14 @@ class TypeRef:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
+    """
+    usage       when it is asked: a path and codes, one of which the resource has to have there;
+                the path "" is a circumstance of which a resource says nothing
+    """
+
     strength: str
     value_set: str
+    usage: tuple[tuple[str, frozenset[tuple[str, str]]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,3 +256,57 @@ def test_hostile_code_systems_end():
     assert said(made, "circled", HERE + "circle", {"a", "b", "c"}) == ({"a", "b"}, set())
     assert said(made, "deep", HERE + "deep", {"5", "99990", "99999"}) == (
         {"99990", "99999"}, set())  # fmt: skip
+
+
+def checked(definitions, now, resource):
+    return [
+        (one.severity, one.rule, one.expression)
+        for one in definitions.check(resource, now=now)
+        if one.rule != "dom-6"
+    ]
+
+
+def test_a_code_of_a_system_that_is_not_loaded_is_said_once(definitions, now):
+    """However many codes there are of it, a system that cannot be looked up is one information."""
+    loinc = {"coding": [{"system": "http://loinc.org", "code": "88122-7"}]}
+    snomed = {"coding": [{"system": "http://snomed.info/sct", "code": "1"}]}
+    resource = {
+        "resourceType": "Observation", "status": "final", "code": loinc,
+        "component": [{"code": loinc, "valueCodeableConcept": snomed}, {"code": loinc}],
+    }  # fmt: skip
+
+    assert checked(definitions, now, resource) == [
+        ("information", "code-unchecked", "Observation.code.coding[0]"),
+        (
+            "information",
+            "code-unchecked",
+            "Observation.component[0].value.ofType(CodeableConcept).coding[0]",
+        ),
+    ]
+
+
+def test_a_system_of_somebodys_own_is_not_quoted(definitions, now):
+    """What could not be looked up is said; its address is a value of the resource."""
+    coding = {"system": "http://secret.example.org/codes", "code": "a"}
+    resource = {"resourceType": "Basic", "code": {"coding": [coding]}}
+    found = definitions.check(resource, now=now)
+
+    assert [one.rule for one in found if one.rule != "dom-6"] == ["code-unchecked"]
+    assert "secret" not in " ".join(one.text for one in found)
+
+
+def test_an_extensible_list_of_r4_is_a_warning_where_another_code_is_taken(definitions, now):
+    """A code that is not in the list that R4 recommends is warned of; a text alone is not."""
+    system = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+    base = {"resourceType": "Observation", "status": "final", "code": {"text": "text"}}
+    other = {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}]
+    }
+    place = "Observation.interpretation[0]"
+
+    for value, said in (
+        ({"coding": [{"system": system, "code": "H"}]}, []),
+        ({"text": "high"}, []),
+        (other, [("warning", "binding-extensible", place)]),
+    ):
+        assert checked(definitions, now, {**base, "interpretation": [value]}) == said
