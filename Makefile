@@ -39,11 +39,12 @@ lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
 	@uv export --quiet --no-dev --no-emit-project --no-annotate --no-header -o requirements.runtime.lock
 
-# HL7's validator needs Java and Maven; its first run fetches it, about a minute.
+# HL7's validator needs Java and Maven; its first run fetches it, about a minute. Some twelve minutes.
 SHARED ?= ../shared
 oracle: install
 	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate --planted $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz
 	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate --planted $(SHARED)/examples/sdohcc-3.0.0
+	@$(BIN)/python scripts/oracle_variants.py $(SHARED)/oracle/validate
 	@$(BIN)/python scripts/guide_oracle.py $(SHARED)/oracle/validate
 	@$(BIN)/python scripts/oracle_screenings.py $(SHARED)/oracle/validate
 

@@ -161,7 +161,8 @@ def read(
         root.kind, base_type = kind, known(kind)
         root.where = (base_type, base_type.root)
         root.place = "" if base_type.kind == "resource" else None
-        _Builder(root, known, definition["url"]).rows(rows)
+        snapshot = (definition.get("snapshot") or {}).get("element") or []
+        _Builder(root, known, definition["url"]).rows(rows, snapshot)
         if not whole:
             _prune(root)
         url = f"{definition['url']}|{definition.get('version', '')}".removesuffix("|")
@@ -224,15 +225,27 @@ class _Builder:
         self._known = known
         self._url = url
         self._at: dict[str, Node] = {"": root}
+        self._sliced: Node | None = None  # what the last row is of a slice of
 
-    def rows(self, rows: list[Resource]) -> None:
+    def rows(self, rows: list[Resource], snapshot: list[Resource]) -> None:
+        """
+        What the rows say.
+
+        snapshot    where they are a differential: what it was once taken to come to
+        """
+        told: list[tuple[str, Node]] = []
         for row in rows:
             path = row["path"].partition(".")[2]
+            self._sliced = None
             node = self._place(path, row.get("sliceName"))
+            told += [(row["path"], self._sliced)] if self._sliced is not None else []
             if node is not None:  # an element that R4 does not have: nothing can be said of it
                 self._say(node, row)
                 if node.maximum is not None and node.minimum > node.maximum:
                     raise Malformed(_contradiction(row["path"], node))
+        for path, choice in told:
+            if choice.choice and choice.slicing is None:
+                choice.slicing = _by_type(path, choice, snapshot)
 
     def _place(self, path: str, slice_name: str | None) -> Node | None:
         """The node that a row is about; what is between the last row and it is made."""
@@ -258,6 +271,7 @@ class _Builder:
         if short is not None and slice_name is None:
             slice_name = last
         if slice_name is not None:
+            self._sliced = node
             node = self._slice(node, slice_name, _type_name(short, last) if short else "")
         for other in [one for one in self._at if one.startswith(path + ".")]:
             del self._at[other]
@@ -349,6 +363,21 @@ class _Builder:
                 told = node.slicing.discriminators
             node.slicing = Slicing(told, how.get("rules", "open"), how.get("ordered") is True)
         node.must_support = node.must_support or row.get("mustSupport") is True
+
+
+def _by_type(path: str, choice: Node, snapshot: list[Resource]) -> Slicing:
+    """
+    The slicing of a choice that has slices and does not say how they are told apart.
+
+    Without a snapshot that says otherwise, types that have no slice are ruled out, as HL7's
+    snapshots have it.
+    """
+    stem = path.rpartition(".")[0]
+    whole = f"{stem}.{choice.name}{_CHOICE}"
+    said: Resource = next(
+        (row["slicing"] for row in snapshot if row["path"] == whole and "slicing" in row), {}
+    )
+    return Slicing((("type", "$this"),), said.get("rules", "closed"), said.get("ordered") is True)
 
 
 def _contradiction(path: str, node: Node) -> str:

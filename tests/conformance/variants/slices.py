@@ -170,7 +170,9 @@ def by_type() -> list[Group]:
     choice.right("a quantity", valueQuantity={"value": 1, "unit": "x"})
     choice.wrong("a quantity without unit", valueQuantity={"value": 1})
     choice.right("a string", valueString="abc").wrong("a long string", valueString="abcd")
-    choice.wrong("another type", valueBoolean=True).right("nothing")
+    choice.wrong(
+        "another type", "it does not look at closed slices of a choice", valueBoolean=True
+    ).right("nothing")
 
     opened = group(
         "slice-type-open", "Observation",
@@ -191,8 +193,19 @@ def by_type() -> list[Group]:
 
     short = group("slice-type-short", "Observation", row("Observation.valueQuantity", min=0),
                   row("Observation.valueQuantity.unit", min=1))  # fmt: skip
-    short.right("whole", valueQuantity={"value": 1, "unit": "x"})
-    short.wrong("without unit", valueQuantity={"value": 1}).right("another type", valueString="x")
+    short.right("whole", valueQuantity={"value": 1, "unit": "x"}).right("nothing")
+    short.wrong("without unit", valueQuantity={"value": 1}).wrong("another type", valueString="x")
+    two = group("slice-type-shorts", "Observation", row("Observation.valueQuantity", min=0),
+                row("Observation.valueString", min=0, maxLength=3))  # fmt: skip
+    two.right("the one", valueQuantity={"value": 1}).right("the other", valueString="abc")
+    two.wrong("a third type", valueBoolean=True).wrong("what it asks", valueString="abcd")
+    unsaid = group("slice-type-unsaid", "Observation", row(
+        "Observation.value[x]:valueQuantity", min=0, max="1", type=[{"code": "Quantity"}]))  # fmt: skip
+    unsaid.right("it", valueQuantity={"value": 1}).wrong("another type", valueString="x")
+    needed = group("slice-type-needed", "Observation", row("Observation.valueQuantity", min=1))
+    needed.right("it", valueQuantity={"value": 1}).wrong("another type", valueString="x").wrong(
+        "nothing"
+    )
 
     narrowed = group("choice-narrowed", "Observation",
                      row("Observation.value[x]", type=[{"code": "Quantity"}, {"code": "string"}]))  # fmt: skip
@@ -235,7 +248,7 @@ def by_type() -> list[Group]:
     resolved.wrong("two of one", contained=[{"resourceType": "Practitioner", "id": "p", "active": True},
                                             {"resourceType": "Practitioner", "id": "q", "active": True}],
                    performer=[{"reference": "#p"}, {"reference": "#q"}])  # fmt: skip
-    return [choice, opened, required, short, narrowed, resources, resolved]
+    return [choice, opened, required, short, two, unsaid, needed, narrowed, resources, resolved]
 
 
 def by_profile() -> list[Group]:

@@ -265,7 +265,7 @@ def typed() -> list[Group]:
     derived.wrong("its base's", birthDate="2020")
     other = Group("claimed", [profile("claimed", "Patient", row("Patient.name", min=0))],
                   {"resourceType": "Practitioner", "active": True})  # fmt: skip
-    other.wrong("by another type")
+    other.wrong("by another type", "it passes over a profile of another type")
     versioned = Group("versioned", [profile("versioned", "Patient", row("Patient.name", min=1), version="2.0")],
                       {"resourceType": "Patient"}, claims=False)  # fmt: skip
     versioned.wrong("this version", meta={"profile": [PROFILE + "versioned|2.0"]})
