@@ -138,7 +138,7 @@ def test_no_rule_is_unread(definitions):
     """A rule that a new version of a guide brings is read before halves are trusted again."""
     found = set()
     for canonical in (making.RESPONSE, making.LOCAL, making.REQUEST, making.WISH,
-                      making.PROPOSAL, making.PROVENANCE):  # fmt: skip
+                      making.PROPOSAL, making.PROVENANCE, making.CONDITION):  # fmt: skip
         found |= {rule.key for rule in definitions.profiles.get(canonical).root.constraints}
 
     assert found <= READ

@@ -42,6 +42,8 @@ def hold(case: Case, plan: Plan) -> Plan:
         if ours_alone or case.definitions.shape(one.resource):
             raise _our_fault(ours_alone or found)
         warnings += [replace(issue, severity="warning") for issue in senders]
+    if not warnings:
+        return plan
     issues = (*plan.answer.issues, *dict.fromkeys(warnings))
     return replace(plan, answer=replace(plan.answer, issues=issues))
 

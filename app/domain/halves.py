@@ -19,8 +19,8 @@ from app.fhir import Resource
 
 _SOURCE: Final = frozenset(
     ["authoredOn", "derivedFrom", "effectiveDateTime", "effectivePeriod", "encounter", "entity",
-     "hasMember", "issued", "occurredDateTime", "performer", "reasonReference", "recorded",
-     "subject", "target"]
+     "evidence", "hasMember", "issued", "occurredDateTime", "performer", "reasonReference",
+     "recorded", "recordedDate", "subject", "target"]
 )  # fmt: skip
 _OURS: Final = frozenset({"id", "meta"})  # an id is a keyed hash
 _KEPT: Final = 4096  # what people say in their own words is said once

@@ -70,6 +70,14 @@ class _Rule(_Data):
         return self
 
 
+class Proposed(_Data):
+    """A Condition that a clinician may confirm: a code of the domain's value set, with a source."""
+
+    system: str = "http://snomed.info/sct"
+    code: Code
+    label: str
+
+
 class AnswerOption(_Rule):
     """
     One answer that a question offers, and what it says.
@@ -77,6 +85,7 @@ class AnswerOption(_Rule):
     label       our own, and what is matched where an answer comes as text
     score       what it adds to a total
     boolean     the true or false that means it
+    condition   proposed where this answer shows a need
     """
 
     code: Code
@@ -86,6 +95,14 @@ class AnswerOption(_Rule):
     score: int | None = None
     boolean: bool | None = None
     wish: bool = False  # the family wants help in the question's categories
+    condition: Proposed | None = None
+
+    @model_validator(mode="after")
+    def _needed(self) -> AnswerOption:
+        if self.condition and self.need != "yes":
+            message = f"{self.code}: a Condition is proposed by an answer that shows a need"
+            raise ValueError(message)
+        return self
 
 
 class Question(_Data):
@@ -172,6 +189,7 @@ class Total(_Rule):
     of: tuple[Code, ...]
     at_least: int
     need: Need | None = "yes"
+    condition: Proposed | None = None
 
 
 class Panel(_Data):

@@ -6,10 +6,12 @@ A template says what never changes; a request fills in who, when and what.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from app import fhir
 from app.conformance import Definitions
 from app.domain.forms import Forms
 from app.domain.halves import Halves
@@ -21,6 +23,7 @@ from app.domain.instrument import (
     AnswerOption,
     Instrument,
     Panel,
+    Proposed,
     Question,
     Result,
     Total,
@@ -42,6 +45,7 @@ WISH: Final = f"{CANONICAL}/StructureDefinition/help-wish"
 PROPOSAL: Final = f"{CANONICAL}/StructureDefinition/help-proposal"
 # The guide's profile takes LOINC codes alone; a house form's own codes are held against this one.
 LOCAL: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-simple-observation"
+CONDITION: Final = "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-Condition"
 PROVENANCE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance"
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _SDOH: Final = concept("http://hl7.org/fhir/us/core/CodeSystem/us-core-category", "sdoh")
@@ -53,7 +57,23 @@ _SENSITIVE: Final = [
     {"system": f"{_TERMINOLOGY}/v3-ActCode", "code": "SDV"},
     {"system": f"{_TERMINOLOGY}/v3-ActCode", "code": "NOPAT"},
 ]
+_MOMENT: Final = "2026-11-23T09:15:00Z"  # of what templates are tried with
 _VIOLENCE: Final = "intimate-partner-violence"
+VERIFICATION: Final = f"{_TERMINOLOGY}/condition-ver-status"
+ENTERED_IN_ERROR: Final = concept(VERIFICATION, "entered-in-error")
+_UNCONFIRMED: Final = concept(VERIFICATION, "unconfirmed")
+_ACTIVE: Final = concept(f"{_TERMINOLOGY}/condition-clinical", "active")
+_CONCERN: Final = concept(
+    "http://hl7.org/fhir/us/core/CodeSystem/condition-category", "health-concern"
+)
+# Who says so is a program, and nobody else does yet.
+_ASSERTED_BY_US: Final = [
+    {
+        "url": "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/"
+        "SDOHCC-ExtensionConditionAsserter",
+        "valueReference": {"type": "Device", "display": "Kinbridge"},
+    }
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +118,21 @@ class Templates:
                 self._add(instrument, made, made.categories)
         self._wishes = {one: _wish(one) for one in CATEGORIES}
         if definitions is not None:
-            _hold([*self._made.values(), *self._wishes.values()], definitions)
+            conditions = [one for each in forms.instruments for one in self._conditions(each)]
+            _hold([*self._made.values(), *self._wishes.values()], conditions, definitions)
+
+    def _conditions(self, instrument: Instrument) -> Iterator[tuple[Proposed, Template]]:
+        """Each Condition that an instrument proposes, with the template of what speaks for it."""
+        for question in instrument.questions:
+            for option in question.answers:
+                if option.condition:
+                    yield option.condition, self.answer(instrument, question, option)
+        for result in instrument.results:
+            if result.at_risk.condition:
+                yield result.at_risk.condition, self.computed(instrument, result)
+        for total in instrument.totals:
+            if total.condition:
+                yield total.condition, self.computed(instrument, total)
 
     def _add(
         self,
@@ -188,6 +222,36 @@ def proposal(
     }
 
 
+def condition(
+    proposed: Proposed, who: Who, identity: str, recorded: str, evidence: list[Resource]
+) -> Resource:
+    """
+    SDOHCC-Condition, unconfirmed: a concern that a clinician may confirm, refute or leave alone.
+
+    evidence    the Observations that speak for it, in whose domains it is
+    source      SDOH Clinical Care 3.0.0, Condition; an onset is not told by a screening
+    """
+    first = evidence[0]
+    meta: Resource = {"source": f"{SCREENING}#{who.screening}", "profile": [CONDITION]}
+    if any(one["meta"].get("security") for one in evidence):
+        meta["security"] = _SENSITIVE
+    made = {
+        "resourceType": "Condition",
+        "id": identity,
+        "meta": meta,
+        "extension": _ASSERTED_BY_US,
+        "clinicalStatus": _ACTIVE,
+        "verificationStatus": _UNCONFIRMED,
+        "category": [_CONCERN, *(one for one in first["category"] if one != _SURVEY)],
+        "code": concept(proposed.system, proposed.code, proposed.label),
+        "subject": who.subject,
+    }
+    if "encounter" in first:
+        made["encounter"] = first["encounter"]
+    detail = [fhir.reference(one) for one in evidence]
+    return {**made, "recordedDate": recorded, "evidence": [{"detail": detail}]}
+
+
 def provenance(  # noqa: PLR0913 — what it consists of
     who: Who,
     identity: str,
@@ -222,14 +286,17 @@ def provenance(  # noqa: PLR0913 — what it consists of
     }
 
 
-def _hold(templates: list[Template], definitions: Definitions) -> None:
+def _hold(
+    templates: list[Template], conditions: list[tuple[Proposed, Template]], definitions: Definitions
+) -> None:
     """Each template, filled with somebody, is what fhir.resources and its profile take."""
-    from fhir.resources.R4B.observation import Observation  # noqa: PLC0415 — slow to read, wanted once
+    from fhir.resources.R4B.condition import Condition  # noqa: PLC0415 — slow to read, wanted once
+    from fhir.resources.R4B.observation import Observation  # noqa: PLC0415
     from fhir.resources.R4B.provenance import Provenance  # noqa: PLC0415
     from fhir.resources.R4B.servicerequest import ServiceRequest  # noqa: PLC0415
 
     who = Who("example", {"reference": "Patient/example"})
-    frame: Resource = {"effectiveDateTime": "2026-11-23T09:15:00Z"}
+    frame: Resource = {"effectiveDateTime": _MOMENT}
     reason: Resource = {
         "dataAbsentReason": concept(f"{_TERMINOLOGY}/data-absent-reason", "unknown")
     }
@@ -255,15 +322,17 @@ def _hold(templates: list[Template], definitions: Definitions) -> None:
         )
         for one in CATEGORIES
     ]
+    for one, template in conditions:
+        shown = observation(template, who, "example", frame, reason, verdict=True)
+        filled.append((Condition, condition(one, who, "example", _MOMENT, [shown])))
     targets = ["Observation/a"]
     sources = ["QuestionnaireResponse/a"]
-    moment = "2026-11-23T09:15:00Z"
     filled.append(
         (
             Provenance,
             provenance(
                 who, "example", targets=targets, sources=sources,
-                recorded=moment, occurred=moment, again=False,
+                recorded=_MOMENT, occurred=_MOMENT, again=False,
             ),
         )
     )  # fmt: skip

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from app import fhir
-from app.domain import answered, patients, reading, screening
+from app.domain import answered, patients, reading, screening, showing, standing
 from app.domain.answered import Read
 from app.domain.case import Case, at_once
 from app.domain.instrument import HELP_WISH, Instrument
@@ -22,7 +22,7 @@ from app.domain.making import SCREENING, Who
 from app.domain.patients import Subject
 from app.domain.plan import Answer, Entry, Plan, Receipt, Waiting, derive
 from app.domain.reading import OBSERVATION
-from app.domain.screening import Made
+from app.domain.standing import Made
 from app.errors import Issue
 from app.fhir import Resource, listed
 
@@ -74,7 +74,7 @@ def again(case: Case, name: str) -> Plan:
     """A row that stands, read anew with its screening."""
     stored = case.loaded.resource(case.shelf.key, name)
     if stored is None or not stored.stands:
-        return Plan(Answer((name,)), worklist=(screening.nothing(case, name),))
+        return Plan(Answer((name,)), worklist=(standing.nothing(case, name),))
     identity, _ = _session(case, stored.resource, {})
     entry = Entry("PUT", stored.resource, name.partition("/")[2])
     return _plan(case, Session(identity, [entry]))
@@ -104,7 +104,7 @@ def older(case: Case, entry: Entry) -> bool:
 def shown(case: Case, name: str) -> tuple[str, ...]:
     """The names of what was made of the screening that a row belongs to."""
     mark = case.loaded.receipt(case.shelf.key, _mark(case, name))
-    return screening.shown(case, mark.result) if mark else ()
+    return standing.shown(case, mark.result) if mark else ()
 
 
 def _told_by_response(case: Case, observation: Resource, known: dict[str, bool]) -> bool:
@@ -167,7 +167,7 @@ def _members(observation: Resource) -> list[str]:
 def _plan(case: Case, session: Session) -> Plan:
     """All rows of a screening read together, those that came now in place of what stood."""
     arrived = {one.name: one for one in session.entries}
-    known = [name for name in screening.sources(case, session.id) if name not in arrived]
+    known = [name for name in standing.sources(case, session.id) if name not in arrived]
     case.loaded.expect(case.shelf.key, known)
     stored = {name: one for name in known if (one := case.find(name))}
     every = {**stored, **{name: one.resource for name, one in arrived.items()}}
@@ -192,7 +192,7 @@ def _plan(case: Case, session: Session) -> Plan:
     told = [one for one in read.issues if _of(one.expression, arrived)]
     who = Who(session.id, subject.reference or {})
     more: list[Issue] = []
-    resources = screening.resources(case, read, who, more) if subject.reference else {}
+    resources = showing.resources(case, read, who, more) if subject.reference else {}
     _keep_waiting(case, session.id, every, resources)
     at = {name: entry.at or entry.type for name, entry in arrived.items()}
 
@@ -212,7 +212,7 @@ def _plan(case: Case, session: Session) -> Plan:
         waiting=tuple(waiting),
         fates=tuple(replace(one, at=place(one.at)) for one in read.fates if _of(one.at, arrived)),
     )
-    return screening.carried(case, made, puts=(), name="")
+    return standing.carried(case, made, puts=(), name="")
 
 
 def _of(path: str, arrived: dict[str, Entry]) -> bool:
@@ -267,10 +267,16 @@ def _keep_waiting(
     }
     if not reopened:
         return
-    for name in screening.shown(case, identity):
+    for name in standing.shown(case, identity):  # answers stand before what leans on them
         stored = case.loaded.resource(case.shelf.key, name)
         if stored is None or not stored.stands or name in resources:
             continue
-        derived = {one.get("reference") for one in listed(stored.resource.get("derivedFrom"))}
-        if derived & reopened and stored.resource["status"] != "entered-in-error":
+        leans = {one["reference"] for one in fhir.references(_ground(stored.resource))}
+        if leans & reopened and not standing.is_withdrawn(stored.resource):
             resources[name] = stored.resource
+            reopened.add(name)
+
+
+def _ground(resource: Resource) -> list[Any]:
+    """What it was made of: an Observation of its sources, a proposal or Condition of Observations."""
+    return [resource.get(name) for name in ("derivedFrom", "evidence", "reasonReference")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app import fhir
-from app.domain import condition, observed, patients, screening
+from app.domain import condition, observed, patients, screening, standing
 from app.domain.case import Case, at_once, blamed, guarded, said_of
 from app.domain.plan import Answer, Entry, Plan, Receipt, Want, derive, put, same
 from app.errors import Conflict, Invalid, Issue
@@ -245,7 +245,7 @@ def _correction(case: Case, entry: Entry, name: str) -> Entry:
     corrects = (
         changed.get("status") in _CORRECTS
         or stored.resource.get("status") in _WAITS
-        or ("lastUpdated" in meta and screening.occurred(case, name) != "")
+        or ("lastUpdated" in meta and standing.occurred(case, name) != "")
         or screening.is_older(case, replace(entry, id=identity, resource=changed), stored)
     )
     if not corrects:

@@ -10,7 +10,7 @@ from app import fhir
 from app.domain.answered import Answered, Read
 from app.domain.forms import Forms
 from app.domain.given import codings_of
-from app.domain.instrument import AnswerOption, Instrument, Result, Total
+from app.domain.instrument import AnswerOption, Instrument, Proposed, Result, Total
 from app.domain.plan import Fate
 from app.domain.reading import Row
 from app.errors import Issue
@@ -21,11 +21,16 @@ Given = dict[tuple[str, str], list[tuple[Answered, Resource]]]  # by instrument 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a result or total says, and what its Observation has beside."""
+    """
+    What a result or total says, and what its Observation has beside.
+
+    condition   proposed where the verdict is that there is a need
+    """
 
     said: Resource
     verdict: bool
     frame: Resource
+    condition: Proposed | None = None
 
 
 def found(
@@ -65,7 +70,7 @@ def _total(what: Total, parts: list[list[tuple[Answered, Resource]]]) -> Found |
     if len(numbers) < len(parts):
         return None
     value = sum(numbers)
-    return Found({"valueInteger": value}, what.verdict and value >= what.at_least, _frame(parts))
+    return _added(value, what, _frame(parts))
 
 
 def _result(what: Result, parts: list[list[tuple[Answered, Resource]]]) -> Found | None:
@@ -79,7 +84,12 @@ def _result(what: Result, parts: list[list[tuple[Answered, Resource]]]) -> Found
 
 def _coded(option: AnswerOption, frame: Resource) -> Found:
     said = {"valueCodeableConcept": fhir.concept(option.system, option.code)}
-    return Found(said, option.verdict, frame)
+    return Found(said, option.verdict, frame, option.condition)
+
+
+def _added(value: int, what: Total, frame: Resource) -> Found:
+    verdict = what.verdict and value >= what.at_least
+    return Found({"valueInteger": value}, verdict, frame, what.condition)
 
 
 def _frame(parts: list[list[tuple[Answered, Resource]]]) -> Resource:
@@ -115,7 +125,7 @@ def _taken(sent: Row, what: Result | Total, issues: list[Issue]) -> Found | None
     value = _sent_value(sent, what)
     frame = {name: one for name, one in sent.frame.items() if name != "performer"}
     if isinstance(what, Total) and value is not None and value == int(value):
-        return Found({"valueInteger": int(value)}, what.verdict and value >= what.at_least, frame)
+        return _added(int(value), what, frame)
     if isinstance(what, Result) and value is not None:
         return _coded(what.at_risk if value == what.at_risk.code else what.no_risk, frame)
     text = (

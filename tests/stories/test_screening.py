@@ -18,15 +18,15 @@ def codes(resource):
 
 
 def test_a_screening_becomes_observations_and_a_proposal(exchange, patient):
-    """Two answers and a wish make two answers, their result, a panel, a wish and one proposal."""
+    """Two answers and a wish make two answers, their result, a panel, a wish, and what they lead to."""
     response = family.screening("hunger-vital-sign", ["food-insecurity"])
 
     made = resources(exchange.call("POST", SUBMIT, response))
 
     assert [one["resourceType"] for one in made] == [
-        "QuestionnaireResponse", *["Observation"] * 5, "ServiceRequest", "Provenance",
+        "QuestionnaireResponse", *["Observation"] * 5, "ServiceRequest", "Condition", "Provenance",
     ]  # fmt: skip
-    panel, worry, last, risk, wish, proposal, record = made[1:]
+    panel, worry, last, risk, wish, proposal, concern, record = made[1:]
     assert panel["code"]["coding"][0]["code"] == "88121-9"
     assert panel["hasMember"] == [
         {"reference": f"Observation/{one['id']}"} for one in (worry, last, risk)
@@ -40,6 +40,7 @@ def test_a_screening_becomes_observations_and_a_proposal(exchange, patient):
     assert wish["valueCodeableConcept"]["coding"][0]["code"] == "food-insecurity"
     assert proposal["intent"] == "proposal"
     assert {"reference": f"Observation/{wish['id']}"} in proposal["reasonReference"]
+    assert concern["evidence"] == [{"detail": [{"reference": f"Observation/{risk['id']}"}]}]
 
 
 def test_what_is_made_parses_as_fhir(exchange, patient):
@@ -48,7 +49,7 @@ def test_what_is_made_parses_as_fhir(exchange, patient):
 
     parsed = [get_fhir_model_class(one["resourceType"]).model_validate(one) for one in made]
 
-    assert len(parsed) == len(made) == 11
+    assert len(parsed) == len(made) == 12
 
 
 def test_a_need_without_a_wish_makes_no_proposal(exchange, patient):
@@ -114,6 +115,7 @@ def test_the_plain_door_does_the_same_work(exchange, patient):
     assert answer.status_code == 201
     made = exchange.rows("SELECT type, count(*) FROM resource GROUP BY type ORDER BY type")
     assert made == [
+        ("Condition", 1),
         ("Observation", 5),
         ("Patient", 1),
         ("Provenance", 1),

@@ -112,7 +112,7 @@ def test_a_batch_loses_nothing_for_one_bad_screening(exchange, patient):
     answer = exchange.call("POST", SUBMIT, bundle).json()
 
     assert [one["response"]["status"][:3] for one in answer["entry"]] == ["422", "200"]
-    assert len(answer["entry"][1]["resource"]["entry"]) == 5
+    assert len(answer["entry"][1]["resource"]["entry"]) == 6
 
 
 def test_a_score_that_was_sent_and_differs_is_named(exchange, patient):

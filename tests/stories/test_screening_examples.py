@@ -38,12 +38,15 @@ def named(made, sent, given):
         if one["resourceType"] == "ServiceRequest":
             domain = one["category"][1]["coding"][0]["code"]
             names[f"ServiceRequest/{one['id']}"] = f"ServiceRequest/{domain}"
+        if one["resourceType"] == "Condition":
+            names[f"Condition/{one['id']}"] = f"Condition/{one['code']['coding'][0]['code']}"
     return names
 
 
 def plain(resource, names):
     """A resource without what is ours to set."""
-    said = {key: value for key, value in resource.items() if key not in ("id", "recorded")}
+    ours = ("id", "recorded", "recordedDate")
+    said = {key: value for key, value in resource.items() if key not in ours}
     said["meta"] = {key: value for key, value in said["meta"].items() if key not in MINE}
     return fhir.renamed(said, lambda one: names.get(one, one))
 
