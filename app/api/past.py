@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import binary, body, responses, view
+from app.api import binary, body, responses, sealing, view
 from app.domain.plan import Caller
 from app.errors import Malformed
 from app.flows import read
+from app.flows.read import History
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage.history import FIRST, Asked, Turn
@@ -30,7 +28,6 @@ _MOST: Final = 1000
 _KNOWN: Final = frozenset({"_since", "_at", "_count", "_page"}) | view.NAMES
 _KEPT: Final = ("_since", "_at", "_count", "_summary", "_elements", "_format", "_pretty")
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
-_SEAL_BYTES: Final = 16
 _SECONDS: Final = 2  # colons before the zone in a time that has seconds
 
 
@@ -56,22 +53,20 @@ async def history(
     shown = view.asked(params)
     asked = Asked(of, _since(params.get("_since", "")), _at(params.get("_at", "")))
     most = 0 if shown.summary == "count" else _most(params.get("_count", str(_PAGE)))
-    turn = _opened(params["_page"], service.key) if "_page" in params else FIRST
+    of_this = _url("/".join([shelf.key, *of.values(), "_history"]), params, "")
+    page, turn = params.get("_page", ""), FIRST
+    if page:
+        turn = msgspec.json.decode(sealing.opened(page, service.key, of=of_this), type=Turn)
     found = await read.past(service, shelf, caller, asked=asked, turn=turn, most=most)
     here = "/".join([base, *of.values(), "_history"])
-
-    def link(relation: str, page: str) -> dict[str, str]:
-        return {"relation": relation, "url": _url(here, params, page)}
-
-    links = [link("self", params.get("_page", "")), link("first", "")]
-    if found.newer and found.page:
-        links.append(
-            link("previous", _sealed(Turn(back=True, place=found.page[0].place), service.key))
+    links = [
+        {"relation": relation, "url": _url(here, params, beside)}
+        for relation, beside in (
+            ("self", page),
+            ("first", ""),
+            *_beside(found, service.key, of_this),
         )
-    if found.older and found.page:
-        links.append(
-            link("next", _sealed(Turn(back=False, place=found.page[-1].place), service.key))
-        )
+    ]
     for one in found.page:
         if one.type == "Binary" and one.body:
             binary.permit(caller, one.body)
@@ -127,21 +122,11 @@ def _url(here: str, params: Any, page: str) -> str:
     return f"{here}?{query}" if query else here
 
 
-def _sealed(turn: Turn, key: bytes) -> str:
-    """A page that a caller can ask for and cannot make up."""
-    said = msgspec.json.encode(turn)
-    seal = hmac.digest(key, b"history" + said, hashlib.sha256)[:_SEAL_BYTES]
-    return base64.urlsafe_b64encode(seal + said).decode().rstrip("=")
-
-
-def _opened(page: str, key: bytes) -> Turn:
-    try:
-        raw = base64.urlsafe_b64decode(page + "=" * (-len(page) % 4))
-    except (binascii.Error, ValueError):
-        raw = b""
-    seal, said = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
-    if not hmac.compare_digest(
-        seal, hmac.digest(key, b"history" + said, hashlib.sha256)[:_SEAL_BYTES]
-    ):
-        raise Malformed("_page is not one that this service has handed out.")
-    return msgspec.json.decode(said, type=Turn)
+def _beside(found: History, key: bytes, of: str) -> Iterator[tuple[str, str]]:
+    """The pages before and after, as a caller can ask for them."""
+    if found.newer and found.page:
+        turn = Turn(back=True, place=found.page[0].place)
+        yield "previous", sealing.sealed(msgspec.json.encode(turn), key, of=of)
+    if found.older and found.page:
+        turn = Turn(back=False, place=found.page[-1].place)
+        yield "next", sealing.sealed(msgspec.json.encode(turn), key, of=of)

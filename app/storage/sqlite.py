@@ -1,4 +1,4 @@
-"""SQLite: reads inline, one writer that commits in groups."""
+"""SQLite: short reads inline, one writer that commits in groups."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from typing import IO, Any, Final, TypeVar
 
 from app.errors import Unavailable
 from app.storage.database import Company, Reading, Row, Statement, Tx
+from app.storage.reader import INLINE_SECONDS, Aside, Reader, TooLong, drive
 
 _T = TypeVar("_T")
 
@@ -49,17 +51,6 @@ class _Transaction:
         return self.connection.executemany(statement.sql, values).rowcount
 
 
-def _drive(work: Coroutine[Any, Any, _T]) -> _T:
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: _T = end.value
-        return result
-    work.close()
-    message = "a transaction waited for something that is not the database"
-    raise RuntimeError(message)
-
-
 @dataclass(slots=True)
 class _Job:
     """
@@ -83,7 +74,7 @@ class _Job:
             return
         connection.execute("SAVEPOINT job")
         try:
-            self.result, self.fault = _drive(self.work(_Transaction(connection))), None
+            self.result, self.fault = drive(self.work(_Transaction(connection))), None
         except sqlite3.Error:
             raise
         except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
@@ -102,7 +93,7 @@ class _Job:
 
 class Sqlite:
     """
-    A SQLite file: one reader inline, one writer, WAL, synchronous=FULL.
+    A SQLite file: one reader inline, one aside, one writer, WAL, synchronous=FULL.
 
     The writer's statements run inline as the reader's do, for as long as nobody else writes to the
     file; what waits for the disk or for another process, a commit, is a thread's.
@@ -112,11 +103,11 @@ class Sqlite:
 
     def __init__(self, url: str) -> None:
         self.path = path_of(url)
-        self._reader = self._connect()
+        self._reader = Reader(self._connect(), time.thread_time)
         self._file = str(self.path)
         self._inode = self.path.stat().st_ino
-        self._reader.execute("PRAGMA query_only=ON")
-        self._reader.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        self._reader.connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        self._aside = Aside(self._connect)
         self._writer = self._connect()
         self._waiting: list[_Job] = []
         self._writing = False
@@ -133,12 +124,19 @@ class Sqlite:
         *,
         shelves: Iterable[str],  # noqa: ARG002 — the second wall is PostgreSQL's
     ) -> _T:
-        """Key reads and bounded pages; inline, because a thread hop costs thirty times as much."""
+        """
+        Inline, because a thread hop costs thirty times what a key read does; what turns out to be
+        long is begun again aside, so the work is a function of what it reads.
+        """
         try:
             self._there()
-            return _drive(work(_Transaction(self._reader)))
+            return self._reader.do(work, seconds=INLINE_SECONDS)
+        except TooLong:
+            pass
         except sqlite3.Error as error:
             raise Unavailable(_TEXT) from error
+        with _refusals():
+            return await self._aside.read(work)
 
     async def write(
         self,
@@ -252,7 +250,7 @@ class Sqlite:
         """
         if self._stamp is None:
             with _refusals():
-                self._stamp = self._reader.execute("PRAGMA data_version").fetchone()[0]
+                self._stamp = self._reader.connection.execute("PRAGMA data_version").fetchone()[0]
             asyncio.get_running_loop().call_soon(self._forget_stamp)
         return self._stamp
 
@@ -272,8 +270,9 @@ class Sqlite:
             await asyncio.wait([self._last])
         self._steps.put(None)
         self._thread.join()
+        self._aside.close()
         self._writer.close()
-        self._reader.close()
+        self._reader.connection.close()
         if self._sole:
             self._sole.close()
 

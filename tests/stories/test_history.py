@@ -1,5 +1,7 @@
 """The history of a resource, of a type, of a shelf."""
 
+import base64
+
 import pytest
 from asking import CHART, PATIENT
 from exchange import refused
@@ -182,3 +184,17 @@ def test_history_is_what_the_standard_says_it_is(exchange, patient):
         {"method": "PUT", "url": "Patient/rosa"}, "201 Created")  # fmt: skip
     assert gone["request"] == {"method": "DELETE", "url": "Patient/rosa"}
     assert (gone["response"]["status"], "resource" in gone) == ("204 No Content", False)
+
+
+def test_a_page_of_one_history_opens_no_other(exchange, patient):
+    """What a page holds is covered, and it belongs to the history that it was handed out for."""
+    other = f"{CHART}/Patient/other"
+    for gender in ("female", "male"):
+        exchange.call("PUT", PATIENT, {**patient, "gender": gender})
+        exchange.call("PUT", other, {"resourceType": "Patient", "id": "other", "gender": gender})
+    links = exchange.get(f"{PATIENT}/_history?_count=1").json()["link"]
+    page = next(one["url"] for one in links if one["relation"] == "next").partition("_page=")[2]
+
+    assert exchange.get(f"{PATIENT}/_history?_count=1&_page={page}").status_code == 200
+    refused(exchange.get(f"{other}/_history?_count=1&_page={page}"), 400)
+    assert "rosa" not in str(base64.urlsafe_b64decode(page + "=="))
