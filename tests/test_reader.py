@@ -122,3 +122,16 @@ def test_a_reader_stops_where_it_must(database, tmp_path):
         assert one.do(counted(SHORT), seconds=5) == (SHORT, SHORT)
         with pytest.raises(sqlite3.OperationalError):
             opened.execute("CREATE TABLE more (one)")
+
+
+def test_what_is_asked_often_is_never_broken_off(database):
+    """The steps of many short looks, one after the other, do not add up to a long one."""
+
+    async def use():
+        opened = database()
+        for _ in range(3000):
+            opened.clients_stamp()
+            await asyncio.sleep(0)
+        await opened.close()
+
+    asyncio.run(use())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -48,7 +49,7 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self.connection = connection
         self._clock = clock
-        self._until = 0.0
+        self._until = math.inf
         connection.execute("PRAGMA query_only=ON")
         connection.set_progress_handler(self._is_over, _STEPS)
 
@@ -59,7 +60,10 @@ class Reader:
         raises      TooLong
         """
         self._until = self._clock() + seconds
-        return drive(work(self))
+        try:
+            return drive(work(self))
+        finally:
+            self._until = math.inf  # SQLite counts the steps of a statement over all its runs
 
     def stop(self) -> None:
         """What is being looked for is broken off."""
