@@ -22,7 +22,7 @@ from app.api.observe import Observe, places
 from app.conformance import Definitions, library
 from app.domain import mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
-from app.flows import purge
+from app.flows import purge, worklist
 from app.flows.callers import Callers
 from app.flows.deliver import Worker
 from app.flows.service import Service
@@ -125,10 +125,14 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         delivering = asyncio.create_task(worker.run(service)) if deliver else None
+        catching_up = asyncio.create_task(worklist.catch_up(service)) if deliver else None
         yield
         worker.stop()
         if delivering:
             await delivering
+        if catching_up:
+            catching_up.cancel()
+            await asyncio.gather(catching_up, return_exceptions=True)
         await service.partners.close()
         await service.database.close()
 

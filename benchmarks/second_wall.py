@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from postgres import Postgres
 
-from app.storage import database, resources
+from app.storage import connection, resources
 from app.storage.postgres import _Writing
 
 SHELF = "clinic/chart"
@@ -60,7 +60,7 @@ async def _pid(tx: Any) -> Any:
 
 
 async def measured(urls: dict[str, str]) -> dict[str, list[list[float]]]:
-    opened = {name: database.connect(url, connections=1) for name, url in urls.items()}
+    opened = {name: connection.connect(url, connections=1) for name, url in urls.items()}
     taken: dict[str, list[list[float]]] = {name: [] for name in urls}
     for turn in range(TURNS + 1):
         for name, one in opened.items():

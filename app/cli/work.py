@@ -17,6 +17,7 @@ def work(
     """Deliver what is owed, until SIGTERM; beside `kinbridge serve --no-worker`."""
     from app import settings
     from app.cli import running
+    from app.flows import worklist
     from app.flows.deliver import Worker
     from app.main import open_service
 
@@ -25,7 +26,10 @@ def work(
         service = await open_service(settings.read(config, database_url=database))
         for end in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(end, worker.stop)
+        catching_up = asyncio.create_task(worklist.catch_up(service))
         await worker.run(service)
+        catching_up.cancel()
+        await asyncio.gather(catching_up, return_exceptions=True)
         await service.partners.close()
         await service.database.close()
 

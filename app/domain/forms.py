@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from app.domain.instrument import Instrument, Question
+from app.domain.instrument import Instrument, Question, plain
+from app.domain.plan import Waiting
 from app.fhir import Resource, listed
 
 Asked = tuple[Instrument, Question]
@@ -50,6 +51,25 @@ class Forms:
 
     def knows(self, key: tuple[str, str]) -> bool:
         return key in self.asked or key in self.headings or key in self.computed
+
+    def maps(self, place: tuple[str, str], waiting: Waiting) -> bool:
+        """
+        Whether a crosswalk among the mappings, or an instrument, may know what waits.
+
+        place       tenant and environment
+        """
+        if waiting.key in self.crosswalks.get(place, ()) or waiting.key.startswith("sha256:"):
+            return True
+        key = (waiting.system, waiting.code)
+        if waiting.kind == "question":
+            return self.knows(key) or (not key[0] and key[1] in self.codes)
+        name, _, code = waiting.question.partition("|")
+        asked = self.by_id[name].questions if name in self.by_id else ()
+        return any(
+            key in one.options or plain(waiting.text) in one.words
+            for one in asked
+            if one.code == code
+        )
 
     def loaded(
         self, canonical: str, read: Callable[[str], Resource | None]

@@ -1,11 +1,19 @@
 """What maps nowhere yet is kept, listed, and completed when it is mapped; and whom it is about."""
 
+import contextlib
 import json
+import shutil
+import time
 
+import pytest
+from conftest import Late
 from exchange import resources
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from app import settings
 from app.cli import app as cli
+from app.main import build
 
 CHART = "clinic/chart/fhir"
 SUBMIT = f"{CHART}/$submit-screening"
@@ -23,6 +31,20 @@ instrument = "hunger-vital-sign"
 question = "88122-7"
 text = "oft"
 answer = "LA28397-0"
+"""
+HOUSE = f"""
+id = "house"
+name = "House form"
+system = "{LOCAL}"
+panels = [{{ code = "house", label = "House form" }}]
+[[questions]]
+code = "heat"
+label = "Heating"
+categories = ["inadequate-housing"]
+answers = [
+  {{ code = "works", label = "Works", need = "no", evidence = "authors" }},
+  {{ code = "broken", label = "Broken", need = "yes", evidence = "authors" }},
+]
 """
 
 
@@ -108,6 +130,73 @@ def test_the_crosswalk_completes_what_waited_and_makes_nothing_twice(exchange, p
     assert "0 of 0" in load(exchange)
     again = exchange.rows("SELECT type, count(*) FROM resource GROUP BY type ORDER BY type")
     assert again == count
+
+
+@pytest.fixture
+def restarted(exchange, definitions, parameters):
+    """Starts the service again on the same database, with these mappings beside those that ship."""
+
+    @contextlib.contextmanager
+    def start(**files):
+        folder = exchange.folder / "mappings"
+        shutil.copytree(settings.folder("mappings"), folder, dirs_exist_ok=True)
+        for name, text in files.items():
+            place = folder / name / "house.toml"
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(text)
+        read = settings.read(
+            database_url=exchange.database_url, tenants=exchange.tenants, mappings=folder
+        )
+        stand_ins = {"definitions": definitions, "parameters": parameters, "clock": exchange.clock}
+        with TestClient(Late(lambda: build(read, **stand_ins))) as client:
+            client.get("/health/live")
+            yield client
+
+    return start
+
+
+def settles(exchange, count):
+    """Waits until as many are on the worklist; half a minute at most."""
+    until = time.monotonic() + 30
+    while exchange.rows("SELECT count(*) FROM worklist") != [(count,)]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_crosswalk_among_the_mappings_completes_what_waited_by_itself(
+    exchange, patient, restarted
+):
+    """Who adds a file and starts again has nothing else to do, and a second start makes nothing new."""
+    exchange.call("POST", QR, hunger({"valueString": "oft"}))
+    exchange.call("POST", f"{CHART}/Observation", row("food-1", "oft"))
+    exchange.call("POST", f"{CHART}/Observation", row("nobody-knows", "oft"))
+    assert "88124-3" not in ours(exchange)
+    settles(exchange, 3)
+
+    with restarted(crosswalks=CROSSWALK):
+        settles(exchange, 1)  # the row that no crosswalk has
+
+    counted = "SELECT type, count(*), sum(version) FROM resource GROUP BY type ORDER BY type"
+    made = exchange.rows(counted)
+    assert ("Condition", 2, 2) in made
+    bodies = exchange.rows("SELECT body FROM resource WHERE type = 'Observation'")
+    assert (
+        sum(b"LA19952-3" in bytes(body) for (body,) in bodies) == 2
+    )  # at risk, in each of the two
+    with restarted(crosswalks=CROSSWALK) as client:
+        assert client.get("/health/ready").status_code == 200
+    assert exchange.rows(counted) == made
+
+
+def test_an_instrument_that_comes_later_reads_what_waited_for_it(exchange, patient, restarted):
+    """A question of a house form waits until somebody says what it asks."""
+    exchange.call("POST", f"{CHART}/Observation", row("heat", "broken"))
+    assert ours(exchange) == {}
+
+    with restarted(instruments=HOUSE):
+        settles(exchange, 0)
+
+    assert ours(exchange)["heat"]["valueCodeableConcept"]["coding"][0]["code"] == "broken"
 
 
 def test_a_flowsheet_row_completes_with_the_crosswalk(exchange, patient):
