@@ -49,6 +49,12 @@ class Rule(BaseModel):
     shows: dict[str, tuple[str, ...]]
     classes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    flagged: dict[str, tuple[str, ...]] = {}
+
+    def asked(self, flags: tuple[str, ...]) -> Rule:
+        """The rule with the extensions that the form of a jurisdiction asks for beside the others."""
+        more = tuple(url for flag in flags for url in self.flagged.get(flag, ()))
+        return self.model_copy(update={"extensions": self.extensions + more}) if more else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +261,16 @@ def _clean(node: Any, path: str, rule: Rule, names: dict[str, str]) -> Any:
     return {
         name: kept
         for name, value in node.items()
-        if not name.startswith("_") and name != "id"
+        if not name.startswith("_") and name != "id" and f"{path}.{name}" not in _ADDRESSES
         if (kept := _clean(value, f"{path}.{name}", rule, names)) not in (None, [], {})
     }
+
+
+# Where a document lies is an address of the sender's; its data goes, or it is asked for.
+_ADDRESSES: Final = frozenset({
+    "DiagnosticReport.presentedForm.url", "DocumentReference.content.attachment.url",
+    "Media.content.url",
+})  # fmt: skip
 
 
 def _extension_goes(extension: Resource, path: str, rule: Rule) -> bool:

@@ -96,7 +96,9 @@ class Sending:
         starts = [self.request, self.task, *([self.attestation] if self.attestation else [])]
         subject = str(self.request["subject"]["reference"])
         starts += self._said(subject)
-        return disclosure.copies(starts, self.rule, find, subject=subject, known={}, place=place)
+        form = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
+        rule = self.rule.asked(form.flags if form else ())
+        return disclosure.copies(starts, rule, find, subject=subject, known={}, place=place)
 
     def _said(self, subject: str) -> list[Resource]:
         """What came with a report and says something of the child, or who else can be asked."""
