@@ -135,7 +135,11 @@ class Direct(FastAPI):
         table = self._table
 
         async def call(scope: Scope, receive: Receive, send: Send) -> None:
-            found = table.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+            found = None
+            if scope["type"] == "http":
+                # clients send a slash at the end, and a redirect would lose their body
+                scope["path"] = scope["path"].rstrip("/") or "/"
+                found = table.find(scope["method"], scope["path"])
             if found is None:
                 await otherwise(scope, receive, send)
                 return

@@ -136,7 +136,6 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         return responses.fhir_json(request, shown)
 
     @routes.post(_BASE)
-    @routes.post(_BASE + "/")
     async def transaction(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#transaction."""
         shelf, caller = await access.enter(service, request)
@@ -317,9 +316,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         return await written(request, entered, "update", Entry("DELETE", **_target(request)))
 
     @routes.get(_BASE)
-    @routes.get(_BASE + "/")
     @routes.get(_BASE + "/{type}")
-    @routes.get(_BASE + "/{type}/")
     @routes.get(_BASE + "/{type}/{id}/{rest}")
     async def searched(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#search, also Patient/{id}/$everything."""

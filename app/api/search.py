@@ -22,7 +22,7 @@ from app.settings import Shelf
 from app.storage.query import Pairs
 from app.storage.search import Place
 
-_SAFE: Final = ":/,$-._~|"
+_SAFE: Final = ":/,$-._~"
 
 
 async def found(

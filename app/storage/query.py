@@ -23,7 +23,7 @@ class NotIndexed(Malformed):
 Pairs = list[tuple[str, str]]
 
 # How the answer looks, which is not for this file; they take no part in what is found.
-VIEW: Final = frozenset({"_format", "_pretty", "_summary", "_elements", "_page", "_contained"})
+VIEW: Final = frozenset({"_format", "_pretty", "_summary", "_elements", "_page"})
 _RESULT: Final = frozenset(
     {"_sort", "_count", "_total", "_include", "_revinclude", "_include:iterate",
      "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type", "_totalMethod",
@@ -141,7 +141,7 @@ class Reader:
         """
         made = Query(kind)
         for name, value in pairs:
-            if name in VIEW:
+            if name in VIEW or (name, value) == ("_contained", "false"):
                 continue
             try:
                 made = self._with(made, name, value)

@@ -253,7 +253,17 @@ def test_what_is_asked_is_what_is_found(chart):
         ("Task?patient:Wolf=x", "Wolf"),
         ("Task?_count=many", "_count"),
         ("Task?_total=some", "_total"),
-        ("Task?_text=help", "_text"),
+        *(
+            (f"Task?{name}=help", name)
+            for name in ("_text", "_content", "_filter", "_list", "_query")
+        ),
+        ("Location?near=1|1|1|km", "near"),
+        ("Task?_contained=true", "_contained"),
+        ("Task?_containedType=contained", "_containedType"),
+        ("Task?code:above=1", "above"),
+        ("Condition?code:below=1", "below"),
+        ("Task?patient:above=rosa", "above"),
+        ("Task?patient:below=rosa", "below"),
         ("Task?_page=AAAA", "_page"),
         ("Task?code:in=http://example.org/nowhere", "value set"),
         ("Task?code:below=1", "below"),
@@ -274,6 +284,16 @@ def test_a_lenient_search_says_what_it_used(chart):
     assert ids(bundle) == ["t1"]
     [own] = [one["url"] for one in bundle["link"] if one["relation"] == "self"]
     assert parse_qs(urlsplit(own).query) == {"status": ["accepted"]}
+
+
+def test_a_link_is_a_url(chart):
+    """A bar is no character of a URL, so the links have it as a client would send it."""
+    bundle = searched(chart, f"Task?code={CODES}|fulfill&_contained=false&_count=1")
+
+    assert bundle["entry"]
+    for link in bundle["link"]:
+        assert "|" not in link["url"]
+        assert parse_qs(urlsplit(link["url"]).query)["code"] == [f"{CODES}|fulfill"]
 
 
 def test_a_form_asks_the_same(chart):
