@@ -59,7 +59,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
 
     raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
     """
-    definitions = definitions or _definitions(settings)
+    definitions = definitions or definitions_of(settings)
     known = mappings.load(settings.mappings or settings_module.folder("mappings"), definitions)
     await migration.check(settings.database_url)
     opened = connection.connect(settings.database_url, connections=settings.database_connections)
@@ -91,7 +91,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     return service
 
 
-def _definitions(settings: Settings) -> Definitions:
+def definitions_of(settings: Settings) -> Definitions:
     """What comes with the service, and what the deployer has added."""
     found = conformance.load(settings_module.folder("fhir_profiles"))
     for package in library.load(settings.packages):

@@ -30,8 +30,7 @@ async def fill(settings: Any) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from app import conformance
-    from app import settings as settings_module
+    from app import main
     from app.errors import Unavailable
     from app.storage import connection, migration, reindex
     from app.storage.parameters import Parameters
@@ -40,7 +39,7 @@ async def fill(settings: Any) -> int:
         await migration.check(settings.database_url)
         opened = connection.connect(settings.owner_url or settings.database_url)
         try:
-            parameters = Parameters(conformance.load(settings_module.folder("fhir_profiles")))
+            parameters = Parameters(main.definitions_of(settings))
             seen = await reindex.shelves_of(opened)
             shelves = {*settings.shelves, *seen}
             with Progress(transient=True, console=Console(stderr=True)) as bar:

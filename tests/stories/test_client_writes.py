@@ -96,7 +96,7 @@ def test_a_referral_is_sent_taken_and_done(send):
     focus = {"focus": {"reference": f"ServiceRequest/{asked['id']}"}}
     sent = made(send(RUBY, "POST", f"{CHART}/Task", task(**focus), status=201), "Task")
 
-    copy = {**asked, "intent": "original-order", "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},
+    copy = {**asked, "intent": "original-order", "text": {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'},
             "basedOn": [{"reference": f"ServiceRequest/{asked['id']}"}]}  # fmt: skip
     passed = made(send(RUBY, "POST", f"{CHART}/ServiceRequest", copy, status=201), "ServiceRequest")
     assert passed["id"] != asked["id"]
