@@ -29,6 +29,7 @@ from app.flows.service import Service
 from app.partners import Partners
 from app.settings import Settings
 from app.storage import connection, keys, migration, outbox, reindex
+from app.storage.commits import Commits
 from app.storage.database import NONE, QUEUE
 from app.storage.parameters import Parameters
 
@@ -79,6 +80,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         definitions=definitions,
         parameters=parameters,
         database=opened,
+        commits=Commits(opened),
         partners=partners or Partners(),
         key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
         clock=clock,

@@ -28,7 +28,7 @@ from app import conformance, fhir, settings
 from app.domain import mappings, planner
 from app.domain.case import Case
 from app.domain.plan import Answer, Caller, Change, Entry, Loaded, NotLoaded, Plan, Stored, Want
-from app.storage import connection, index, migration, resources
+from app.storage import commits, connection, index, migration
 from app.storage.parameters import Parameters
 from app.storage.query import Reader
 
@@ -144,8 +144,8 @@ def parts() -> dict[str, float]:
 
     def indexed() -> None:
         for put in plan.puts:
-            key = {"shelf": put.shelf, "type": put.resource["resourceType"], "id": "x"}
-            index.postings(key, "2026-11-23", index.facts(parameters, put.resource))
+            key = (put.shelf, put.resource["resourceType"], "x")
+            index.postings(*key, "2026-11-23", index.facts(parameters, put.resource))
 
     checked = best(lambda: list(halves.faults(made, definitions, now=now)))
     rows = best(indexed)
@@ -179,9 +179,8 @@ async def bare(plan: Plan, reader: Any, count: int = 200) -> float:
             one = Plan(Answer(()), puts)
 
             async def work(tx: Any, one: Plan = one) -> Any:
-                return await resources.commit(
-                    tx, one, reader, at="2026-11-23T09:15:00.000Z", now=0.0
-                )
+                made = commits.Made(one, reader, {}, "2026-11-23T09:15:00.000Z", 0.0)
+                return await commits.commit(tx, [made])
 
             await opened.write(work, shelves=("clinic/chart",))
         spent = (time.process_time() - begun) / count * 1000

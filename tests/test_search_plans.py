@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from app.storage import connection, migration, search
+from app.storage import connection, migration, resources, search
 from app.storage.query import Reader
 
 CHART = "clinic/chart"
@@ -47,6 +47,10 @@ class Looking:
         self.seen.append((statement, values))
         return await self.tx.rows(statement, **values)
 
+    async def each(self, statement, values):
+        self.seen += [(statement, one) for one in values]
+        return await self.tx.each(statement, values)
+
 
 def asked(url, parameters, query):
     """The statements of a search, with their values."""
@@ -64,6 +68,26 @@ def asked(url, parameters, query):
 
     asyncio.run(look())
     return seen
+
+
+def test_a_key_read_on_postgres_looks_at_the_key(postgres):
+    """Also where nobody has analyzed the table yet: not at all of a type."""
+    postgres.empty()
+    seen = []
+
+    async def look():
+        opened = connection.connect(postgres.url(), connections=1)
+        await opened.read(
+            lambda tx: resources.read(Looking(tx, seen), CHART, "Task/t1"), shelves=(CHART,)
+        )
+        await opened.close()
+
+    asyncio.run(look())
+    ((statement, values),) = seen
+
+    plan = "\n".join(postgres.explain(statement.postgres.seeing, [*values.values(), CHART]))
+
+    assert "resource_pkey" in plan, plan
 
 
 @pytest.mark.parametrize("query", ASKED)

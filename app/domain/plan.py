@@ -131,11 +131,15 @@ class Stored:
 
     resource    {} where that version is its deletion
     exchange    the one that it is part of
+    updated     FHIR instant, "" where nobody looked
+    facts       what the index keeps of it: for who replaces it, and means nothing here
     """
 
     resource: Resource
     version: int
     exchange: str = ""
+    updated: str = ""
+    facts: str = ""
 
     @property
     def stands(self) -> bool:

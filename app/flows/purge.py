@@ -12,7 +12,7 @@ from app.domain.expunge import buried, without_outcome
 from app.domain.plan import Answer, Plan, Purge, Put, Stored, put
 from app.errors import Unavailable
 from app.flows.service import Service
-from app.storage import exchanges, purges, resources
+from app.storage import commits, exchanges, purges, resources
 from app.storage.database import QUEUE, Tx
 from app.storage.query import Reader
 from app.storage.resources import Version
@@ -62,7 +62,8 @@ async def _again(tx: Tx, *, purged: Purge, at: str, reader: Reader) -> int:
     if not puts and not await purges.remembered(tx, purged):
         return 0
     plan = Plan(Answer(()), puts, purges=(purged,))
-    await resources.commit(tx, plan, reader, at=at, now=fhir.moment(at).timestamp())
+    made = commits.Made(plan, reader, {}, at, fhir.moment(at).timestamp())
+    await commits.commit(tx, [made])
     return 1
 
 

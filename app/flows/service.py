@@ -11,6 +11,7 @@ from app.domain.mappings import Mappings
 from app.flows.callers import Callers
 from app.partners import Partners
 from app.settings import Settings
+from app.storage.commits import Commits
 from app.storage.database import Database
 from app.storage.parameters import Parameters
 
@@ -29,6 +30,7 @@ class Service:
     definitions: Definitions
     parameters: Parameters
     database: Database
+    commits: Commits
     partners: Partners
     key: bytes
     clock: Callable[[], datetime]

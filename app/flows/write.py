@@ -18,7 +18,8 @@ from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge
 from app.flows.service import Service
 from app.storage import resources
-from app.storage.database import Overtaken, Reading, Tx
+from app.storage.commits import Made
+from app.storage.database import Overtaken, Reading
 from app.storage.query import Reader
 from app.storage.resources import Version
 
@@ -56,9 +57,8 @@ async def write(service: Service, change: Change) -> Written:
         threshold.hold(plan, service.settings)
         stand: resources.Stand = {}
         if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
-            commit = partial(_commit, case=made, plan=plan, reader=_reader(service, made))
             try:
-                stand = await service.database.write(commit, shelves=plan.shelves)
+                stand = await service.commits.commit(_made(service, made, plan))
             except Overtaken:
                 continue
             _tell(service, plan, change.act)
@@ -145,9 +145,9 @@ def _reader(service: Service, case: Case) -> Reader:
     return Reader(service.parameters, case.change.base, case.now)
 
 
-async def _commit(tx: Tx, *, case: Case, plan: Plan, reader: Reader) -> resources.Stand:
-    now = case.now.timestamp()
-    return await resources.commit(tx, plan, reader, at=fhir.instant(case.now), now=now)
+def _made(service: Service, case: Case, plan: Plan) -> Made:
+    at, now = fhir.instant(case.now), case.now.timestamp()
+    return Made(plan, _reader(service, case), case.loaded.seen, at, now)
 
 
 async def _written(service: Service, change: Change, plan: Plan, stand: resources.Stand) -> Written:

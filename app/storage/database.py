@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import sqlalchemy
@@ -53,28 +53,54 @@ class Positional:
     counted: str
 
 
+@dataclass(frozen=True, slots=True)
+class Many:
+    """
+    SQL that takes many rows at once, so that they are one row's work for PostgreSQL's planner.
+
+    json        one value, the rows as JSON; asyncpg looks at each item of a list several times.
+                Else a list for each column
+    """
+
+    sql: str
+    json: bool
+
+
+def rows_of(types: Mapping[str, Any]) -> Many:
+    """The rows of a FROM, each column with its type: as JSON where all of it is text."""
+    kinds = {name: kind.compile(dialect=_POSTGRES).split(" ")[0] for name, kind in types.items()}
+    if set(kinds.values()) == {"TEXT"}:
+        named = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        return Many(f"json_to_recordset($1::text::json) AS keys({named})", json=True)
+    lists = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds.values(), 1))
+    return Many(f"unnest({lists}) AS keys({', '.join(kinds)})", json=False)
+
+
 class Statement:
     """
     SQL with named values, for either database.
 
     sql         as SQLite takes it, :named
-    once        the table into which it inserts what does not stand there, None for another statement
+    before      for SQLite, what is run for the same rows before it; on PostgreSQL it is part of `many`
+    many        for PostgreSQL, from the columns of many rows to the one statement that takes them all
     constants   those values that are always the same
     """
 
-    __slots__ = ("__dict__", "_element", "constants", "once", "sql")
+    __slots__ = ("__dict__", "_element", "before", "constants", "many", "sql")
 
     def __init__(
         self,
         element: sqlalchemy.ClauseElement,
         other: sqlalchemy.ClauseElement | None = None,
-        once: sqlalchemy.Table | None = None,
+        before: Statement | None = None,
+        many: Callable[[tuple[str, ...]], Many] | None = None,
     ) -> None:
         compiled = element.compile(dialect=_SQLITE)
         given = {name: value for name, value in compiled.params.items() if value is not None}
         self.sql = str(compiled)
         self.constants: dict[str, Any] = given
-        self.once = once
+        self.before = before
+        self.many = many
         self._element = element if other is None else other
 
     @cached_property
@@ -119,21 +145,38 @@ def insert_once(table: sqlalchemy.Table) -> Statement:
     return Statement(
         sqlite.insert(table).on_conflict_do_nothing(),
         postgresql.insert(table).on_conflict_do_nothing(),
-        once=table,
+        many=partial(_insert_many, table),
     )
+
+
+def delete_rows(table: sqlalchemy.Table, columns: tuple[str, ...]) -> Statement:
+    """Delete a row by these columns."""
+    keys = (table.c[name] == sqlalchemy.bindparam(name) for name in columns)
+    return Statement(sqlalchemy.delete(table).where(*keys), many=partial(_delete_many, table))
 
 
 @cache
-def insert_many(table: sqlalchemy.Table, columns: tuple[str, ...]) -> str:
-    """For PostgreSQL, a list for each column: many rows are one row's work for its planner."""
-    lists = ", ".join(
-        f"${number}::{table.c[name].type.compile(dialect=_POSTGRES).split(' ')[0]}[]"
-        for number, name in enumerate(columns, 1)
-    )
-    return (
+def _delete_many(table: sqlalchemy.Table, columns: tuple[str, ...]) -> Many:
+    """
+    LATERAL and OFFSET 0 hold the planner to one look in the index for each row, however small the
+    table was when it made its plan.
+    """
+    rows = rows_of({name: table.c[name].type for name in columns})
+    given = ", ".join(f"keys.{name}" for name in columns)
+    one = ", ".join(f"one.{name}" for name in columns)
+    found = f"SELECT one.ctid FROM {table.name} AS one WHERE ({one}) = ({given}) OFFSET 0"  # noqa: S608 — our own names
+    looked = f"SELECT found.ctid FROM {rows.sql} CROSS JOIN LATERAL ({found}) AS found"  # noqa: S608 — as above
+    return Many(f"DELETE FROM {table.name} WHERE ctid = ANY (ARRAY({looked}))", rows.json)  # noqa: S608 — as above
+
+
+@cache
+def _insert_many(table: sqlalchemy.Table, columns: tuple[str, ...]) -> Many:
+    rows = rows_of({name: table.c[name].type for name in columns})
+    sql = (
         f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608 — our own names
-        f" SELECT * FROM unnest({lists}) ON CONFLICT DO NOTHING"
+        f" SELECT * FROM {rows.sql} ON CONFLICT DO NOTHING"
     )
+    return Many(sql, rows.json)
 
 
 class Reading(Protocol):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, select
 
-from app.storage.database import Tx, insert_once, statement
+from app.storage.database import Reading, Tx, delete_rows, insert_once, statement
 from app.storage.entries import ENTRY, FIELD, LONGEST
 from app.storage.tables import POSTING, RESOURCE
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from app.fhir import Resource
     from app.storage.parameters import Parameters
 
+Postings = list[dict[str, Any]]
+
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
 _POST: Final = insert_once(POSTING)
-_UNPOST: Final = statement(
-    delete(POSTING).where(*(POSTING.c[name] == bindparam(name) for name in _COLUMNS))
-)
+_UNPOST: Final = delete_rows(POSTING, _COLUMNS)
 _STOOD: Final = statement(
     select(RESOURCE.c.updated, RESOURCE.c.facts).where(
         *(RESOURCE.c[name] == bindparam(name) for name in ("shelf", "type", "id"))
@@ -52,23 +52,23 @@ def _terms(kind: str, facts: str) -> set[tuple[str, str]]:
     return found
 
 
-def postings(key: dict[str, str], updated: str, facts: str) -> list[dict[str, Any]]:
+def postings(shelf: str, kind: str, identity: str, updated: str, facts: str) -> Postings:
     """The rows that lead to a resource."""
-    shelf, identity = key["shelf"], key["id"]
     return [
         {"shelf": shelf, "term": term, "updated": updated, "id": identity, "qualifier": qualifier}
-        for term, qualifier in _terms(key["type"], facts)
+        for term, qualifier in _terms(kind, facts)
     ]
 
 
-async def post(tx: Tx, rows: list[dict[str, Any]]) -> None:
-    """Lead to what stands from now on."""
-    if rows:
-        await tx.run_all(_POST, rows)
+async def stood(tx: Reading, shelf: str, kind: str, identity: str) -> tuple[str, str]:
+    """When what stands there was stored, and its facts; "" for nothing."""
+    rows = await tx.rows(_STOOD, shelf=shelf, type=kind, id=identity)
+    return (rows[0][0], rows[0][1]) if rows else ("", "")
 
 
-async def forget(tx: Tx, key: dict[str, str]) -> None:
-    """Lead no longer to what stands there; before it is written over."""
-    for updated, stood in await tx.rows(_STOOD, **key):
-        if rows := postings(key, updated, stood):
-            await tx.run_all(_UNPOST, rows)
+async def change(tx: Tx, gone: Postings, led: Postings) -> None:
+    """Lead no longer to what was written over, and to what stands from now on."""
+    if gone:
+        await tx.run_all(_UNPOST, gone)
+    if led:
+        await tx.run_all(_POST, led)

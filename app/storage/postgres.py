@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import asyncpg
+import msgspec
 
 from app.errors import Malformed, Unavailable
 from app.storage.database import (
@@ -20,7 +21,6 @@ from app.storage.database import (
     Row,
     Statement,
     Tx,
-    insert_many,
 )
 
 _T = TypeVar("_T")
@@ -68,6 +68,10 @@ def _values(order: tuple[str, ...], constants: dict[str, Any], values: dict[str,
     return [values[name] if name in values else constants[name] for name in order]
 
 
+def _lists(values: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> list[list[Any]]:
+    return [[one[name] for one in values] for name in columns]
+
+
 @dataclass(slots=True)
 class _Writing:
     """Statements of a transaction that has been begun, its shelves named."""
@@ -95,11 +99,11 @@ class _Writing:
 
     async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
         """All of them are sent before the first answer is waited for, where possible as one."""
-        if statement.once is not None:
+        if statement.many is not None:
             columns = tuple(values[0])
-            lists = [[one[name] for one in values] for name in columns]
-            sql = insert_many(statement.once, columns)
-            done: str = await self.connection.execute(sql, *lists)
+            many = statement.many(columns)
+            given = [msgspec.json.encode(values).decode()] if many.json else _lists(values, columns)
+            done: str = await self.connection.execute(many.sql, *given)
             return int(done.rpartition(" ")[2])
         made = statement.postgres
         rows = [_values(made.order, statement.constants, one) for one in values]
@@ -312,9 +316,16 @@ async def _nothing(connection: Any) -> None:
 
 
 def _begin(shelves: Iterable[str]) -> str:
-    """One round trip; the protocol for several statements takes no values, so it is quoted here."""
+    """
+    One round trip; the protocol for several statements takes no values, so it is quoted here.
+
+    What writes finds its rows by their keys, whatever the values: one plan will do for all.
+    """
     named = " ".join(shelves).replace("'", "''")
-    return f"BEGIN; SELECT set_config('kinbridge.shelves', '{named}', true)"
+    return (
+        f"BEGIN; SELECT set_config('kinbridge.shelves', '{named}', true),"
+        " set_config('plan_cache_mode', 'force_generic_plan', true)"
+    )
 
 
 async def _undo(connection: _Connection) -> None:
@@ -331,7 +342,7 @@ def _refusals() -> Iterator[None]:
         yield
     except _OVERTAKEN as error:
         raise Overtaken from error
-    except asyncpg.CharacterNotInRepertoireError as error:
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
         raise Malformed("Text in FHIR has no character U+0000; take it out.") from error
     except asyncpg.InterfaceError as error:
         if isinstance(error, asyncpg.DataError | ValueError | TypeError):

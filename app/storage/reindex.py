@@ -121,10 +121,10 @@ async def _batch(
             continue
         facts = index.facts(parameters, fhir.decode(bytes(body)))
         if facts != stood:
-            key = {"shelf": shelf, "type": kind, "id": identity}
-            await index.forget(tx, key)
-            await tx.run(_KEEP, facts=facts, **{f"of_{name}": one for name, one in key.items()})
-            await index.post(tx, index.postings(key, updated, facts))
+            key = (shelf, kind, identity)
+            await tx.run(_KEEP, facts=facts, of_shelf=shelf, of_type=kind, of_id=identity)
+            gone, led = (index.postings(*key, updated, one) for one in (stood, facts))
+            await index.change(tx, gone, led)
             changed += 1
     if rows:
         said = json.dumps([rule, shelf, rows[-1][0], rows[-1][1]])

@@ -48,6 +48,8 @@ class _Transaction:
         return self.connection.execute(statement.sql, {**statement.constants, **values}).rowcount
 
     async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
+        if statement.before is not None:
+            self.connection.executemany(statement.before.sql, values)
         return self.connection.executemany(statement.sql, values).rowcount
 
 

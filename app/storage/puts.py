@@ -1,0 +1,125 @@
+"""Resources onto shelves: their rows, the versions that they replace, and what leads to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from app import fhir
+from app.domain.plan import Put, Stored, Want
+from app.storage import index
+from app.storage.database import Many, Overtaken, Statement, Tx, insert_once, rows_of, statement
+from app.storage.parameters import Parameters
+from app.storage.resources import Stand, Version
+from app.storage.tables import RESOURCE, VERSION
+
+_PAST: Final = ("shelf", "type", "id", "version", "updated", "method", "body")
+_KEY: Final = tuple(RESOURCE.c[name] == bindparam(name) for name in ("shelf", "type", "id"))
+_AS_SEEN: Final = RESOURCE.c.version == bindparam("expected")
+_CREATE: Final = insert_once(RESOURCE)
+_KEEP: Final = statement(
+    insert(VERSION).from_select(
+        list(_PAST), select(*(RESOURCE.c[name] for name in _PAST)).where(*_KEY, _AS_SEEN)
+    )
+)
+_SET: Final = {"version": "next", "method": "how", "exchange": "mark"} | {
+    name: name for name in ("updated", "facts", "body")
+}
+
+
+@cache
+def _replace_many(columns: tuple[str, ...]) -> Many:
+    """
+    What is replaced goes to its past, and what is new in its place, in one statement.
+
+    Both see it as it stood before. The guard stands twice: once where the row is found, so that
+    one look in the index is made for each, and once where it is locked, for who came in between.
+    """
+    column = {**{to: name for name, to in _SET.items()}, "expected": "version", "stood": "facts"}
+    rows = rows_of({name: RESOURCE.c[column.get(name, name)].type for name in columns})
+    past = ", ".join(f"one.{name}" for name in _PAST)
+    looked = (
+        "SELECT one.ctid AS place, {} FROM resource AS one WHERE (one.shelf, one.type, one.id) ="
+        " (keys.shelf, keys.type, keys.id) AND one.version = keys.expected OFFSET 0"
+    )
+    found = f"{rows.sql} CROSS JOIN LATERAL ({looked}) AS found"
+    return Many(
+        f"WITH kept AS (INSERT INTO version ({', '.join(_PAST)})"  # noqa: S608 — our own names
+        f" SELECT {', '.join(f'found.{name}' for name in _PAST)} FROM {found.format(past)})"
+        f" UPDATE resource SET {', '.join(f'{name} = made.{to}' for name, to in _SET.items())}"
+        f" FROM (SELECT found.place, keys.* FROM {found.format('1')} OFFSET 0) AS made"
+        " WHERE resource.ctid = made.place AND resource.version = made.expected"
+        " AND resource.facts = made.stood",
+        rows.json,
+    )
+
+
+# The facts are in the guard because a reindex makes them anew and leaves the version as it is.
+_REPLACE: Final = Statement(
+    update(RESOURCE)
+    .where(*_KEY, _AS_SEEN, RESOURCE.c.facts == bindparam("stood"))
+    .values(
+        version=bindparam("next"),
+        updated=bindparam("updated"),
+        method=bindparam("how"),
+        exchange=bindparam("mark"),
+        facts=bindparam("facts"),
+        body=bindparam("body"),
+    ),
+    before=_KEEP,
+    many=_replace_many,
+)
+
+
+async def put(
+    tx: Tx, puts: Iterable[Put], parameters: Parameters, seen: Mapping[Want, Any]
+) -> Stand:
+    """
+    What is new goes in together, and what replaces something, each with its guard.
+
+    puts        in the order of shelf and name: all who write lock in one order, so that no two
+                wait for each other
+    seen        what was read for them; what is not in it is read again
+    raises      Overtaken: something else stands there than was expected
+    """
+    stand: Stand = {}
+    new: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
+    gone: list[dict[str, Any]] = []
+    led: list[dict[str, Any]] = []
+    for one in puts:
+        resource, shelf = one.resource, one.shelf
+        kind, identity = resource["resourceType"], resource["id"]
+        updated = resource["meta"]["lastUpdated"]
+        if one.method == "DELETE":
+            facts, body = "", b""
+        else:
+            facts, body = index.facts(parameters, resource), fhir.encode(resource)
+            led += index.postings(shelf, kind, identity, updated, facts)
+        name = f"{kind}/{identity}"
+        stand[shelf, name] = Version(body, one.expected + 1, updated, one.method, one.exchange)
+        row = {"shelf": shelf, "type": kind, "id": identity, "updated": updated}
+        row |= {"facts": facts, "body": body}
+        if one.expected == 0:
+            new.append({**row, "version": 1, "method": one.method, "exchange": one.exchange})
+            continue
+        before, stood = await _stood(tx, one, seen.get(Want("resource", shelf, name)))
+        gone += index.postings(shelf, kind, identity, before, stood)
+        row |= {"how": one.method, "mark": one.exchange, "stood": stood}
+        kept.append({**row, "expected": one.expected, "next": one.expected + 1})
+    if kept and await tx.run_all(_REPLACE, kept) != len(kept):
+        raise Overtaken
+    if new and await tx.run_all(_CREATE, new) != len(new):
+        raise Overtaken
+    await index.change(tx, gone, led)
+    return stand
+
+
+async def _stood(tx: Tx, one: Put, seen: Stored | None) -> tuple[str, str]:
+    """When what is replaced was stored, and its facts."""
+    if seen is not None and seen.updated and seen.version == one.expected:
+        return seen.updated, seen.facts
+    return await index.stood(tx, one.shelf, one.resource["resourceType"], one.resource["id"])
