@@ -44,6 +44,8 @@ def hold(case: Case, plan: Plan) -> Plan:
         warnings += [replace(issue, severity="warning") for issue in senders]
     if not warnings:
         return plan
+    if not warnings:
+        return plan
     issues = (*plan.answer.issues, *dict.fromkeys(warnings))
     return replace(plan, answer=replace(plan.answer, issues=issues))
 

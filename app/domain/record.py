@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
-from typing import Any, Final, Literal
+from datetime import date
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
 from app import fhir
@@ -20,6 +29,36 @@ from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupport
 from app.fhir import Resource, concept, listed
 
 _SHORT: Final = 80
+
+
+def _day(said: str) -> str:
+    """Raises ValueError: no day of the calendar."""
+    if said and not re.fullmatch(r"\d{4}-\d\d-\d\d", said):
+        raise ValueError("write a day as YYYY-MM-DD")
+    return str(date.fromisoformat(said)) if said else ""
+
+
+def _moment(said: str) -> str:
+    """Raises ValueError: neither a day nor a time with its zone."""
+    if "T" not in said:
+        return _day(said)
+    if not re.fullmatch(r"[-0-9]{10}T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", said):
+        raise ValueError("write a day, or a time as YYYY-MM-DDThh:mm:ss with its zone")
+    fhir.moment(said)
+    return said
+
+
+# without control characters, which no FHIR string may hold; blank is nothing
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")
+]
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=_SHORT, pattern=r"^[^\x00-\x1f]*$")
+]
+Named = Annotated[Line, Field(min_length=1)]
+Code = Annotated[str, StringConstraints(max_length=_SHORT, pattern=r"^([^\s]+( [^\s]+)*)?$")]
+Day = Annotated[str, AfterValidator(_day)]
+Moment = Annotated[str, AfterValidator(_moment)]
 _OUTPUTS: Final = {
     "intake_number": "intake-number", "linked_case": "linked-case", "track": "track",
     "closed_date": "closed-date", "first_contact_date": "first-contact-date",
@@ -38,8 +77,8 @@ class Person(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(max_length=_SHORT)
-    phone: str = Field(default="", max_length=_SHORT)
+    name: Named
+    phone: Line = ""
 
 
 class Said(BaseModel):
@@ -58,27 +97,27 @@ class Said(BaseModel):
         extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
     )
 
-    event: str
-    identifier: str = Field(default="", max_length=_SHORT)
-    sequence: int = Field(default=0, ge=0)
-    date: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d.*)?$", max_length=40)
-    intake_number: str = ""
-    linked_case: str = ""
+    event: Line
+    identifier: Line = ""
+    sequence: int = Field(default=0, ge=0, le=2**31 - 1)
+    date: Moment = ""
+    intake_number: Line = ""
+    linked_case: Line = ""
     track: Literal["", "investigation", "alternative-response"] = ""
-    reason: str = ""
-    disposition: str = ""
-    services: tuple[str, ...] = ()
-    closed_date: str = ""
-    first_contact_date: str = ""
-    placement_date: str = ""
+    reason: Code = ""
+    disposition: Code = ""
+    services: tuple[Annotated[Code, Field(min_length=1)], ...] = ()
+    closed_date: Day = ""
+    first_contact_date: Day = ""
+    placement_date: Day = ""
     custodian: Person | None = None
     consent_authority: Person | None = None
     owner: Person | None = None
-    note: str = Field(default="", max_length=4000)
-    to: str = ""
-    question: str = ""
-    detail: str = Field(default="", max_length=1000)
-    due: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d.*)?$", max_length=40)
+    note: Annotated[Text, Field(max_length=4000)] = ""
+    to: Annotated[Line, Field(max_length=400)] = ""
+    question: Code = ""
+    detail: Annotated[Text, Field(max_length=1000)] = ""
+    due: Moment = ""
 
 
 def said(body: Any) -> Said:
@@ -159,6 +198,7 @@ def plan(case: Case) -> Plan:
     if event is None:
         known = ", ".join(one.id for one in case.mappings.outcomes.of(exchange.kind))
         raise Invalid(f"The events of this Task are: {known}.", expression="event")
+    _known(case, told)
     before = str(stored.resource["status"])
     if told.sequence and told.sequence < exchange.terms.heard:
         step = Step(event, "late")
@@ -175,6 +215,26 @@ def plan(case: Case) -> Plan:
     made = outcome.answered(case, exchange, stored, task, step, mark)
     made = together([Plan(made.answer, owner), made, onward], made.answer)
     return _asking(case, exchange, task, told, made) if told.question else made
+
+
+def _known(case: Case, told: Said) -> None:
+    """
+    The codes are some that can be told: what is misspelled would be kept and never reach anybody.
+
+    raises      Invalid: it names those that are known
+    """
+    faults = []
+    for spec in case.mappings.outcomes.outputs:
+        at = {"disposition": "disposition", "service-category": "services"}.get(spec.code)
+        said = getattr(told, at) if at else ()
+        for code in (said,) if isinstance(said, str) else said:
+            output = {"valueCode": code}
+            if code and not case.mappings.outcomes.value(output, spec, case.mappings.concept_maps):
+                known = ", ".join(sorted(spec.codes))
+                text = f"Say one of NCANDS's codes, or one of ours: {known}."
+                faults.append(Issue("error", "code-invalid", text, at or ""))
+    if faults:
+        raise Invalid(issues=tuple(dict.fromkeys(faults)))
 
 
 def _calling(task: Resource, contact: Resource) -> Resource:
@@ -251,7 +311,8 @@ def _task(
     role = _role(case, exchange, told.owner)
     made["owner"] = {**fhir.reference(role), "display": told.owner.name}
     stored = case.loaded.resource(case.shelf.key, fhir.name(role))
-    return made, put(role, stored, shelf=case.shelf.key, now=case.now)
+    # a part of the case: expunged with it
+    return made, put(role, stored, shelf=case.shelf.key, now=case.now, exchange=exchange.id)
 
 
 def _said_outputs(value: Any, code: str) -> list[Resource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from app import fhir
 from app.domain import disclosure, feedback, parties, progress
@@ -125,6 +126,11 @@ def _accounted(
     )
 
 
+_NOBODY: Final = frozenset({
+    "CareTeam", "Device", "Endpoint", "Group", "HealthcareService", "Location", "Organization",
+})  # fmt: skip
+
+
 def person(case: Case, reference: Resource | None, at: str) -> Resource:
     """
     A reference that names the human whom it leads to.
@@ -132,6 +138,9 @@ def person(case: Case, reference: Resource | None, at: str) -> Resource:
     raises      Invalid: it names nobody
     """
     reference = reference or {}
+    kind = str(reference.get("reference", "")).split("/", 1)[0] or str(reference.get("type", ""))
+    if kind in _NOBODY:
+        raise Invalid("A person speaks here: name the one who does.", expression=at)
     found = case.find(str(reference.get("reference", ""))) if reference.get("reference") else None
     human = parties.human(case, reference)
     names = listed((human or {}).get("name"))

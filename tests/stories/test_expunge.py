@@ -3,6 +3,7 @@
 import json
 from contextlib import ExitStack
 
+import everything
 import pytest
 from exchange import Exchange, refused, resources
 from starlette.testclient import TestClient
@@ -65,10 +66,31 @@ def determined(exchange):
     refused(exchange.call("POST", REPORT, unattested), 422)
     task = resources(exchange.call("POST", REPORT, made), "Task")[0]
     theirs = exchange.rows("SELECT recipient_task FROM exchange")[0][0].split("/")[1]
-    for event, more in (("received", {"intakeNumber": "26-1"}), ("screened-in", {}),
+    owner = {"name": "Sam of Zanzibar", "phone": "555-0142"}
+    for event, more in (("received", {"intakeNumber": "26-1", "owner": owner}),
+                        ("awaiting-information", {"question": "other", "detail": "Zanzibar?"}),
+                        ("screened-in", {}),
                         ("disposition", {"disposition": "1", "note": "Zanzibar again"})):  # fmt: skip
         assert record(exchange, theirs, event, **more).status_code == 200
+    talked(exchange, task)
     return task["id"], theirs
+
+
+def talked(exchange, task):
+    """The clinic answers the question, and writes a message; both are on both shelves."""
+    rows = exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'clinic/reports' AND type = 'Task'"
+    )
+    (asked,) = [one for one in (json.loads(row[0]) for row in rows)
+                if one["code"].get("text") == "Information needed"]  # fmt: skip
+    answer = {**asked, "status": "completed", "output": [{"type": {"text": "answer"}, "valueString": "Zanzibar!"}]}  # fmt: skip
+    path = f"clinic/reports/fhir/Task/{asked['id']}"
+    assert exchange.call("PUT", path, answer).status_code == 200
+    message = {
+        "resourceType": "Communication", "status": "completed", "basedOn": [task["focus"]],
+        "sender": {"display": "Dr. Zanzibar"}, "payload": [{"contentString": "Zanzibar, once more"}],
+    }  # fmt: skip
+    assert exchange.call("POST", "clinic/reports/fhir/Communication", message).status_code == 201
 
 
 def tables(exchange):
@@ -86,14 +108,8 @@ def every_row(exchange):
 
 
 def every_answer(exchange):
-    """Whatever any shelf answers: reads, versions, histories."""
-    held = []
-    for shelf, kind, name in exchange.rows("SELECT shelf, type, id FROM resource"):
-        path = f"{shelf}/fhir/{kind}/{name}"
-        held += [exchange.get(path).text, exchange.get(f"{path}/_history").text]
-        held += [exchange.get(f"{path}/_history/{version}").text for version in range(1, 6)]
-        held.append(exchange.get(f"{shelf}/fhir/_history?_count=500").text)
-    return "\n".join(held)
+    """Whatever any shelf answers: reads, versions, histories, searches, refusals."""
+    return "\n".join(everything.of(exchange, one) for one in ("clinic", "agency"))
 
 
 def file_bytes(exchange):
@@ -106,7 +122,11 @@ def file_bytes(exchange):
 def test_nothing_of_it_is_left(exchange, determined):
     """No answer, no row and, on SQLite, no byte of the file holds the child, the words or the finding."""
     task, theirs = determined
-    assert all(secret in every_row(exchange) for secret in ("Zanzibar", "Unique-Rosa-Name"))
+    before = every_row(exchange), every_answer(exchange)
+    assert all(secret in held for held in before for secret in SECRETS)
+    assert before[0].count("Zanzibar") > 20
+    if exchange.database_url.startswith("sqlite"):
+        assert all(secret.encode() in file_bytes(exchange) for secret in SECRETS)
 
     assert record(exchange, theirs, "expunged").status_code == 200
 
