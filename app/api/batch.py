@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import body, entries, responses, view
+from app.api import body, entries, responses, screenings, view
 from app.domain.plan import Caller, Change, Entry
 from app.errors import Gone, Issue, Refusal
 from app.fhir import Resource
@@ -62,7 +62,8 @@ class Bundled:
         if bundle["type"] == "transaction":
             answers = await self._transaction(request, asked)
         else:
-            answers = [await self._alone(request, one, at) for one, at in asked]
+            dry = screenings.is_dry(request)
+            answers = [await self._alone(request, one, at, dry=dry) for one, at in asked]
         return responses.bundle(request, f"{bundle['type']}-response", answers)
 
     async def _transaction(self, request: Request, asked: list[tuple[Any, str]]) -> list[bytes]:
@@ -152,13 +153,15 @@ class Bundled:
         except Refusal as refused:
             return responses.refused_entry(_placed(refused, one.at))
 
-    async def _alone(self, request: Request, asked: Any, at: str) -> bytes:
-        """One entry of a batch stands for itself."""
+    async def _alone(self, request: Request, asked: Any, at: str, *, dry: bool) -> bytes:
+        """One entry of a batch stands for itself, in a dry run too."""
         try:
             entry = self._entry(request, asked, at)
             if isinstance(entry, _Read):
                 return await self._answered(entry)
             made = self.change(self.shelf, self.caller, "transaction", entry)
+            if dry:
+                return responses.entry_of(await screenings.seen(self.service, made))
             done = await write.write(self.service, made)
         except Refusal as refused:
             return responses.refused_entry(refused)

@@ -176,6 +176,11 @@ def made_entry(written: Written, base: str) -> bytes:
     return b'{"resource":' + bundle + b']},"response":' + fhir.encode(said) + b"}"
 
 
+def entry_of(resource: bytes) -> bytes:
+    """The answer's entry that holds this resource and nothing else, 200."""
+    return b'{"resource":' + resource + b',"response":{"status":"200 OK"}}'
+
+
 def refused_entry(refused: Refusal) -> bytes:
     """The answer's entry for an entry of a batch that was refused."""
     status = f"{refused.status} {HTTPStatus(refused.status).phrase}"

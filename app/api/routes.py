@@ -146,7 +146,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
-        if screenings.is_dry(request):
+        if bundle["type"] == "transaction" and screenings.is_dry(request):
             asked = change(shelf, caller, "transaction", *entries.collected(bundle))
             return await screenings.shown(service, request, asked)
         made = batch.Bundled(service, shelf, caller, _base(shelf), change, get)

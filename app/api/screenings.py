@@ -43,11 +43,15 @@ def is_dry(request: Request) -> bool:
 
 async def shown(service: Service, request: Request, change: Change) -> Response:
     """The dry run of a change: what became of each field, then what would stand."""
-    seen = await preview.preview(service, change)
-    entries = [{"resource": outcome(preview.outcome(seen))}]
-    entries += [{"resource": one} for one in seen.resources]
-    answer = {**fhir.bundle("collection", entries)}
-    return responses.fhir_json(request, fhir.encode(answer))
+    return responses.fhir_json(request, await seen(service, change))
+
+
+async def seen(service: Service, change: Change) -> bytes:
+    """The dry run of a change as a Bundle: its first entry is an OperationOutcome."""
+    found = await preview.preview(service, change)
+    entries = [{"resource": outcome(preview.outcome(found))}]
+    entries += [{"resource": one} for one in found.resources]
+    return fhir.encode(fhir.bundle("collection", entries))
 
 
 ACTS: Final = frozenset({"link", "submit-screening", "unlink"})
@@ -79,7 +83,7 @@ class Door:
             return await self._whole(
                 request, (Entry("PUT" if identity else "POST", sent, identity),)
             )
-        if sent.get("type") == "batch" and not is_dry(request):
+        if sent.get("type") == "batch":
             return await self._each(request, sent)
         came = entries.collected(sent)
         return await self._whole(request, tuple(_known(one) for one in came))
@@ -93,7 +97,12 @@ class Door:
         return responses.all_of(request, done, self.base)
 
     async def _each(self, request: Request, sent: Resource) -> Response:
-        """Of a batch each stands for itself; what others lean on comes first."""
+        """
+        Of a batch each stands for itself; what others lean on comes first.
+
+        In a dry run nothing is there that an entry before would have brought.
+        """
+        dry = is_dry(request)
         asked = sent.get("entry", [])
         listed: list[Any] = asked if isinstance(asked, list) else []
         answers: list[bytes] = [b""] * len(listed)
@@ -105,6 +114,9 @@ class Door:
                 if act == "submit-screening":
                     self._checked((entry,))
                 change = self.change(self.shelf, self.caller, act, entry)
+                if dry:
+                    answers[at] = responses.entry_of(await seen(self.service, change))
+                    continue
                 done = await write.write(self.service, change)
             except Refusal as refused:
                 answers[at] = responses.refused_entry(refused)
