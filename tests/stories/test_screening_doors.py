@@ -215,8 +215,11 @@ def test_five_hundred_positives_reach_no_agency(exchange, patient):
     assert sum(b"ObservationInterpretation" in bytes(body) for (body,) in marked) > 500
     assert exchange.rows("SELECT count(*) FROM resource WHERE shelf <> 'clinic/chart'") == [(0,)]
     assert exchange.rows("SELECT count(*) FROM resource WHERE type = 'Task'") == [(0,)]
-    for table in ("outbox", "ledger", "exchange"):
+    for table in ("outbox", "attempt", "ledger", "exchange", "event"):
         assert exchange.rows(f"SELECT count(*) FROM {table}") == [(0,)], table
+    for shelf in ("agency/support", "agency/intake", "pantry/support", "clinic/reports"):
+        assert not exchange.get(f"{shelf}/fhir/_history").json().get("entry"), shelf
+    assert exchange.network.sent == []
 
 
 def test_the_command_line_shows_what_a_file_would_become(tmp_path):
