@@ -46,7 +46,7 @@ def file(
 ) -> None:
     """Show what would be made of a file, what becomes of each field, and the check of each resource."""
     from app import fhir
-    from app.errors import Refusal, outcome
+    from app.errors import MappingError, Refusal, outcome
     from app.flows import preview
 
     settings = _settings(config, None)
@@ -59,6 +59,8 @@ def file(
         seen = preview.offline(settings, mappings, shelf, sent)
     except OSError as error:
         _refuse(f"{path}: {error.strerror}")
+    except MappingError as error:
+        _refuse(str(error))
     except Refusal as refused:
         for issue in refused.issues:
             typer.echo(f"refused     {issue.expression}  {issue.text}", err=True)
@@ -84,12 +86,30 @@ def _lines(seen: Any) -> list[str]:
         name = f"{resource['resourceType']}/{resource['id']}"
         codings = resource.get("code", {}).get("coding", [{}])
         label = resource.get("code", {}).get("text", "")
-        lines.append(f"would make  {name}  {codings[0].get('code', '')}  {label}".rstrip())
+        said = _said(resource)
+        parts = (f"would make  {name}", codings[0].get("code", ""), label, said)
+        lines.append("  ".join(filter(None, parts)))
         found = [one for one in seen.findings[name] if one.severity in {"error", "fatal"}]
         claims = ", ".join(resource.get("meta", {}).get("profile", ())) or "FHIR R4"
         lines += [f"            {one.expression}  {one.text}" for one in found]
         lines += [] if found else [f"            keeps {claims}"]
     return lines
+
+
+def _said(resource: Any) -> str:
+    """What an Observation says, in a few words: the answer's code or value, and the verdict."""
+    value = next((one for name, one in resource.items() if name.startswith("value")), None)
+    if "dataAbsentReason" in resource:
+        value = resource["dataAbsentReason"]
+    if isinstance(value, dict):
+        coding = (value.get("coding") or [{}])[0]
+        value = coding.get("code") or value.get("text") or value.get("value")
+    found = [] if value is None else [f"= {value}"]
+    if "interpretation" in resource:
+        found.append(str(resource["interpretation"][0]["coding"][0]["code"]))
+    if "verificationStatus" in resource:
+        found.append(str(resource["verificationStatus"]["coding"][0]["code"]))
+    return ", ".join(found)
 
 
 @app.command()
@@ -123,6 +143,19 @@ def work_off(shelf: _Shelf = None, database: _Database = None, config: _Config =
             typer.echo(f"{one.key}: {read} read anew, {done} of them wait no more")
 
     _with_service(config, database, work)
+
+
+@app.command("copy")
+def copy(folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy the mappings that come with the service, to change them."""
+    from app.domain import mappings as data
+    from app.errors import MappingError
+
+    try:
+        data.copied(folder)
+    except MappingError as error:
+        _refuse(str(error))
+    typer.echo(f"{folder}: export KINBRIDGE_MAPPINGS={folder}, or mappings = in the settings")
 
 
 @app.command("load")

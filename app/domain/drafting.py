@@ -20,6 +20,7 @@ _TYPES: Final = {
     "decimal": "decimal", "integer": "integer", "open-choice": "choice", "quantity": "decimal",
     "string": "string", "text": "string",
 }  # fmt: skip
+_NOWHERE: Final = "urn:kinbridge:form"  # of codes that the form does not say the system of
 _HEAD: Final = """\
 # {name}: drafted from a Questionnaire by `kinbridge map import-questionnaire`.
 # Source: {url}
@@ -56,10 +57,11 @@ def draft(questionnaire: Any, *, identity: str = "") -> str:
     lines += [f"id = {_text(identity or _slug(name))}", f"name = {_text(name)}"]
     if system != LOINC:
         lines.append(f"system = {_text(system)}")
-    panel = next((one for one in listed(questionnaire.get("code")) if one.get("code")), None)
-    code = panel["code"] if panel and panel.get("system") == system else _slug(name)
+    panel = _panel(questionnaire) or {"system": url or _NOWHERE, "code": _slug(name)}
+    code = str(panel["code"])
+    own = f", system = {_text(panel['system'])}" if panel["system"] != system else ""
     lines.append(f"canonicals = [{_text(url)}]" if url else "canonicals = []")
-    lines.append(f"panels = [{{ code = {_text(code)}, label = {_text(name)} }}]")
+    lines.append(f"panels = [{{ code = {_text(code)}{own}, label = {_text(name)} }}]")
     groups = [
         one["code"]
         for item, _ in items
@@ -72,6 +74,18 @@ def draft(questionnaire: Any, *, identity: str = "") -> str:
     for item, coding in asked:
         lines += ["", *_question(item, coding, system, questionnaire)]
     return "\n".join(lines) + "\n"
+
+
+def _panel(questionnaire: Resource) -> Resource | None:
+    """The code of the whole form: its own, else that of the one group that holds everything."""
+    holders = [questionnaire]
+    items = listed(questionnaire.get("item"))
+    holders += [one for one in items if len(items) == 1 and one.get("type") == "group"]
+    for holder in holders:
+        for one in listed(holder.get("code")):
+            if isinstance(one, dict) and one.get("system") and one.get("code"):
+                return one
+    return None
 
 
 def _items(holder: Resource, *, marked: bool | None) -> Iterator[tuple[Resource, bool | None]]:
@@ -108,7 +122,7 @@ def _code(item: Resource, url: str, mark: bool | None) -> dict[str, str]:  # noq
     loinc = [one for one in codes if one.get("system") == LOINC]
     chosen = (marked or loinc or codes or [{}])[0]
     return {
-        "system": str(chosen.get("system") or url or "urn:kinbridge:form"),
+        "system": str(chosen.get("system") or url or _NOWHERE),
         "code": str(chosen.get("code") or item.get("linkId", "")),
     }
 
@@ -156,6 +170,7 @@ def _options(item: Resource, coding: dict[str, str], questionnaire: Resource) ->
         for one in listed(item.get("answerOption"))
         if isinstance(one, dict)
         for value in [next((v for k, v in one.items() if k.startswith("value")), "")]
+        if "valueReference" not in one  # what is referred to is no answer of a list
     ]
     named = str(item.get("answerValueSet", ""))
     for inside in listed(questionnaire.get("contained")):
@@ -172,7 +187,8 @@ def _options(item: Resource, coding: dict[str, str], questionnaire: Resource) ->
         if code in seen:
             continue
         seen.add(code)
-        own = one.get("system", coding["system"])
+        local = str(questionnaire.get("url") or _NOWHERE)
+        own = one.get("system") or (local if coding["system"] == LOINC else coding["system"])
         system = f", system = {_text(own)}" if own != coding["system"] else ""
         lines.append(
             f"  {{ code = {_text(code)}{system}, label = {_text(str(one.get('display') or code))} }},"

@@ -38,9 +38,9 @@ class Forms:
             for question in instrument.questions:
                 self.asked[question.system, question.code].append((instrument, question))
                 self.codes[question.code].add(question.system)
-            for code in instrument.headings:
-                self.headings[instrument.system, code].append(instrument)
-                self.codes[code].add(instrument.system)
+            for system, code in instrument.headings:
+                self.headings[system, code].append(instrument)
+                self.codes[code].add(system)
             for code in instrument.computed:
                 self.computed[instrument.system, code].append(instrument)
                 self.codes[code].add(instrument.system)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -194,6 +195,7 @@ class Total(_Rule):
 
 class Panel(_Data):
     code: Code
+    system: str = ""  # "": the instrument's
     label: str
 
 
@@ -239,8 +241,10 @@ class Instrument(_Data):
             }
 
         questions, results = data.get("questions"), data.get("results")
+        panels = data.get("panels")
         return {
             **data,
+            **({"panels": [within(one, system) for one in panels]} if panels else {}),
             **({"questions": [within(one, system) for one in questions]} if questions else {}),
             **({"results": [result(one) for one in results]} if results else {}),
         }
@@ -282,9 +286,39 @@ class Instrument(_Data):
         return {one.code: one for one in self.made}
 
     @cached_property
-    def headings(self) -> frozenset[str]:
-        """Codes of panels and groups."""
-        return frozenset({*(one.code for one in self.panels), *self.groups})
+    def headings(self) -> frozenset[tuple[str, str]]:
+        """System and code of panels and groups."""
+        groups = ((self.system, one) for one in self.groups)
+        return frozenset({*((one.system, one.code) for one in self.panels), *groups})
+
+    @model_validator(mode="after")
+    def _no_invented_code(self) -> Instrument:
+        """https://loinc.org/kb/users-guide: digits, a hyphen, and a check digit by Luhn's sum."""
+        asked = [*self.headings, *((one.system, one.code) for one in self.questions)]
+        asked += [(self.system, one.code) for one in self.made]
+        answers = [one for question in self.questions for one in question.answers]
+        answers += [end for one in self.results for end in (one.at_risk, one.no_risk)]
+        for system, code in asked:
+            if system == LOINC and not _is_loinc(code):
+                message = f"{code} is no LOINC code; give it the system that it is of"
+                raise ValueError(message)
+        for one in answers:
+            if one.system == LOINC and not _ANSWER.fullmatch(one.code):
+                message = f"{one.code} is no LOINC answer; give it the system that it is of"
+                raise ValueError(message)
+        return self
+
+
+_ANSWER: Final = re.compile(r"LA\d+-\d")
+_QUESTION: Final = re.compile(r"\d{1,7}-\d")
+
+
+def _is_loinc(code: str) -> bool:
+    if not _QUESTION.fullmatch(code):
+        return False
+    digits, check = code.split("-")
+    doubled = [int(one) * (2 - at % 2) for at, one in enumerate(reversed(digits))]
+    return (sum(map(int, "".join(map(str, doubled)))) + int(check)) % 10 == 0
 
 
 def plain(text: str) -> str:

@@ -140,7 +140,7 @@ class Templates:
         what: Panel | Question | Result | Total,
         categories: tuple[str, ...],
     ) -> None:
-        system = what.system if isinstance(what, Question) else instrument.system
+        system = what.system if isinstance(what, (Panel, Question)) else instrument.system
         profile = RESPONSE if system == LOINC else LOCAL
         security = _SENSITIVE if getattr(what, "sensitive", False) else []
         self._made[instrument.id, what.code, categories] = Template(

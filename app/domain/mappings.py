@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -122,13 +123,10 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
 
 def _forms(folder: Path) -> Forms:
     """The instruments with what is signed off, and the crosswalks that lead to them."""
-    instruments = [_read(path, Instrument) for path in _files(folder / "instruments")]
-    for name, values in (
-        ("id", [one.id for one in instruments]),
-        ("canonical", [url for one in instruments for url in one.canonicals]),
-    ):
-        if len(set(values)) != len(values):
-            raise MappingError(f"{folder / 'instruments'}: two instruments have one {name}")
+    files = {path: _read(path, Instrument) for path in _files(folder / "instruments")}
+    _apart({path: [one.id] for path, one in files.items()}, "id")
+    _apart({path: one.canonicals for path, one in files.items()}, "canonical")
+    instruments = list(files.values())
     signed = folder / "sign-offs.toml"
     if signed.exists():
         for rule in _read(signed, SignOffs).rules:
@@ -145,6 +143,35 @@ def _forms(folder: Path) -> Forms:
             raise MappingError(f"{path}: {len(again)} rows stand in another file already")
         rows.update(more)
     return Forms(instruments, crosswalks)
+
+
+def _apart(said: Mapping[Path, Iterable[str]], what: str) -> None:
+    """
+    No two files say the same.
+
+    raises      MappingError: two do; both are named
+    """
+    seen: dict[str, Path] = {}
+    for path, values in said.items():
+        for value in values:
+            if value in seen:
+                text = f"{what}: {value} stands in {seen[value].name} already"
+                raise MappingError(f"{path}: {text}; take one of the two files out")
+            seen[value] = path
+
+
+def copied(folder: Path) -> None:
+    """
+    The mappings that come with the service, in a new folder.
+
+    raises      MappingError: something stands there already, or it cannot be written
+    """
+    if folder.exists():
+        raise MappingError(f"{folder}: it is there already")
+    try:
+        shutil.copytree(settings.folder("mappings"), folder)
+    except OSError as error:
+        raise MappingError(f"{folder}: {error.strerror}") from None
 
 
 def crosswalk(path: Path, instruments: Iterable[Instrument]) -> Crosswalk:
@@ -250,11 +277,19 @@ def _read(path: Path, model: type[_Model]) -> _Model:
     try:
         data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return TypeAdapter(model).validate_python(data)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise MappingError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MappingError(f"{path}: {error}") from None
     except ValidationError as error:
         faults = [
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            ": ".join(filter(None, (str(path), ".".join(map(str, fault["loc"])), _told(fault))))
             for fault in error.errors(include_input=False, include_url=False)
         ]
         raise MappingError("\n".join(faults)) from None
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "nobody knows this key"
+    return str(fault["msg"]).removeprefix("Value error, ")

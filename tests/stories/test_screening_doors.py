@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from exchange import refused, resources
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.domain import drafting
+from app.domain.instrument import Instrument
 
 CHART = "clinic/chart/fhir"
 SUBMIT = f"{CHART}/$submit-screening"
@@ -308,3 +310,76 @@ def test_a_house_form_is_drafted_from_its_questionnaire(tmp_path):
         "keeps http://hl7.org/fhir/us/core/StructureDefinition/us-core-simple-observation"
         in done.output
     )
+
+
+def test_a_new_user_comes_from_an_empty_folder_to_a_form_of_the_house(tmp_path, monkeypatch):
+    """The steps of docs/add-an-instrument.md, as they stand there; each mistake names file and key."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KINBRIDGE_MAPPINGS", "my-mappings")
+    text = (ROOT / "docs/add-an-instrument.md").read_text()
+    house = text.split("```toml\n")[1].split("```")[0]
+    file = Path("my-mappings/instruments/house-form.toml")
+    url = "https://clinic.example.org/forms/house"
+    answers = {"heat": "broken", "want-help": "yes"}
+    items = [
+        {"linkId": link, "answer": [{"valueCoding": {"system": url, "code": code}}]}
+        for link, code in answers.items()
+    ]
+    Path("response.json").write_text(json.dumps(form(*items, canonical=url)))
+    run = CliRunner()
+
+    assert run.invoke(cli, ["map", "copy", "my-mappings"]).exit_code == 0
+    assert "it is there already" in run.invoke(cli, ["map", "copy", "my-mappings"]).output
+    file.write_text(house)
+    done = run.invoke(cli, ["map", "response.json"])
+
+    assert done.exit_code == 0, done.output
+    assert "heat  Heating  = broken, POS" in done.output
+    assert "help-wish  Wants help  = inadequate-housing" in done.output
+    for mistake, told in {
+        ('label = "Heating"', 'lable = "Heating"'): "questions.0.lable: nobody knows this key",
+        ('evidence = "authors" },\n]', "},\n]"): "house-form.toml: ",
+        ('system = "https', '# "https'): "house-form is no LOINC code",
+        ('"inadequate-housing"', '"housing"'): "housing is no domain",
+        (f'canonicals = ["{url}"]', 'canonicals = ["http://loinc.org/q/93025-5"]'):
+            "http://loinc.org/q/93025-5 stands in house-form.toml already",
+    }.items():  # fmt: skip
+        assert mistake[0] in house
+        file.write_text(house.replace(*mistake))
+        done = run.invoke(cli, ["map", "response.json"])
+        assert done.exit_code == 2, mistake
+        assert told in done.output
+
+
+@pytest.mark.parametrize(
+    ("code", "right"), [("93044-6", True), ("88122-7", True), ("88122-8", False), ("heat", False)]
+)
+def test_no_loinc_code_is_made_up(code, right):
+    """A code that is none of LOINC's by its form stops the start; a house form has its own system."""
+    data = {
+        "id": "x", "name": "x", "panels": [{"code": "88121-9", "label": "x"}],
+        "questions": [{"code": code, "label": "x", "type": "string"}],
+    }  # fmt: skip
+
+    if right:
+        assert Instrument.model_validate(data).questions[0].code == code
+    else:
+        with pytest.raises(ValidationError, match="no LOINC code"):
+            Instrument.model_validate(data)
+    own = {**data, "system": "https://clinic.example.org", "panels": [{"code": "p", "label": "x"}]}
+    assert Instrument.model_validate(own).panels[0].system == "https://clinic.example.org"
+
+
+def test_a_draft_makes_up_no_code_of_loinc(tmp_path):
+    """Answers and a form that have no code of LOINC's get one of the form's own system."""
+    drafted = tomllib.loads(drafting.draft({
+        "resourceType": "Questionnaire", "status": "draft", "title": "Awkward", "item": [
+            {"linkId": "t", "type": "display", "text": "Welcome"},
+            {"linkId": "q", "type": "choice", "code": [{"system": LOINC, "code": "88122-7"}],
+             "answerOption": [{"valueString": "Often"}, {"valueReference": {"reference": "A/1"}},
+                              {"valueCoding": {"system": LOINC, "code": "LA28397-0"}}]}],
+    }))  # fmt: skip
+
+    loaded = Instrument.model_validate(drafted)
+    assert [one.system == LOINC for one in loaded.questions[0].answers] == [False, True]
+    assert loaded.panels[0].system != LOINC
