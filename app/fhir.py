@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -46,7 +47,8 @@ def decode(raw: bytes) -> Any:
         raise Malformed("A number in the body is too large or too small to be kept.") from None
     # The bytes without white space are those that we would write, unless there are escapes,
     # exponents or a key twice; only then is the slow look needed.
-    if msgspec.json.format(raw, indent=-1) != _encode(value):
+    written = _encode(value)
+    if raw != written and msgspec.json.format(raw, indent=-1) != written:
         json.loads(raw, object_pairs_hook=_once)
     return value
 
@@ -94,6 +96,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=64)
 def instant(moment: datetime) -> str:
     """An aware datetime as FHIR instant in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -212,13 +212,13 @@ def _within(issue: Issue, entry: Entry) -> Issue:
 
 
 def _conditions(case: Case) -> set[Want]:
-    """What stands that the entries name by a condition, or patch by id."""
+    """What stands that the entries name, by a condition or by id."""
     shelf = case.shelf.key
     wants = set()
     for entry in case.change.entries:
         if said := entry.if_none_exist or entry.condition:
             wants.add(Want("search", shelf, said))
-        elif entry.method == "PATCH":
+        elif entry.id and entry.method != "POST":
             wants.add(Want("resource", shelf, entry.name))
     return wants
 

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def short(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def kept(text: str) -> str:
+    """A text as an index keeps it, without our marks; most are so already."""
+    if len(text) <= LONGEST and text.isprintable():
+        return text
+    return short(clean(text))
+
+
 def fold(text: str) -> str:
     """Without accents, case and surplus white space; https://hl7.org/fhir/R4/search.html#string."""
     if not text.isascii():
@@ -64,6 +72,7 @@ def fold(text: str) -> str:
     return " ".join(clean(text).casefold().split())
 
 
+@lru_cache(maxsize=4096)  # what comes at one moment says that moment again and again
 def instants(text: str) -> tuple[int, int] | None:
     """
     The microseconds that a date, dateTime or instant covers by its precision: first, and one after the last.
@@ -122,14 +131,14 @@ def microseconds(moment: datetime) -> int:
 def _code(value: Any, name: str, at: str, out: list[str]) -> None:
     if value.__class__ is bool:
         value = "true" if value else "false"
-    out.append(f"{name}{FIELD}{short(clean(str(value)))}{FIELD}{at}")
+    out.append(f"{name}{FIELD}{kept(str(value))}{FIELD}{at}")
 
 
 def _coding(value: Any, name: str, at: str, out: list[str]) -> None:
     code, display = value.get("code"), value.get("display")
     if code is not None or "system" in value:
-        system = short(clean(value.get("system", "")))
-        out.append(f"{name}{FIELD}{short(clean(code or ''))}{FIELD}{system}{at}")
+        system = kept(value.get("system", ""))
+        out.append(f"{name}{FIELD}{kept(code or '')}{FIELD}{system}{at}")
     if display is not None:
         out.append(f"{name}:text{FIELD}{fold(display)[:FOLDED]}{FIELD}")
 
@@ -143,9 +152,9 @@ def _concept(value: Any, name: str, at: str, out: list[str]) -> None:
 
 def _identifier(value: Any, name: str, at: str, out: list[str]) -> None:
     found = value.get("value")
-    system = short(clean(value.get("system", "")))
+    system = kept(value.get("system", ""))
     if found is not None or system:
-        out.append(f"{name}{FIELD}{short(clean(found or ''))}{FIELD}{system}{at}")
+        out.append(f"{name}{FIELD}{kept(found or '')}{FIELD}{system}{at}")
     kind = value.get("type")
     if kind:
         for coding in kind.get("coding", ()):
@@ -158,7 +167,7 @@ def _identifier(value: Any, name: str, at: str, out: list[str]) -> None:
 
 def _contact(value: Any, name: str, at: str, out: list[str]) -> None:
     if "value" in value:
-        out.append(f"{name}{FIELD}{short(clean(value['value']))}{FIELD}{at}")
+        out.append(f"{name}{FIELD}{kept(value['value'])}{FIELD}{at}")
 
 
 # References, https://hl7.org/fhir/R4/search.html#reference
@@ -171,8 +180,8 @@ def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
         out.append(f"{name}{FIELD}{target}{FIELD}{kind}{at}")
     identifier = value.get("identifier")
     if identifier is not None and "value" in identifier:
-        system = short(clean(identifier.get("system", "")))
-        code = short(clean(identifier["value"]))
+        system = kept(identifier.get("system", ""))
+        code = kept(identifier["value"])
         out.append(f"{name}:identifier{FIELD}{code}{FIELD}{system}")
 
 
@@ -191,7 +200,7 @@ def _canonical(value: Any, name: str, at: str, out: list[str]) -> None:
 
 
 def _uri(value: Any, name: str, at: str, out: list[str]) -> None:
-    out.append(f"{name}{FIELD}{short(clean(value))}{FIELD}{at}")
+    out.append(f"{name}{FIELD}{kept(value)}{FIELD}{at}")
 
 
 def _profile(value: Any, name: str, at: str, out: list[str]) -> None:
@@ -207,7 +216,7 @@ def _profile(value: Any, name: str, at: str, out: list[str]) -> None:
 
 def _string(value: Any, name: str, at: str, out: list[str]) -> None:
     text = str(value)
-    out.append(f"{name}{FIELD}{fold(text)[:FOLDED]}{FIELD}{short(clean(text))}{at}")
+    out.append(f"{name}{FIELD}{fold(text)[:FOLDED]}{FIELD}{kept(text)}{at}")
 
 
 _PARTS: Final = {

@@ -15,6 +15,17 @@ from app.storage.entries import FIELD, converter
 Take = Callable[[Resource, list[str]], None]
 
 
+class Taken(NamedTuple):
+    """
+    What takes one atom's entries.
+
+    keys        it finds nothing in a resource that has none of these; empty where that cannot be said
+    """
+
+    keys: frozenset[str]
+    take: Take
+
+
 class Path(NamedTuple):
     """
     A plain path.
@@ -32,14 +43,17 @@ class Path(NamedTuple):
         return self.steps[-1]
 
 
-def plain(path: Path, name: str, kind: str) -> Take | None:
+def plain(path: Path, name: str, kind: str) -> Taken | None:
     """A walk; None where nothing at the end of the path is of a type that the kind takes."""
     last = [(key, made) for key, type_name in path.last if (made := converter(kind, type_name))]
     if not last:
         return None
     inner = [[key for key, _ in step] for step in path.steps[path.around : -1]]
+    first = path.steps[0] if len(path.steps) > 1 else last
+    keys = frozenset(key for key, _ in first)
     if not path.around:
-        return _direct(last[0], name) if len(last) == 1 and not inner else _walk(inner, last, name)
+        direct = len(last) == 1 and not inner
+        return Taken(keys, _direct(last[0], name) if direct else _walk(inner, last, name))
     outer = [[key for key, _ in step] for step in path.steps[: path.around]]
 
     def take(resource: Resource, out: list[str]) -> None:
@@ -48,7 +62,7 @@ def plain(path: Path, name: str, kind: str) -> Take | None:
             for one in _level(part, inner):
                 _last(one, last, name, at, out)
 
-    return take
+    return Taken(keys, take)
 
 
 def _direct(last: tuple[str, Any], name: str) -> Take:
@@ -70,11 +84,7 @@ def _direct(last: tuple[str, Any], name: str) -> Take:
 
 
 def _walk(inner: list[list[str]], last: list[tuple[str, Any]], name: str) -> Take:
-    first = frozenset(inner[0]) if inner else frozenset(key for key, _ in last)
-
     def take(resource: Resource, out: list[str]) -> None:
-        if first.isdisjoint(resource):
-            return
         for one in _level(resource, inner):
             _last(one, last, name, "", out)
 
@@ -106,7 +116,7 @@ def _last(one: Any, last: list[tuple[str, Any]], name: str, at: str, out: list[s
                 convert(each, name, at, out)
 
 
-def evaluated(text: str, context: str, name: str, kind: str) -> Take | None:
+def evaluated(text: str, context: str, name: str, kind: str) -> Taken | None:
     """Whatever the expression gives; None for one that is none."""
     try:
         expression = fhirpath.compile(text)
@@ -114,11 +124,7 @@ def evaluated(text: str, context: str, name: str, kind: str) -> Take | None:
     except fhirpath.ExpressionError:
         return None
 
-    needed = _needed(context or text)
-
     def take(resource: Resource, out: list[str]) -> None:
-        if needed and needed not in resource:
-            return
         try:
             if around is None:
                 _nodes(expression.items(resource), "", out)
@@ -136,18 +142,17 @@ def evaluated(text: str, context: str, name: str, kind: str) -> Take | None:
             if convert is not None and value is not None:
                 convert(value, name, at, out)
 
-    return take
+    return Taken(_needed(context or text), take)
 
 
-def _needed(text: str) -> str:
-    """The element without which an expression gives nothing; "" where that cannot be said."""
-    first = re.match(r"[A-Z]\w+\.(\w+)[.(]", text)
-    if first is None or re.search(r"exists|empty|count|not\(| (and|or|xor|implies) ", text):
-        return ""
-    kind, _, _ = text.partition(".")
-    known = r4().types.get(kind)
-    element = known.elements.get(first[1]) if known else None
-    return first[1] if element is not None and not element.choice else ""
+def _needed(text: str) -> frozenset[str]:
+    """The JSON keys without which an expression gives nothing; none where that cannot be said."""
+    first = re.match(r"\(?([A-Z]\w+)\.(\w+)(?:[.(]| as )", text)
+    if first is None or re.search(r"exists|empty|count|not\(| (and|or|xor|implies) |\|", text):
+        return frozenset()
+    known = r4().types.get(first[1])
+    element = known.elements.get(first[2]) if known else None
+    return frozenset(element.keys) if element is not None else frozenset()
 
 
 def _typed(item: Any) -> tuple[Any, str]:

@@ -35,7 +35,12 @@ _STOOD: Final = statement(
 def facts(parameters: Parameters, resource: Resource) -> str:
     """Every entry of a resource, each once."""
     out: list[str] = []
-    for take in parameters.taken(resource["resourceType"]):
+    takes = parameters.taken(resource["resourceType"])
+    by_key = takes.by_key
+    for key in resource:
+        for take in by_key.get(key, ()):
+            take(resource, out)
+    for take in takes.always:
         take(resource, out)
     return f"{ENTRY}{ENTRY.join(dict.fromkeys(out))}{ENTRY}"
 

@@ -11,12 +11,14 @@ from app.fhirpath.model import r4
 from app.storage import extraction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.conformance import Definitions
     from app.conformance.packages import Package
     from app.conformance.terminology import Codes
     from app.fhir import Resource
     from app.fhirpath.model import Type
-    from app.storage.extraction import Take
+    from app.storage.extraction import Take, Taken
 
 _RESOLVED: Final = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _AS: Final = re.compile(r"^(.*)\.(?:as|ofType)\((\w+)\)$|^(.*) as (\w+)$")
@@ -77,6 +79,24 @@ class Parameter:
     parts: tuple[tuple[Parameter, ...], ...] = ()
 
 
+class Takes:
+    """
+    What takes every entry out of a resource, by the element in which it looks.
+
+    by_key      {name of an element: those that find something only where there is one}
+    always      those of which that cannot be said
+    """
+
+    def __init__(self, all_of_them: Iterable[Taken]) -> None:
+        self.by_key: dict[str, list[Take]] = {}
+        self.always: list[Take] = []
+        for one in all_of_them:
+            for key in one.keys:
+                self.by_key.setdefault(key, []).append(one.take)
+            if not one.keys:
+                self.always.append(one.take)
+
+
 class Parameters:
     """Every parameter that is loaded; those of a type are compiled when they are first needed."""
 
@@ -84,7 +104,7 @@ class Parameters:
         self.definitions = definitions
         self.waiting: frozenset[str] = frozenset()  # packages that the index does not know yet
         self._of: dict[str, dict[str, Parameter]] = {}
-        self._taken: dict[str, list[Take]] = {}
+        self._taken: dict[str, Takes] = {}
         self._compartments: dict[str, dict[str, tuple[str, ...]]] = {}
         self._bindings: dict[str, Codes] = {}
 
@@ -124,7 +144,7 @@ class Parameters:
             self._compile(kind)
         return self._of[kind]
 
-    def taken(self, kind: str) -> list[Take]:
+    def taken(self, kind: str) -> Takes:
         """What takes the entries of every atom out of a resource of a type."""
         if kind not in self._taken:
             self._compile(kind)
@@ -193,7 +213,7 @@ class Parameters:
             if definition["type"] == "composite":
                 made.compose(definition, by_url)
         self._of[kind] = made.parameters
-        self._taken[kind] = list(made.extractions.values())
+        self._taken[kind] = Takes(made.extractions.values())
 
 
 class _Compiled:
@@ -202,7 +222,7 @@ class _Compiled:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.parameters: dict[str, Parameter] = {}
-        self.extractions: dict[str, Take] = {}
+        self.extractions: dict[str, Taken] = {}
 
     def add(self, definition: Resource) -> None:
         found = [
