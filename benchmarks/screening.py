@@ -27,7 +27,9 @@ import processes
 from app import conformance, fhir, settings
 from app.domain import mappings, planner
 from app.domain.case import Case
-from app.domain.plan import Answer, Caller, Change, Entry, Loaded, NotLoaded, Plan, Stored, Want
+from app.domain.change import Caller, Change, Entry
+from app.domain.loaded import Loaded, NotLoaded, Want
+from app.domain.plan import Answer, Plan, Stored
 from app.storage import commits, connection, index, migration
 from app.storage.parameters import Parameters
 from app.storage.query import Reader

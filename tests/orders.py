@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from app import conformance, fhir, settings
 from app.domain import mappings, planner, record
 from app.domain.case import Case
+from app.domain.change import Caller, Change, Entry
 from app.domain.event import EXPUNGED, STATUS
-from app.domain.plan import Caller, Change, Entry, Exchange, Loaded, NotLoaded, Stored, Terms
+from app.domain.loaded import Loaded, NotLoaded
+from app.domain.plan import Exchange, Stored, Terms
 from app.errors import Conflict, Refusal
 from app.fhir import listed
 

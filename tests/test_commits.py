@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.plan import Answer, Plan, Stored, Want, put
+from app.domain.loaded import Want
+from app.domain.plan import Answer, Plan, Stored, put
 from app.errors import Unavailable
 from app.storage import connection, migration, resources, search
 from app.storage.commits import Commits, Made

@@ -7,7 +7,7 @@ import base64
 from starlette.requests import Request
 
 from app.api import header, view
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.errors import NotFound, Unauthenticated
 from app.flows.service import Service
 from app.settings import Shelf

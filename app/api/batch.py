@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import body, entries, responses, screenings, view
-from app.domain.plan import Caller, Change, Entry
+from app.domain.change import Caller, Change, Entry
 from app.errors import Gone, Issue, Refusal
 from app.fhir import Resource
 from app.flows import write

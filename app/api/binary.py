@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.api import body, responses
 from app.conformance import Definitions
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.fhir import Resource
 from app.storage.resources import Version
 

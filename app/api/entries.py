@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from app.api import body
 from app.domain import condition
-from app.domain.plan import Entry, Method
+from app.domain.change import Entry, Method
 from app.errors import Invalid, Malformed, NotSupported
 from app.fhir import Resource
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import binary, body, responses, sealing, view
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.errors import Malformed
 from app.flows import read
 from app.flows.read import History

@@ -30,8 +30,8 @@ from app.api import (
     view,
 )
 from app.domain import condition, record
+from app.domain.change import Act, Caller, Change, Entry
 from app.domain.condition import Condition
-from app.domain.plan import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
 from app.flows import check, read, write
 from app.flows.service import Service

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from app import fhir
 from app.api import entries, responses
 from app.domain import condition
-from app.domain.plan import Caller, Change, Entry, Waiting
+from app.domain.change import Caller, Change, Entry
+from app.domain.plan import Waiting
 from app.errors import Invalid, Issue, Malformed, NotSupported, Refusal, outcome
 from app.fhir import Resource
 from app.flows import preview, worklist, write

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import body, responses, sealing, view
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.errors import Issue, Malformed, NotFound, outcome
 from app.flows import read, search
 from app.flows.search import Asked, Result

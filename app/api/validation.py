@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import access, body, responses
-from app.domain.plan import Act, Caller, Change, Entry
+from app.domain.change import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotSupported, outcome
 from app.fhir import Resource
 from app.flows import read, validate

@@ -134,7 +134,7 @@ def unmapped(shelf: _Shelf = None, database: _Database = None, config: _Config =
 @app.command("work-off")
 def work_off(shelf: _Shelf = None, database: _Database = None, config: _Config = None) -> None:
     """Read what waits anew: what has been mapped since completes, and nothing is made twice."""
-    from app.domain.plan import Caller
+    from app.domain.change import Caller
     from app.flows import worklist
 
     async def work(service: Any) -> None:
@@ -168,7 +168,7 @@ def load_crosswalk(
     from functools import partial
 
     from app.domain import mappings
-    from app.domain.plan import Caller
+    from app.domain.change import Caller
     from app.errors import MappingError
     from app.flows import worklist as flow
     from app.storage import worklist

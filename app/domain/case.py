@@ -11,9 +11,11 @@ from typing import Any, Final, TypeVar
 from app import fhir
 from app.conformance import Definitions
 from app.conformance.subset import is_subset
+from app.domain.change import Change, Entry
+from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
-from app.domain.plan import Change, Entry, Loaded, NotLoaded, Receipt, Stored, Want, derive, same
+from app.domain.plan import Receipt, Stored, derive, same
 from app.errors import Conflict, Forbidden, Invalid, Issue, Malformed, NotFound, Refusal, Stale
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf

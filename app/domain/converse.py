@@ -5,7 +5,8 @@ from __future__ import annotations
 from app import fhir
 from app.domain import talk
 from app.domain.case import Case
-from app.domain.plan import Entry, Exchange, Plan, Stored
+from app.domain.change import Entry
+from app.domain.plan import Exchange, Plan, Stored
 from app.errors import Forbidden, Invalid, Stale
 from app.fhir import Resource, listed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from app import fhir
 from app.domain import disclosure
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.completeness import Measured
-from app.domain.plan import Entry
 from app.domain.submission import Part, Submission, submission
 from app.errors import Invalid
 from app.fhir import Resource, listed

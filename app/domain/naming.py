@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.domain import condition
+from app.domain.change import Change, Entry
 from app.domain.condition import Condition
-from app.domain.plan import Change, Entry, Loaded
+from app.domain.loaded import Loaded
 from app.errors import Malformed, Stale
 from app.fhir import listed
 

@@ -17,10 +17,11 @@ from app import fhir
 from app.domain import answered, patients, reading, screening, showing, standing
 from app.domain.answered import Read
 from app.domain.case import Case, at_once
+from app.domain.change import Entry
 from app.domain.instrument import HELP_WISH, Instrument
 from app.domain.making import SCREENING, Who
 from app.domain.patients import Subject
-from app.domain.plan import Answer, Entry, Plan, Receipt, Waiting, derive
+from app.domain.plan import Answer, Plan, Receipt, Waiting, derive
 from app.domain.reading import OBSERVATION
 from app.domain.standing import Made
 from app.errors import Issue

@@ -9,19 +9,9 @@ from typing import Final, Literal
 from app import fhir
 from app.domain import copied, expunge, feedback, parties, progress, steps, withdrawal
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.event import EXPUNGED, STATUS, Event
-from app.domain.plan import (
-    Answer,
-    Entry,
-    Exchange,
-    Plan,
-    Recorded,
-    Stored,
-    derive,
-    put,
-    same,
-    together,
-)
+from app.domain.plan import Answer, Exchange, Plan, Recorded, Stored, derive, put, same, together
 from app.domain.steps import Step
 from app.errors import Invalid, Issue, NotSupported, Stale
 from app.fhir import Resource, listed

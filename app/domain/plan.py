@@ -1,127 +1,19 @@
-"""The values that travel through the house: a change in, a plan out; nothing here reads or writes."""
+"""The values that a planner works with and makes: what stands, and a plan; nothing here reads or writes."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from app import fhir
-from app.errors import Forbidden, Issue
+from app.domain.change import Method
+from app.errors import Issue
 from app.fhir import Resource
-from app.settings import CANONICAL, Kind, Shelf
-
-Act = Literal[
-    "transaction",
-    "create",
-    "update",
-    "submit-screening",
-    "work-off",
-    "link",
-    "unlink",
-    "refer",
-    "report",
-    "check-referral",
-    "record-event",
-    "overdue",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """
-    Who calls, and what it may do.
-
-    scopes      SMART system scopes (system/Task.cru) and acts (kinbridge/refer); None: everything
-    """
-
-    id: str
-    scopes: frozenset[str] | None = None
-
-    def may(self, permission: str, resource_type: str) -> bool:
-        """Permission is one letter of SMART's cruds."""
-        return self.scopes is None or any(
-            permission in letters
-            for name in (f"system/{resource_type}.", "system/*.")
-            for scope in self.scopes
-            if scope.startswith(name)
-            for letters in [scope.removeprefix(name)]
-        )
-
-    def must(self, permission: str, resource_type: str) -> None:
-        if not self.may(permission, resource_type):
-            raise Forbidden(f"Ask for the scope system/{resource_type}.{permission}.")
-
-    def must_act(self, act: str) -> None:
-        if self.scopes is not None and f"kinbridge/{act}" not in self.scopes:
-            raise Forbidden(f"Ask for the scope kinbridge/{act}.")
-
-
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """
-    One thing that came in.
-
-    resource    what is to stand; for PATCH and DELETE only resourceType, and id where it is known
-    id          "" until it has one
-    condition   search (Type?…) that the target of PUT, PATCH or DELETE meets
-    if_none_exist   the same, for POST: found, nothing is created
-    if_match    version that must stand; 0: nothing may stand there
-    patch       from the stored resource to the one that is to stand
-    said        the resource as it was sent, before ids and references were settled
-    at          where it stands in the Bundle that brought it, as FHIRPath; "" if it came alone
-    """
-
-    method: Method
-    resource: Resource
-    id: str = ""
-    full_url: str = ""
-    if_match: int | None = None
-    if_none_exist: str = ""
-    condition: str = ""
-    patch: Callable[[Resource], Resource] | None = None
-    said: Resource = field(default_factory=dict)
-    at: str = ""
-
-    @property
-    def type(self) -> str:
-        return str(self.resource["resourceType"])
-
-    @property
-    def name(self) -> str:
-        return f"{self.type}/{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """
-    What a door hands in.
-
-    siblings    entries of each child's report, where several are sent in one act
-    said        what an operation says beside its entries
-    base        the shelf's FHIR base URL, as partners reach it
-    nonce       chance, for the ids of what is new; the same for each try of one request
-    """
-
-    shelf: Shelf
-    caller: Caller
-    act: Act
-    entries: tuple[Entry, ...]
-    base: str
-    nonce: str
-    siblings: tuple[tuple[Entry, ...], ...] = ()
-    said: Any = None
-
-    @property
-    def all_entries(self) -> tuple[Entry, ...]:
-        return (*self.entries, *(one for entries in self.siblings for one in entries))
+from app.settings import CANONICAL, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,129 +281,6 @@ def together(plans: list[Plan], answer: Answer) -> Plan:
         purges=tuple(row for one in plans for row in one.purges),
         worklist=tuple(row for one in plans for row in one.worklist),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """
-    What a planner asks to see.
-
-    kind        resource (key: Type/id) | version (key: Type/id/_history/number; answers the resource)
-                | receipt (key) | exchange (key: the Task's Type/id)
-                | sent (key: the request's Type/id; answers its exchanges)
-                | search (key: Type?…; answers the names of two that meet it)
-                | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
-                | opened (key: exchange; answers it)
-                | shared (key: exchange|Type/id; answers whether another exchange sent it too)
-                | crosswalk (key: what is mapped; answers the target, or None)
-                | waiting (key: Type/id of a source; answers what of it waits)
-                | awaiting (key: what is waited for; answers the names of the sources that wait)
-    """
-
-    kind: Literal[
-        "resource",
-        "version",
-        "receipt",
-        "exchange",
-        "sent",
-        "search",
-        "recorded",
-        "held",
-        "shared",
-        "opened",
-        "crosswalk",
-        "waiting",
-        "awaiting",
-    ]
-    shelf: str
-    key: str
-
-
-class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
-    """The planner needs to see these before it can decide; load them and plan again."""
-
-    def __init__(self, wants: frozenset[Want]) -> None:
-        self.wants = wants
-        super().__init__()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What was read for one change; asking for what was not read announces it."""
-
-    seen: dict[Want, Any] = field(default_factory=dict)
-
-    def resource(self, shelf: str, name: str) -> Stored | None:
-        found: Stored | None = self._get(Want("resource", shelf, name))
-        return found
-
-    def version(self, shelf: str, name: str, number: int) -> Resource | None:
-        """What a past version said; None where it is not kept any more."""
-        found: Resource | None = self._get(Want("version", shelf, f"{name}/_history/{number}"))
-        return found
-
-    def receipt(self, shelf: str, key: str) -> Receipt | None:
-        found: Receipt | None = self._get(Want("receipt", shelf, key))
-        return found
-
-    def exchange(self, shelf: str, task: str) -> Exchange | None:
-        found: Exchange | None = self._get(Want("exchange", shelf, task))
-        return found
-
-    def sent(self, shelf: str, request: str) -> list[Exchange]:
-        found: list[Exchange] = self._get(Want("sent", shelf, request))
-        return found
-
-    def recorded(self, shelf: str, exchange: str, key: str) -> Recorded | None:
-        found: Recorded | None = self._get(Want("recorded", shelf, f"{exchange}|{key}"))
-        return found
-
-    def held(self, shelf: str, exchange: str) -> list[str]:
-        """What stands on a shelf as part of an exchange."""
-        found: list[str] = self._get(Want("held", shelf, exchange))
-        return found
-
-    def opened(self, shelf: str, exchange: str) -> Exchange | None:
-        """An exchange by its id, if this shelf takes part in it."""
-        found: Exchange | None = self._get(Want("opened", shelf, exchange))
-        return found
-
-    def shared(self, shelf: str, exchange: str, name: str) -> bool:
-        """Whether another exchange, not expunged, has sent the same resource."""
-        return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
-
-    def meeting(self, shelf: str, condition: str) -> list[str]:
-        found: list[str] = self._get(Want("search", shelf, condition))
-        return found
-
-    def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:
-        """{key: target} of those that the database's crosswalk has, all asked for at once."""
-        wants = {key: Want("crosswalk", shelf, key) for key in keys}
-        if missing := frozenset(wants.values()) - self.seen.keys():
-            raise NotLoaded(missing)
-        return {key: self.seen[want] for key, want in wants.items() if self.seen[want]}
-
-    def waiting(self, shelf: str, source: str) -> tuple[Waiting, ...]:
-        found: tuple[Waiting, ...] = self._get(Want("waiting", shelf, source))
-        return found
-
-    def awaiting(self, shelf: str, key: str) -> list[str]:
-        found: list[str] = self._get(Want("awaiting", shelf, key))
-        return found
-
-    def expect(self, shelf: str, names: list[str]) -> None:
-        """Announce several resources at once, so that they are read together."""
-        self.announce({Want("resource", shelf, name) for name in names})
-
-    def announce(self, wants: set[Want]) -> None:
-        """Announce those of them that were not read yet."""
-        if missing := wants - self.seen.keys():
-            raise NotLoaded(frozenset(missing))
-
-    def _get(self, want: Want) -> Any:
-        if want not in self.seen:
-            raise NotLoaded(frozenset({want}))
-        return self.seen[want]
 
 
 def derive(key: bytes, *parts: str) -> str:

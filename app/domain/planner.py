@@ -21,7 +21,8 @@ from app.domain import (
 )
 from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
-from app.domain.plan import Answer, Entry, Exchange, Plan, Put, put, stamped, together
+from app.domain.change import Entry
+from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together
 from app.errors import Conflict, Invalid, Refusal
 
 

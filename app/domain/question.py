@@ -7,8 +7,9 @@ from typing import Final
 from app import fhir
 from app.domain import outcome, talk
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.event import OUTPUT, QUESTION
-from app.domain.plan import Answer, Entry, Exchange, Plan, Stored, together, tracking
+from app.domain.plan import Answer, Exchange, Plan, Stored, together, tracking
 from app.domain.report import LABELS
 from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale

@@ -10,7 +10,9 @@ from typing import Final
 from app import fhir
 from app.domain import condition, observed, patients, screening, standing
 from app.domain.case import Case, at_once, blamed, guarded, said_of
-from app.domain.plan import Answer, Entry, Plan, Receipt, Want, derive, put, same
+from app.domain.change import Entry
+from app.domain.loaded import Want
+from app.domain.plan import Answer, Plan, Receipt, derive, put, same
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
 

@@ -21,9 +21,10 @@ from pydantic.alias_generators import to_camel
 from app import fhir
 from app.domain import outcome, question, steps, talk, transfer
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.event import EXPUNGED, OUTPUT, REASON, Event
 from app.domain.outcome import Mark
-from app.domain.plan import Answer, Entry, Exchange, Plan, Put, derive, put, together
+from app.domain.plan import Answer, Exchange, Plan, Put, derive, put, together
 from app.domain.steps import Step
 from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupported
 from app.fhir import Resource, concept, listed

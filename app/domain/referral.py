@@ -8,11 +8,12 @@ from typing import Final
 from app import fhir
 from app.domain import disclosure, draft, parties, report, routing, withdrawal
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
 from app.domain.parties import Parties
-from app.domain.plan import Answer, Entry, Exchange, Plan, same, tracking
+from app.domain.plan import Answer, Exchange, Plan, same, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Invalid, Issue, NotSupported

@@ -8,8 +8,9 @@ from typing import Final
 from app import fhir
 from app.domain import copied
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.jurisdiction import Jurisdiction
-from app.domain.plan import Answer, Entry, Plan, Put, Stored, derive, put
+from app.domain.plan import Answer, Plan, Put, Stored, derive, put
 from app.domain.report import LABELS
 from app.errors import Conflict, Stale
 from app.fhir import Resource, listed

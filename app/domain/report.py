@@ -7,8 +7,9 @@ from typing import Final
 
 from app import fhir
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.completeness import Measured
-from app.domain.plan import Answer, Entry, Plan, Put, derive, put
+from app.domain.plan import Answer, Plan, Put, derive, put
 from app.errors import Invalid, Issue, Refusal
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Tenant

@@ -10,11 +10,12 @@ from app import fhir
 from app.domain import answered, condition, patients, reading, showing, standing
 from app.domain.answered import Read
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.forms import links
 from app.domain.instrument import items
 from app.domain.making import Who
 from app.domain.patients import Subject
-from app.domain.plan import Answer, Entry, Fate, Plan, Stored, Waiting, put
+from app.domain.plan import Answer, Fate, Plan, Stored, Waiting, put
 from app.errors import Conflict, Issue
 from app.fhir import Resource, listed
 

@@ -8,19 +8,9 @@ from typing import Final
 from app import fhir
 from app.domain import disclosure, inbox, reminder, report
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.disclosure import Copies, Rule
-from app.domain.plan import (
-    Accounted,
-    Answer,
-    Entry,
-    Exchange,
-    Owed,
-    Plan,
-    Put,
-    Terms,
-    put,
-    tracking,
-)
+from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
 from app.errors import Conflict, Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL, Shelf, Tenant

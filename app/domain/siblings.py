@@ -7,7 +7,9 @@ from dataclasses import replace
 from app import fhir
 from app.domain import conformity, referral, report
 from app.domain.case import Case, arrived
-from app.domain.plan import Answer, Entry, NotLoaded, Plan, Put, Want, derive, same, together
+from app.domain.change import Entry
+from app.domain.loaded import NotLoaded, Want
+from app.domain.plan import Answer, Plan, Put, derive, same, together
 from app.domain.report import Kept
 from app.errors import Invalid, Issue, Malformed, OurFault, Refusal
 from app.settings import CANONICAL

@@ -8,21 +8,10 @@ from dataclasses import dataclass
 from app import fhir
 from app.domain import condition, making, patients
 from app.domain.case import Case
+from app.domain.loaded import Want
 from app.domain.making import Who
 from app.domain.patients import Subject
-from app.domain.plan import (
-    Answer,
-    Fate,
-    Plan,
-    Put,
-    Stored,
-    Waiting,
-    Want,
-    Worklist,
-    derive,
-    put,
-    same,
-)
+from app.domain.plan import Answer, Fate, Plan, Put, Stored, Waiting, Worklist, derive, put, same
 from app.errors import Issue
 from app.fhir import Resource
 

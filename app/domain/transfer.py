@@ -7,8 +7,9 @@ from dataclasses import replace
 from app import fhir
 from app.domain import disclosure, parties
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.event import STATUS
-from app.domain.plan import Entry, Exchange, Plan, tracking
+from app.domain.plan import Exchange, Plan, tracking
 from app.domain.sending import Sending
 from app.errors import Invalid
 from app.fhir import Resource, concept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.storage import keys
 from app.storage.database import NONE, Database, Reading
 

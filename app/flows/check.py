@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from app.domain import case, draft
+from app.domain.change import Change
 from app.domain.completeness import Measured
-from app.domain.plan import Change
 from app.flows import write
 from app.flows.service import Service
 

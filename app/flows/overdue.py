@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from app.domain.plan import Caller, Change, Entry
+from app.domain.change import Caller, Change, Entry
 from app.errors import Refusal
 from app.flows import write
 from app.flows.service import Service

@@ -12,7 +12,9 @@ from app import conformance, fhir
 from app import settings as settings_module
 from app.domain import mappings, planner, screening
 from app.domain.case import Case, shaped
-from app.domain.plan import Caller, Change, Entry, Fate, Loaded, NotLoaded, Plan, Stored, Want
+from app.domain.change import Caller, Change, Entry
+from app.domain.loaded import Loaded, NotLoaded, Want
+from app.domain.plan import Fate, Plan, Stored
 from app.errors import Issue, Malformed
 from app.fhir import Resource
 from app.flows import write

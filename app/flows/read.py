@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.errors import Gone, NotFound
 from app.flows.service import Service
 from app.settings import Shelf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.errors import Malformed, NotFound
 from app.flows.service import Service
 from app.settings import Shelf

@@ -8,7 +8,7 @@ from typing import Literal
 import anyio
 
 from app import fhir
-from app.domain.plan import Change
+from app.domain.change import Change
 from app.errors import Issue, Refusal
 from app.fhir import Resource
 from app.flows import write

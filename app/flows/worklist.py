@@ -9,7 +9,8 @@ from typing import Final
 
 import structlog
 
-from app.domain.plan import Caller, Change, Entry, Waiting
+from app.domain.change import Caller, Change, Entry
+from app.domain.plan import Waiting
 from app.errors import Refusal
 from app.flows import write
 from app.flows.service import Service

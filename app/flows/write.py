@@ -12,7 +12,9 @@ import structlog
 from app import fhir
 from app.domain import case, planner, threshold
 from app.domain.case import Case
-from app.domain.plan import Act, Answer, Change, Entry, Loaded, NotLoaded, Plan
+from app.domain.change import Act, Change, Entry
+from app.domain.loaded import Loaded, NotLoaded
+from app.domain.plan import Answer, Plan
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge

@@ -13,7 +13,8 @@ from urllib.parse import unquote_plus
 from sqlalchemy import Text, bindparam, func, literal, literal_column, select, update
 
 from app import fhir
-from app.domain.plan import Exchange, Plan, Want
+from app.domain.loaded import Want
+from app.domain.plan import Exchange, Plan
 from app.errors import Unavailable
 from app.storage import exchanges, ledger, outbox, purges, puts, search, worklist
 from app.storage.database import Database, Overtaken, Statement, Tx, insert_once, statement

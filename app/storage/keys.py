@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, insert, select
 
-from app.domain.plan import Caller
+from app.domain.change import Caller
 from app.storage.database import Reading, Tx, insert_once, statement
 from app.storage.tables import CLIENT, SECRET
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from sqlalchemy import bindparam, insert, select, update
 
 from app import fhir
-from app.domain.plan import Put, Stored, Want
+from app.domain.loaded import Want
+from app.domain.plan import Put, Stored
 from app.storage import index
 from app.storage.database import Many, Overtaken, Statement, Tx, insert_once, rows_of, statement
 from app.storage.parameters import Parameters

@@ -13,7 +13,8 @@ from sqlalchemy import (
 )
 
 from app import fhir
-from app.domain.plan import Exchange, Receipt, Stored, Terms, Want
+from app.domain.loaded import Want
+from app.domain.plan import Exchange, Receipt, Stored, Terms
 from app.storage import exchanges, search, worklist
 from app.storage.database import Reading, Row, statement
 from app.storage.query import Reader

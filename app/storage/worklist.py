@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, select
 
-from app.domain.plan import Waiting, Want, Worklist
+from app.domain.loaded import Want
+from app.domain.plan import Waiting, Worklist
 from app.storage.database import Reading, Row, Tx, insert_once, statement
 from app.storage.tables import CROSSWALK, WORKLIST
 

@@ -1,0 +1,119 @@
+"""The values that a door hands in: who calls, and what is to change; nothing here reads or writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.errors import Forbidden
+from app.fhir import Resource
+from app.settings import Shelf
+
+Act = Literal[
+    "transaction",
+    "create",
+    "update",
+    "submit-screening",
+    "work-off",
+    "link",
+    "unlink",
+    "refer",
+    "report",
+    "check-referral",
+    "record-event",
+    "overdue",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Who calls, and what it may do.
+
+    scopes      SMART system scopes (system/Task.cru) and acts (kinbridge/refer); None: everything
+    """
+
+    id: str
+    scopes: frozenset[str] | None = None
+
+    def may(self, permission: str, resource_type: str) -> bool:
+        """Permission is one letter of SMART's cruds."""
+        return self.scopes is None or any(
+            permission in letters
+            for name in (f"system/{resource_type}.", "system/*.")
+            for scope in self.scopes
+            if scope.startswith(name)
+            for letters in [scope.removeprefix(name)]
+        )
+
+    def must(self, permission: str, resource_type: str) -> None:
+        if not self.may(permission, resource_type):
+            raise Forbidden(f"Ask for the scope system/{resource_type}.{permission}.")
+
+    def must_act(self, act: str) -> None:
+        if self.scopes is not None and f"kinbridge/{act}" not in self.scopes:
+            raise Forbidden(f"Ask for the scope kinbridge/{act}.")
+
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    One thing that came in.
+
+    resource    what is to stand; for PATCH and DELETE only resourceType, and id where it is known
+    id          "" until it has one
+    condition   search (Type?…) that the target of PUT, PATCH or DELETE meets
+    if_none_exist   the same, for POST: found, nothing is created
+    if_match    version that must stand; 0: nothing may stand there
+    patch       from the stored resource to the one that is to stand
+    said        the resource as it was sent, before ids and references were settled
+    at          where it stands in the Bundle that brought it, as FHIRPath; "" if it came alone
+    """
+
+    method: Method
+    resource: Resource
+    id: str = ""
+    full_url: str = ""
+    if_match: int | None = None
+    if_none_exist: str = ""
+    condition: str = ""
+    patch: Callable[[Resource], Resource] | None = None
+    said: Resource = field(default_factory=dict)
+    at: str = ""
+
+    @property
+    def type(self) -> str:
+        return str(self.resource["resourceType"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    What a door hands in.
+
+    siblings    entries of each child's report, where several are sent in one act
+    said        what an operation says beside its entries
+    base        the shelf's FHIR base URL, as partners reach it
+    nonce       chance, for the ids of what is new; the same for each try of one request
+    """
+
+    shelf: Shelf
+    caller: Caller
+    act: Act
+    entries: tuple[Entry, ...]
+    base: str
+    nonce: str
+    siblings: tuple[tuple[Entry, ...], ...] = ()
+    said: Any = None
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        return (*self.entries, *(one for entries in self.siblings for one in entries))

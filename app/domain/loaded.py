@@ -1,0 +1,132 @@
+"""What a planner asks to see, and what was read for it; asking for what was not read announces it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.domain.plan import Exchange, Receipt, Recorded, Stored, Waiting
+from app.fhir import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """
+    What a planner asks to see.
+
+    kind        resource (key: Type/id) | version (key: Type/id/_history/number; answers the resource)
+                | receipt (key) | exchange (key: the Task's Type/id)
+                | sent (key: the request's Type/id; answers its exchanges)
+                | search (key: Type?…; answers the names of two that meet it)
+                | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
+                | opened (key: exchange; answers it)
+                | shared (key: exchange|Type/id; answers whether another exchange sent it too)
+                | crosswalk (key: what is mapped; answers the target, or None)
+                | waiting (key: Type/id of a source; answers what of it waits)
+                | awaiting (key: what is waited for; answers the names of the sources that wait)
+    """
+
+    kind: Literal[
+        "resource",
+        "version",
+        "receipt",
+        "exchange",
+        "sent",
+        "search",
+        "recorded",
+        "held",
+        "shared",
+        "opened",
+        "crosswalk",
+        "waiting",
+        "awaiting",
+    ]
+    shelf: str
+    key: str
+
+
+class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
+    """The planner needs to see these before it can decide; load them and plan again."""
+
+    def __init__(self, wants: frozenset[Want]) -> None:
+        self.wants = wants
+        super().__init__()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read for one change; asking for what was not read announces it."""
+
+    seen: dict[Want, Any] = field(default_factory=dict)
+
+    def resource(self, shelf: str, name: str) -> Stored | None:
+        found: Stored | None = self._get(Want("resource", shelf, name))
+        return found
+
+    def version(self, shelf: str, name: str, number: int) -> Resource | None:
+        """What a past version said; None where it is not kept any more."""
+        found: Resource | None = self._get(Want("version", shelf, f"{name}/_history/{number}"))
+        return found
+
+    def receipt(self, shelf: str, key: str) -> Receipt | None:
+        found: Receipt | None = self._get(Want("receipt", shelf, key))
+        return found
+
+    def exchange(self, shelf: str, task: str) -> Exchange | None:
+        found: Exchange | None = self._get(Want("exchange", shelf, task))
+        return found
+
+    def sent(self, shelf: str, request: str) -> list[Exchange]:
+        found: list[Exchange] = self._get(Want("sent", shelf, request))
+        return found
+
+    def recorded(self, shelf: str, exchange: str, key: str) -> Recorded | None:
+        found: Recorded | None = self._get(Want("recorded", shelf, f"{exchange}|{key}"))
+        return found
+
+    def held(self, shelf: str, exchange: str) -> list[str]:
+        """What stands on a shelf as part of an exchange."""
+        found: list[str] = self._get(Want("held", shelf, exchange))
+        return found
+
+    def opened(self, shelf: str, exchange: str) -> Exchange | None:
+        """An exchange by its id, if this shelf takes part in it."""
+        found: Exchange | None = self._get(Want("opened", shelf, exchange))
+        return found
+
+    def shared(self, shelf: str, exchange: str, name: str) -> bool:
+        """Whether another exchange, not expunged, has sent the same resource."""
+        return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
+
+    def meeting(self, shelf: str, condition: str) -> list[str]:
+        found: list[str] = self._get(Want("search", shelf, condition))
+        return found
+
+    def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:
+        """{key: target} of those that the database's crosswalk has, all asked for at once."""
+        wants = {key: Want("crosswalk", shelf, key) for key in keys}
+        if missing := frozenset(wants.values()) - self.seen.keys():
+            raise NotLoaded(missing)
+        return {key: self.seen[want] for key, want in wants.items() if self.seen[want]}
+
+    def waiting(self, shelf: str, source: str) -> tuple[Waiting, ...]:
+        found: tuple[Waiting, ...] = self._get(Want("waiting", shelf, source))
+        return found
+
+    def awaiting(self, shelf: str, key: str) -> list[str]:
+        found: list[str] = self._get(Want("awaiting", shelf, key))
+        return found
+
+    def expect(self, shelf: str, names: list[str]) -> None:
+        """Announce several resources at once, so that they are read together."""
+        self.announce({Want("resource", shelf, name) for name in names})
+
+    def announce(self, wants: set[Want]) -> None:
+        """Announce those of them that were not read yet."""
+        if missing := wants - self.seen.keys():
+            raise NotLoaded(frozenset(missing))
+
+    def _get(self, want: Want) -> Any:
+        if want not in self.seen:
+            raise NotLoaded(frozenset({want}))
+        return self.seen[want]
