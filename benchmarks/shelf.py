@@ -163,11 +163,10 @@ def _statements(parameters: Parameters, *, blob: str) -> Iterator[str]:
         made += [_filled(facts), blob.format(_filled(body))]
         columns = "shelf, type, id, version, updated, method, exchange, facts, body"
         yield f"INSERT INTO resource ({columns}) SELECT {', '.join(made)} FROM {source} ORDER BY 3"
-        key = {"shelf": SHELF, "type": kind, "id": identity}
         posted += [
             f"SELECT {_filled(row['term'])}, at, {_filled(row['id'])}, {_filled(row['qualifier'])}"
             f" FROM {source}"
-            for row in index.postings(key, _MARK["at"], facts)
+            for row in index.postings(SHELF, kind, identity, _MARK["at"], facts)
         ]
     yield (
         "INSERT INTO posting (shelf, term, updated, id, qualifier)"

@@ -52,7 +52,7 @@ class Looking:
         return await self.tx.each(statement, values)
 
 
-def asked(url, parameters, query):
+def asked(url, parameters, query, shelf=CHART):
     """The statements of a search, with their values."""
     kind, _, rest = query.partition("?")
     reader = Reader(parameters, "https://x.example.org/fhir", datetime.now(UTC))
@@ -62,7 +62,7 @@ def asked(url, parameters, query):
     async def look():
         opened = connection.connect(url, connections=1)
         await opened.read(
-            lambda tx: search.page(Looking(tx, seen), CHART, [made], most=20), shelves=(CHART,)
+            lambda tx: search.page(Looking(tx, seen), shelf, [made], most=20), shelves=(shelf,)
         )
         await opened.close()
 
@@ -118,6 +118,18 @@ def test_postgres_walks_an_index(postgres, filled, parameters, query):
 
         assert not re.search(r"Seq Scan on (resource|posting)", plan), (query, plan)
         assert "Sort" not in plan, (query, plan)
+
+
+@pytest.mark.parametrize("query", ["Task?owner=Organization/o1", "Task?identifier=1&intent=order"])
+def test_postgres_looks_up_by_key_what_it_has_no_statistics_of(postgres, filled, parameters, query):
+    """On a shelf that is new each resource is found by its id, and not among all of its type."""
+    for statement, values in asked(postgres.url(), parameters, query, shelf="agency/new"):
+        made = statement.postgres
+        given = [{**statement.constants, **values}[name] for name in made.order]
+        plan = "\n".join(postgres.explain(made.seeing, [*given, "agency/new"]))
+
+        assert "on resource" not in plan or "(id = posting.id)" in plan, plan
+        assert "Join Filter" not in plan, plan
 
 
 @pytest.fixture(scope="module")

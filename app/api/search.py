@@ -19,8 +19,8 @@ from app.flows import read, search
 from app.flows.search import Asked, Result
 from app.flows.service import Service
 from app.settings import Shelf
+from app.storage.order import Place
 from app.storage.query import Pairs
-from app.storage.search import Place
 
 _SAFE: Final = ":/,$-._~"
 

@@ -13,9 +13,10 @@ from app.storage import reindex, search
 from app.storage.database import Reading
 from app.storage.entries import FIELD
 from app.storage.matching import Facts
+from app.storage.order import Place
 from app.storage.parameters import Parameter, Parameters
 from app.storage.query import Include, NotIndexed, Pairs, Query, Reader
-from app.storage.search import Found, Page, Place
+from app.storage.search import Found, Page
 
 _INCLUDED: Final = 2000  # resources beside the matches of one page
 _ROUNDS: Final = 8  # how far :iterate goes

@@ -7,21 +7,16 @@ import heapq
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import JSON, Text, and_, bindparam, cast, func, literal_column, or_, select, tuple_
-
 from app.errors import NotSupported
-from app.storage.database import Reading, Statement
+from app.storage import ranges
+from app.storage.database import Reading
 from app.storage.entries import FIELD
 from app.storage.matching import Facts, Way
-from app.storage.parameters import Parameter
+from app.storage.order import Order, Place, Row
 from app.storage.query import Criterion, Linked, Query
-from app.storage.tables import POSTING, RESOURCE
 
-_PROBED: Final = 200  # a range is counted as far as this; what is longer is long
 _WAYS: Final = 64  # ranges that one search walks side by side
 _LINKED: Final = 10_000  # what a chain may lead over
 _CHUNK: Final = 500
@@ -39,19 +34,6 @@ class Found(NamedTuple):
     facts: str
 
 
-class Place(NamedTuple):
-    """
-    Where a page begins or ends.
-
-    keys        what it is sorted by, besides the time
-    """
-
-    keys: tuple[Any, ...]
-    updated: str
-    type: str
-    id: str
-
-
 class Page(NamedTuple):
     """
     found       in order
@@ -64,114 +46,11 @@ class Page(NamedTuple):
     more: bool
 
 
-class _Shape(NamedTuple):
-    """
-    What a statement depends on; its values come apart from it.
-
-    lead        time, term, range, terms or ids
-    groups      of texts that stand in the facts: whether none may, and how many they are
-    """
-
-    lead: str
-    columns: str
-    qualified: bool
-    groups: tuple[tuple[bool, int], ...]
-    since: bool
-    until: bool
-    placed: bool
-    upwards: bool
-
-
-@lru_cache(maxsize=2000)
-def _statement(shape: _Shape) -> Statement:
-    return Statement(_select(shape, sqlite=True), _select(shape, sqlite=False))
-
-
-def _select(shape: _Shape, *, sqlite: bool) -> Any:  # noqa: C901, PLR0912 — a clause for each part of the shape
-    leads = shape.lead in {"term", "range", "terms"}
-    of = POSTING if leads else RESOURCE
-    order = (of.c.updated, RESOURCE.c.id if not leads else POSTING.c.id)
-    names = {
-        "body": ("id", "updated", "version", "body"),
-        "facts": ("id", "updated", "facts"),
-        "all": ("id", "updated", "version", "body", "facts"),
-        "count": (),
-    }[shape.columns]
-    made: Any = select(*(RESOURCE.c[name] for name in names))
-    if shape.columns == "count":  # what carries a code of two systems stands there twice
-        once = shape.qualified or not leads
-        made = select(func.count() if once else func.count(POSTING.c.id.distinct()))
-    if leads:
-        joined = and_(
-            RESOURCE.c.shelf == POSTING.c.shelf,
-            RESOURCE.c.type == bindparam("type"),
-            RESOURCE.c.id == POSTING.c.id,
-        )
-        made = made.select_from(POSTING.join(RESOURCE, joined))
-        made = made.where(POSTING.c.shelf == bindparam("shelf"))
-        if shape.lead == "term":
-            made = made.where(POSTING.c.term == bindparam("term"))
-        elif shape.lead == "terms":
-            made = made.where(POSTING.c.term.in_(_listed("terms", sqlite=sqlite)))
-        else:
-            made = made.where(
-                POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high")
-            )
-        if shape.qualified:
-            made = made.where(POSTING.c.qualifier == bindparam("qualifier"))
-    else:
-        made = made.select_from(RESOURCE)
-        made = made.where(
-            RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")
-        )
-        if shape.lead == "ids":
-            made = made.where(RESOURCE.c.id.in_(_listed("ids", sqlite=sqlite)))
-        made = made.where(RESOURCE.c.method != literal_column("'DELETE'"))
-    stands = func.instr if sqlite else func.strpos
-    for index, (negated, count) in enumerate(shape.groups):
-        each = [
-            stands(RESOURCE.c.facts, bindparam(f"n{index}_{at}", type_=Text)) > literal_column("0")
-            for at in range(count)
-        ]
-        made = made.where(~or_(*each) if negated else or_(*each))
-    if shape.since:
-        made = made.where(of.c.updated >= bindparam("since"))
-    if shape.until:
-        made = made.where(of.c.updated < bindparam("until"))
-    if shape.columns == "count":
-        return made
-    if shape.placed:
-        here = tuple_(bindparam("at", type_=Text), bindparam("at_id", type_=Text))
-        made = made.where(tuple_(*order) > here if shape.upwards else tuple_(*order) < here)
-    if shape.lead == "terms":
-        made = made.limit(bindparam("most"))
-    if shape.lead in {"time", "term"}:
-        made = made.order_by(*(one.asc() if shape.upwards else one.desc() for one in order))
-        made = made.limit(bindparam("most"))
-    return made
-
-
-def _listed(name: str, *, sqlite: bool) -> Any:
-    """The members of a JSON list that is handed in as one value."""
-    value: Any = bindparam(name, type_=Text)
-    members = func.json_each(value) if sqlite else func.json_array_elements_text(cast(value, JSON))
-    return select(members.table_valued("value").c.value)
-
-
 class _Source(NamedTuple):
     """Where what is found comes from: a type of the shelf, and the range of the index, if one."""
 
     query: Query
     way: Way | None
-
-
-class _Row(NamedTuple):
-    """What is known of a resource before its body is read; the whole of it in order of time."""
-
-    updated: str
-    type: str
-    id: str
-    facts: Facts
 
 
 async def page(  # noqa: PLR0913 — what a page is
@@ -194,7 +73,7 @@ async def page(  # noqa: PLR0913 — what a page is
     queries = [one for one in [await _settled(tx, shelf, query) for query in queries] if one]
     if not queries or most == 0:
         return Page([], [], more=False)
-    order = _Order(queries[0].sort)
+    order = Order(queries[0].sort)
     if order.by_time and all(one.ids is None for one in queries):
         sources = [source for query in queries for source in await _sources(tx, shelf, query)]
         if all(source.way is None or not source.way.high for source in sources):
@@ -231,7 +110,7 @@ async def count(tx: Reading, shelf: str, queries: list[Query]) -> int:
         sources = await _sources(tx, shelf, query)
         if len(sources) == 1 and not _tests(query) and query.ids is None:
             shape, values = _shaped(sources[0], "count")
-            rows = await tx.rows(_statement(shape), shelf=shelf, **values)
+            rows = await tx.rows(ranges.statement(shape), shelf=shelf, **values)
             total += int(rows[0][0])
             continue
         total += len({row.id async for row in _all(tx, shelf, query, sources)})
@@ -242,9 +121,8 @@ async def by_ids(tx: Reading, shelf: str, kind: str, ids: Iterable[str]) -> list
     """Those of these that stand, with their facts."""
     found = []
     for some in _some(sorted(ids)):
-        shape = _Shape("ids", "all", qualified=False, groups=(), since=False, until=False,
-                       placed=False, upwards=False)  # fmt: skip
-        rows = await tx.rows(_statement(shape), shelf=shelf, type=kind, ids=json.dumps(some))
+        shape = ranges.Shape("ids", "all")
+        rows = await tx.rows(ranges.statement(shape), shelf=shelf, type=kind, ids=json.dumps(some))
         found += [Found(kind, row[0], row[1], row[2], row[3], row[4]) for row in rows]
     return found
 
@@ -253,12 +131,11 @@ async def leading_to(  # noqa: PLR0913 — what an include is made from
     tx: Reading, shelf: str, kind: str, terms: list[str], qualifier: str, *, most: int
 ) -> list[Found]:
     """Those of a type that the index leads to from one of these terms, with their facts."""
-    shape = _Shape("terms", "all", qualified=True, groups=(), since=False, until=False,
-                   placed=False, upwards=False)  # fmt: skip
+    shape = ranges.Shape("terms", "all", qualified=True)
     found: dict[str, Found] = {}
     for some in _some(terms):
         values = {"terms": json.dumps(some), "qualifier": qualifier, "most": most}
-        for row in await tx.rows(_statement(shape), shelf=shelf, type=kind, **values):
+        for row in await tx.rows(ranges.statement(shape), shelf=shelf, type=kind, **values):
             found[row[0]] = Found(kind, row[0], row[1], row[2], row[3], row[4])
     return list(found.values())
 
@@ -334,24 +211,11 @@ async def _length(tx: Reading, shelf: str, ways: tuple[Way, ...]) -> int:
             values["high"] = way.high
         if way.qualifier is not None:
             values["qualifier"] = way.qualifier
-        statement = _probe(bool(way.high), way.qualifier is not None)
+        statement = ranges.probe(bool(way.high), way.qualifier is not None)
         total += int((await tx.rows(statement, shelf=shelf, **values))[0][0])
-        if total >= _PROBED:
+        if total >= ranges.PROBED:
             break
     return total
-
-
-@lru_cache
-def _probe(ranged: bool, qualified: bool) -> Statement:  # noqa: FBT001
-    made: Any = select(literal_column("1")).where(POSTING.c.shelf == bindparam("shelf"))
-    if ranged:
-        made = made.where(POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high"))
-    else:
-        made = made.where(POSTING.c.term == bindparam("term"))
-    if qualified:
-        made = made.where(POSTING.c.qualifier == bindparam("qualifier"))
-    some = made.limit(literal_column(str(_PROBED))).subquery()
-    return Statement(select(func.count()).select_from(some))
 
 
 def _tests(query: Query) -> list[Criterion]:
@@ -359,7 +223,7 @@ def _tests(query: Query) -> list[Criterion]:
     return [one for one in query.criteria if one.needles is None]
 
 
-def _shaped(source: _Source, columns: str, **how: Any) -> tuple[_Shape, dict[str, Any]]:
+def _shaped(source: _Source, columns: str, **how: Any) -> tuple[ranges.Shape, dict[str, Any]]:
     """The shape of a source's statement, and its values."""
     query, way = source.query, source.way
     values: dict[str, Any] = {"type": query.kind}
@@ -382,7 +246,7 @@ def _shaped(source: _Source, columns: str, **how: Any) -> tuple[_Shape, dict[str
         values["since"] = query.since
     if query.until:
         values["until"] = query.until
-    shape = _Shape(
+    shape = ranges.Shape(
         lead, columns, qualified="qualifier" in values, groups=tuple(groups),
         since=bool(query.since), until=bool(query.until),
         placed=how.get("placed", False), upwards=how.get("upwards", False),
@@ -411,7 +275,7 @@ async def _straight(  # noqa: PLR0913 — as page
         if after is not None:
             values |= {"at": after.updated, "at_id": after.id}
         wanted = most + 1 - len(found)
-        rows = await tx.rows(_statement(shape), shelf=shelf, most=wanted, **values)
+        rows = await tx.rows(ranges.statement(shape), shelf=shelf, most=wanted, **values)
         for row in rows:
             found[row[0]] = Found(kind, row[0], row[1], row[2], row[3], row[4] if facts else "")
         if len(rows) < wanted or len(found) > most:
@@ -432,14 +296,14 @@ async def _walked(  # noqa: PLR0913 — as page
     after: Place | None,
     upwards: bool,
     most: int,
-) -> list[_Row]:
+) -> list[Row]:
     """So many in order of time, of ranges that are walked side by side."""
-    found: dict[tuple[str, str], _Row] = {}
+    found: dict[tuple[str, str], Row] = {}
     at = after
     chunk = most if len(sources) == 1 else max(most, 20)
     while len(found) < most:
         ends: list[tuple[str, str, str]] = []
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for source in sources:
             part = await _part(tx, shelf, source, at=at, upwards=upwards, most=chunk)
             if len(part) == chunk:
@@ -459,7 +323,7 @@ async def _walked(  # noqa: PLR0913 — as page
     return list(found.values())[:most]
 
 
-def _in_time(row: _Row) -> tuple[str, str, str]:
+def _in_time(row: Row) -> tuple[str, str, str]:
     return row.updated, row.type, row.id
 
 
@@ -469,15 +333,15 @@ def _tests_of(sources: list[_Source], kind: str) -> list[Criterion]:
 
 async def _part(  # noqa: PLR0913 — as page
     tx: Reading, shelf: str, source: _Source, *, at: Place | None, upwards: bool, most: int
-) -> list[_Row]:
+) -> list[Row]:
     """The next of one range; what stands at the same moment is ordered by type."""
     kind = source.query.kind
     shape, values = _shaped(source, "facts", placed=at is not None, upwards=upwards)
     if at is not None:
         identity = at.id if kind == at.type else _other(kind, at, upwards=upwards)
         values |= {"at": at.updated, "at_id": identity}
-    rows = await tx.rows(_statement(shape), shelf=shelf, most=most, **values)
-    return [_Row(row[1], kind, row[0], Facts(row[0], row[1], row[2])) for row in rows]
+    rows = await tx.rows(ranges.statement(shape), shelf=shelf, most=most, **values)
+    return [Row(row[1], kind, row[0], Facts(row[0], row[1], row[2])) for row in rows]
 
 
 def _other(kind: str, at: Place, *, upwards: bool) -> str:
@@ -488,7 +352,7 @@ def _other(kind: str, at: Place, *, upwards: bool) -> str:
 
 async def _all(  # noqa: C901 — three ways to come by rows
     tx: Reading, shelf: str, query: Query, sources: list[_Source], *, most: int = 0
-) -> AsyncIterator[_Row]:
+) -> AsyncIterator[Row]:
     """
     Everything that one query finds, in no order, each once.
 
@@ -499,20 +363,20 @@ async def _all(  # noqa: C901 — three ways to come by rows
     if query.ids is not None:
         for some in _some(sorted(query.ids)):
             shape, values = _shaped(_Source(query, None), "facts")
-            made = _statement(shape._replace(lead="ids"))
+            made = ranges.statement(shape._replace(lead="ids"))
             rows = await tx.rows(made, shelf=shelf, ids=json.dumps(some), **values)
             for row in rows:
                 facts = Facts(row[0], row[1], row[2])
                 if all(one.met(facts) for one in tests):
-                    yield _Row(row[1], query.kind, row[0], facts)
+                    yield Row(row[1], query.kind, row[0], facts)
         return
     for source in sources:
         at: Place | None = None
         while True:
             if source.way and source.way.high:
                 shape, values = _shaped(source, "facts")
-                rows = await tx.rows(_statement(shape), shelf=shelf, **values)
-                part = [_Row(row[1], query.kind, row[0], Facts(*row)) for row in rows]
+                rows = await tx.rows(ranges.statement(shape), shelf=shelf, **values)
+                part = [Row(row[1], query.kind, row[0], Facts(*row)) for row in rows]
             else:
                 part = await _part(tx, shelf, source, at=at, upwards=False, most=_CHUNK)
             for one in part:
@@ -535,66 +399,16 @@ def _some(ids: list[str]) -> Iterator[list[str]]:
 # Any other order than that of time.
 
 
-class _Order:
-    """What a search is sorted by: its keys, then newest first."""
-
-    def __init__(self, sort: tuple[tuple[Parameter | str, bool], ...]) -> None:
-        self.sort = sort
-        self.upwards = bool(sort) and not sort[0][1]
-        self.by_time = not sort or sort[0][0] == "_lastUpdated"
-
-    def keys(self, row: _Row) -> tuple[Any, ...]:
-        if self.by_time:
-            return ()
-        return tuple(_key(row, of, down=down) for of, down in self.sort)
-
-    def compare(self, one: Place, other: Place) -> int:
-        if self.by_time:
-            before, then = (one.updated, one.type, one.id), (other.updated, other.type, other.id)
-            return ((before > then) - (before < then)) * (1 if self.upwards else -1)
-        for (_, down), mine, its in zip(self.sort, one.keys, other.keys, strict=True):
-            if mine == its:
-                continue
-            if mine is None or its is None:  # what has no value comes last, whichever way
-                return 1 if mine is None else -1
-            return (1 if mine > its else -1) * (-1 if down else 1)
-        mine, its = (one.updated, one.type, one.id), (other.updated, other.type, other.id)
-        return (mine < its) - (mine > its)
-
-    def place(self, row: _Row) -> Place:
-        return Place(self.keys(row), row.updated, row.type, row.id)
-
-
-def _key(row: _Row, of: Parameter | str, *, down: bool) -> Any:
-    """The least of a parameter's values, or the greatest; None where it has none."""
-    if isinstance(of, str):
-        return row.id if of == "_id" else row.updated
-    values: list[Any] = []
-    for atom in of.atoms:
-        for fields in row.facts.of(atom.name):
-            if atom.targets and fields[1] not in atom.targets:
-                continue
-            if of.type == "date":
-                values.append(int(fields[1] if down else fields[0]))
-            elif of.type in {"number", "quantity"}:
-                values.append(Decimal(fields[1] if down else fields[0]))
-            else:
-                values.append(fields[0])
-    if not values:
-        return None
-    return max(values) if down else min(values)
-
-
 async def _chosen(  # noqa: PLR0913 — as page
     tx: Reading,
     shelf: str,
     queries: list[Query],
-    order: _Order,
+    order: Order,
     *,
     after: Place | None,
     back: bool,
     most: int,
-) -> list[_Row]:
+) -> list[Row]:
     """
     So many in the order of any key: all that are found are looked at, and only these are kept.
 
@@ -602,14 +416,14 @@ async def _chosen(  # noqa: PLR0913 — as page
     """
     sign = -1 if back else 1
 
-    def key(item: tuple[Place, _Row]) -> Any:
+    def key(item: tuple[Place, Row]) -> Any:
         return _ordered(item[0])
 
     def compare(one: Place, other: Place) -> int:
         return sign * order.compare(one, other)
 
     _ordered = functools.cmp_to_key(compare)
-    best: list[tuple[Place, _Row]] = []
+    best: list[tuple[Place, Row]] = []
     for query in queries:
         keyed = replace(query, sort=order.sort)
         async for row in _all(tx, shelf, keyed, await _sources(tx, shelf, keyed)):
@@ -622,7 +436,7 @@ async def _chosen(  # noqa: PLR0913 — as page
 
 
 async def _filled(  # noqa: PLR0913 — as page
-    tx: Reading, shelf: str, rows: list[_Row], order: _Order, *, back: bool, most: int, facts: bool
+    tx: Reading, shelf: str, rows: list[Row], order: Order, *, back: bool, most: int, facts: bool
 ) -> Page:
     """The page with the bodies of what was chosen."""
     more = len(rows) > most

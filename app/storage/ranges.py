@@ -1,0 +1,167 @@
+"""Statements that walk a range of the index, or a type in order of time, and look at the facts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    JSON,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+
+from app.storage.database import Statement
+from app.storage.tables import POSTING, RESOURCE
+
+PROBED: Final = 200  # a range is counted as far as this; what is longer is long
+_COLUMNS: Final = {
+    "body": ("id", "updated", "version", "body"),
+    "facts": ("id", "updated", "facts"),
+    "all": ("id", "updated", "version", "body", "facts"),
+    "count": (),
+}
+
+
+class Shape(NamedTuple):
+    """
+    What a statement depends on; its values come apart from it.
+
+    lead        time, term, range, terms or ids
+    columns     body, facts, all or count
+    groups      of texts that stand in the facts: whether none may, and how many they are
+    """
+
+    lead: str
+    columns: str
+    qualified: bool = False
+    groups: tuple[tuple[bool, int], ...] = ()
+    since: bool = False
+    until: bool = False
+    placed: bool = False
+    upwards: bool = False
+
+
+@lru_cache(maxsize=2000)
+def statement(shape: Shape) -> Statement:
+    """For either database."""
+    make = _by_index if shape.lead in {"term", "range", "terms"} else _by_type
+    return Statement(make(shape, sqlite=True), make(shape, sqlite=False))
+
+
+def _by_index(shape: Shape, *, sqlite: bool) -> Any:
+    """
+    Resources that a range of the index leads to.
+
+    PostgreSQL is made to look each of them up by its key, LATERAL and OFFSET 0: of a shelf or a type
+    that has come since its last statistics it would think that there is one, and read all of them
+    for each row of the range.
+    """
+    at = [RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")]
+    at += [RESOURCE.c.id == POSTING.c.id, *_standing(shape, sqlite=sqlite)]
+    names = _COLUMNS[shape.columns]
+    columns: list[Any]
+    if sqlite:
+        columns = [RESOURCE.c[name] for name in names]
+        source: Any = POSTING.join(RESOURCE, RESOURCE.c.id == POSTING.c.id)
+    else:
+        wanted = [RESOURCE.c[name] for name in names or ("id",)]
+        found = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
+        columns, at = [found.c[name] for name in names], []
+        source = POSTING.join(found, true())
+    if shape.columns == "count":  # what carries a code of two systems stands there twice
+        columns = [func.count() if shape.qualified else func.count(POSTING.c.id.distinct())]
+    made = select(*columns).where(POSTING.c.shelf == bindparam("shelf"), *at)
+    match shape.lead:
+        case "term":
+            made = made.where(POSTING.c.term == bindparam("term"))
+        case "range":
+            made = made.where(
+                POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high")
+            )
+        case _ if sqlite:
+            made = made.where(POSTING.c.term.in_(select(_listed("terms", sqlite=True).c.value)))
+        case _:
+            terms = _listed("terms", sqlite=False)
+            made = made.where(POSTING.c.term == terms.c.value)
+            source = terms.join(source, true())
+    if shape.qualified:
+        made = made.where(POSTING.c.qualifier == bindparam("qualifier"))
+    return _paged(made.select_from(source), shape, POSTING)
+
+
+def _by_type(shape: Shape, *, sqlite: bool) -> Any:
+    """Resources of a type, in order of time or by their ids."""
+    columns: Any = [RESOURCE.c[name] for name in _COLUMNS[shape.columns]]
+    made = select(*columns) if columns else select(func.count())
+    made = made.select_from(RESOURCE)
+    at = [RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")]
+    at += [RESOURCE.c.method != literal_column("'DELETE'"), *_standing(shape, sqlite=sqlite)]
+    if shape.lead != "ids":
+        return _paged(made.where(*at), shape, RESOURCE)
+    ids = _listed("ids", sqlite=sqlite)
+    if sqlite:
+        return _paged(made.where(*at, RESOURCE.c.id.in_(select(ids.c.value))), shape, RESOURCE)
+    at.append(RESOURCE.c.id == ids.c.value)
+    found = select(RESOURCE).where(*at).correlate(ids).offset(literal_column("0")).lateral()
+    named = [found.c[name] for name in _COLUMNS[shape.columns]]
+    return _paged(select(*named).select_from(ids.join(found, true())), shape, found)
+
+
+def _standing(shape: Shape, *, sqlite: bool) -> list[Any]:
+    """That texts stand in the facts, or that none does."""
+    stands = func.instr if sqlite else func.strpos
+    made = []
+    for index, (negated, count) in enumerate(shape.groups):
+        each = [
+            stands(RESOURCE.c.facts, bindparam(f"n{index}_{at}", type_=Text)) > literal_column("0")
+            for at in range(count)
+        ]
+        made.append(~or_(*each) if negated else or_(*each))
+    return made
+
+
+def _paged(made: Any, shape: Shape, of: Any) -> Any:
+    """Between two times, from a place on, in order, so many."""
+    if shape.since:
+        made = made.where(of.c.updated >= bindparam("since"))
+    if shape.until:
+        made = made.where(of.c.updated < bindparam("until"))
+    if shape.columns == "count":
+        return made
+    order = (of.c.updated, of.c.id)
+    if shape.placed:
+        here = tuple_(bindparam("at", type_=Text), bindparam("at_id", type_=Text))
+        made = made.where(tuple_(*order) > here if shape.upwards else tuple_(*order) < here)
+    if shape.lead in {"time", "term"}:
+        made = made.order_by(*(one.asc() if shape.upwards else one.desc() for one in order))
+    if shape.lead in {"time", "term", "terms"}:
+        made = made.limit(bindparam("most"))
+    return made
+
+
+def _listed(name: str, *, sqlite: bool) -> Any:
+    """The members of a JSON list that is handed in as one value."""
+    value: Any = bindparam(name, type_=Text)
+    members = func.json_each(value) if sqlite else func.json_array_elements_text(cast(value, JSON))
+    return members.table_valued("value", name="listed")
+
+
+@lru_cache
+def probe(ranged: bool, qualified: bool) -> Statement:  # noqa: FBT001
+    made: Any = select(literal_column("1")).where(POSTING.c.shelf == bindparam("shelf"))
+    if ranged:
+        made = made.where(POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high"))
+    else:
+        made = made.where(POSTING.c.term == bindparam("term"))
+    if qualified:
+        made = made.where(POSTING.c.qualifier == bindparam("qualifier"))
+    some = made.limit(literal_column(str(PROBED))).subquery()
+    return Statement(select(func.count()).select_from(some))
