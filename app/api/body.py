@@ -7,6 +7,7 @@ import binascii
 import re
 from typing import Any, Final
 
+import anyio
 from starlette.requests import Request
 
 from app import fhir
@@ -15,6 +16,7 @@ from app.api.resource_types import RESOURCE_TYPES
 from app.domain import patch
 from app.domain.patch import Patch
 from app.errors import (
+    Issue,
     Malformed,
     NotFound,
     NotSupported,
@@ -24,8 +26,11 @@ from app.errors import (
     WrongMediaType,
 )
 from app.fhir import Resource
+from app.formats import xml
+from app.formats.xml import Find
 
 _MEDIA: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir"})
+_XML: Final = frozenset({"application/fhir+xml", "application/xml", "text/xml"})
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
@@ -68,18 +73,23 @@ async def form(request: Request, *, most: int) -> bytes:
     return sent
 
 
-async def json_or_none(request: Request, *, most: int) -> Any:
+async def checked(request: Request, *, most: int, find: Find) -> tuple[Any, tuple[Issue, ...]]:
     """
-    The JSON in the body; None where there is no body.
+    What is to be looked at, in JSON or XML, and what is wrong with it as XML; None without a body.
 
-    raises      as json
+    find        type name to its structure, by which XML is read; raises KeyError
+    raises      WrongMediaType, TooLarge, Malformed
     """
     raw = await content(request, most)
     if not raw:
-        return None
-    if media(request) not in _MEDIA:
-        raise WrongMediaType("Send application/fhir+json in UTF-8.")
-    return fhir.decode(raw)
+        return None, ()
+    sent_as = media(request)
+    if sent_as in _XML:
+        document = await anyio.to_thread.run_sync(xml.read, raw, find)
+        return document.resource, document.issues
+    if sent_as not in _MEDIA:
+        raise WrongMediaType("Send application/fhir+json or application/fhir+xml, in UTF-8.")
+    return fhir.decode(raw), ()
 
 
 def media(request: Request) -> str:

@@ -13,7 +13,6 @@ from app import fhir
 from app.api import access, body, responses
 from app.domain.change import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotSupported, outcome
-from app.fhir import Resource
 from app.flows import read, validate
 from app.flows.service import Service
 from app.flows.validate import Mode
@@ -31,17 +30,21 @@ class Asked:
     What a caller wants to know.
 
     resource    None: the one that stands
+    issues      what is wrong with how it was written down
     """
 
     resource: Any
     mode: Mode
     profiles: tuple[str, ...]
+    issues: tuple[Issue, ...]
 
 
 async def answer(service: Service, request: Request, *, base: str, most: int) -> Response:
     """
     An OperationOutcome with 200, whatever is wrong with the resource.
 
+    A resource comes in JSON or XML. With the mode delete it is asked whether what stands may go,
+    and not how it is.
     base        of the shelf, for references to it
     raises      Malformed, TooLarge, WrongMediaType: what is sent cannot be read
                 NotFound: there is no such type, or nothing stands under this id
@@ -51,57 +54,71 @@ async def answer(service: Service, request: Request, *, base: str, most: int) ->
     identity = request.path_params.get("id", "")
     if kind:
         body.type_of(kind)
-    asked = await _asked(request, kind, most)
+    asked = await _asked(service, request, kind, most)
     resource = asked.resource
+    if asked.mode == "delete" and not identity:
+        raise Malformed("What may be deleted is asked at [type]/[id]/$validate.")
     if identity and (resource is None or asked.mode == "delete"):
         row = await read.read(service, shelf, caller, f"{kind}/{body.id_of(identity)}")
         resource = fhir.decode(row.body)
     if resource is None:
         raise Malformed("Send a resource, alone or as the parameter `resource`.")
-    found = _misplaced(resource, kind, identity)
-    found += await validate.against(service, resource, asked.profiles)
-    if asked.mode in ("create", "update") and not found:
-        found += await _taken(service, shelf, caller, resource, asked.mode, base)
+    if asked.mode == "delete":
+        gone = Entry("DELETE", {"resourceType": kind, "id": identity}, identity)
+        found = await _taken(service, shelf, caller, gone, base)
+    else:
+        found = [*asked.issues, *_misplaced(resource, kind, identity)]
+        found += await validate.against(service, resource, asked.profiles)
+    if asked.mode in ("create", "update") and not any(map(_fails, found)):
+        name = str(resource.get("id", identity))
+        if asked.mode == "create":
+            found += await _taken(service, shelf, caller, Entry("POST", resource), base)
+        elif name:
+            there = {**resource, "id": name}
+            found += await _taken(service, shelf, caller, Entry("PUT", there, name), base)
+        else:
+            text = "An update names its resource by an id."
+            found.append(Issue("error", "required", text, f"{resource['resourceType']}.id"))
     said = outcome(tuple(found) or (_NONE,))
     return responses.fhir_json(request, fhir.encode(said))
 
 
-async def _taken(  # noqa: PLR0913 — who asks what of whom
-    service: Service, shelf: Shelf, caller: Caller, resource: Resource, act: Act, base: str
+def _fails(one: Issue) -> bool:
+    return one.severity in ("fatal", "error")
+
+
+async def _taken(
+    service: Service, shelf: Shelf, caller: Caller, entry: Entry, base: str
 ) -> list[Issue]:
-    identity = str(resource.get("id", ""))
-    if act == "update" and not identity:
-        text = "An update names its resource by an id."
-        return [Issue("error", "required", text, f"{resource['resourceType']}.id")]
-    entry = Entry("PUT", resource, identity) if act == "update" else Entry("POST", resource)
+    act: Act = "create" if entry.method == "POST" else "update"
     change = Change(shelf, caller, act, (entry,), base=base, nonce=uuid.uuid4().hex)
     return await validate.taken(service, change)
 
 
-async def _asked(request: Request, kind: str, most: int) -> Asked:
+async def _asked(service: Service, request: Request, kind: str, most: int) -> Asked:
     query = request.query_params
     profiles, mode = query.getlist("profile"), query.get("mode", "")
     resource: Any = None
-    sent = await body.json_or_none(request, most=most) if request.method == "POST" else None
-    if sent is not None:
-        resource = sent
-        if _wraps(sent, kind):
-            resource = None
-            for one in sent["parameter"]:
-                if one.get("name") == "resource":
-                    resource = one.get("resource")
-                elif one.get("name") == "mode":
-                    mode = str(one.get("valueCode", one.get("valueString", "")))
-                elif one.get("name") == "profile":
-                    named = [one[key] for key in one if key.startswith("value")]
-                    profiles += [str(value) for value in named]
+    issues: tuple[Issue, ...] = ()
+    if request.method == "POST":
+        find = service.definitions.structure
+        resource, issues = await body.checked(request, most=most, find=find)
+    if _wraps(resource, kind):
+        parts, resource = resource["parameter"], None
+        for one in parts:
+            if one.get("name") == "resource":
+                resource = one.get("resource")
+            elif one.get("name") == "mode":
+                mode = str(one.get("valueCode", one.get("valueString", "")))
+            elif one.get("name") == "profile":
+                profiles += [str(one[key]) for key in one if key.startswith("value")]
     if mode not in _MODES:
         raise NotSupported("A mode is create, update, delete or profile.")
     if len(profiles) > MOST_PROFILES:
         raise NotSupported(f"At most {MOST_PROFILES} profiles are checked at once.")
     if mode == "profile" and not profiles:
         raise Malformed("The mode profile needs a profile to check against.")
-    return Asked(resource, _MODES[mode], tuple(profiles))
+    return Asked(resource, _MODES[mode], tuple(profiles), issues)
 
 
 def _wraps(sent: Any, kind: str) -> bool:

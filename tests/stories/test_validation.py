@@ -111,6 +111,64 @@ def test_the_mode_asks_whether_it_would_be_taken(exchange):
     assert exchange.get(f"{BASE}/Patient/one/_history/2").status_code == 404
 
 
+XML = {"Content_Type": "application/fhir+xml"}
+AS_XML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Patient xmlns="http://hl7.org/fhir"><name><family value="A"/></name>%s</Patient>"""
+
+
+@pytest.mark.parametrize("path", ["$validate", "Patient/$validate", "Patient/one/$validate"])
+def test_xml_is_checked_as_json_is(exchange, path):
+    """A resource in XML has the same faults at the same places, and what XML alone has wrong too."""
+    for inside, wrong in (
+        (b'<gender value="male"/>', set()),
+        (b'<birthDate value="2026-02-30"/>', {("Patient.birthDate",)}),
+        (b'<bogus value="1"/>', {("Patient.bogus",)}),
+    ):
+        answer = exchange.call("POST", f"{BASE}/{path}", AS_XML % inside, **XML)
+
+        assert answer.status_code == 200
+        assert places(answer.json()["issue"]) == wrong
+
+
+def test_parameters_come_in_xml_too(exchange):
+    """Resource, mode and profile are read from Parameters in XML."""
+    body = b"""<Parameters xmlns="http://hl7.org/fhir">
+      <parameter><name value="resource"/><resource>%s</resource></parameter>
+      <parameter><name value="profile"/><valueUri value="http://example.org/none"/></parameter>
+    </Parameters>""" % (AS_XML % b"").split(b"?>")[1]
+    answer = exchange.call("POST", f"{BASE}/Patient/$validate", body, **XML)
+
+    assert answer.status_code == 200
+    assert [one for one in answer.json()["issue"] if "not loaded" in one["details"]["text"]]
+
+
+@pytest.mark.parametrize(
+    "body", [b"<", b"<Patient/>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><Patient>&b;</Patient>", b"{}"]
+)
+def test_xml_that_cannot_be_read_is_refused(exchange, body):
+    """What is no XML of FHIR's is refused as broken JSON is."""
+    answer = exchange.call("POST", f"{BASE}/$validate", body, **XML)
+
+    assert answer.status_code == 400
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_whether_it_may_be_deleted_is_not_whether_it_is_right(exchange, referred):
+    """The mode delete says why what stands may not go, and nothing of how it is."""
+    task, _ = referred
+    exchange.call("PUT", f"{BASE}/Basic/one", {"resourceType": "Basic", "id": "one"})
+
+    assert asked(exchange, "Basic/one/$validate?mode=delete")[0]["severity"] == "information"
+    refused = asked(exchange, f"Task/{task['id']}/$validate?mode=delete")
+    assert [one["severity"] for one in refused] == ["error"]
+    assert exchange.call("POST", f"{BASE}/Basic/$validate?mode=delete").status_code == 400
+
+
+def test_an_update_at_its_place_needs_no_id_of_its_own(exchange):
+    """The URL says which resource it is about."""
+    assert not places(asked(exchange, "Patient/one/$validate?mode=update", CHILD))
+
+
 def test_what_does_not_fit_the_url_is_said(exchange):
     """Another type or id than the URL's is a fault of what was sent."""
     assert places(asked(exchange, "Task/$validate", CHILD))
