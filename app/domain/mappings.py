@@ -25,7 +25,7 @@ from app.domain.forms import Forms
 from app.domain.instrument import AnswerOption, Instrument, Question, SignOff
 from app.domain.jurisdiction import Jurisdiction
 from app.domain.making import Templates
-from app.domain.profiles import Held, known
+from app.domain.profiles import Held, complete, known
 from app.errors import MappingError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -106,6 +106,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
     jurisdictions = [_read(path, Jurisdiction) for path in _files(folder / "jurisdictions")]
     forms = _forms(folder)
     profiles = _read(folder / "profiles.toml", _Profiles).profiles
+    complete(profiles, disclosure.rules)
     if definitions is not None:
         known(profiles, definitions)
     return Mappings(

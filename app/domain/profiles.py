@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
 
 from app import fhir
 from app.conformance import Definitions
+from app.domain.disclosure import Rule
 from app.errors import MappingError, Refusal
 from app.fhir import Resource
 from app.settings import Kind, Role
@@ -51,3 +54,27 @@ def known(profiles: tuple[Held, ...], definitions: Definitions) -> None:
             raise MappingError(f"profiles.toml: {refusal.issues[0].text}") from None
         if kind != one.type:
             raise MappingError(f"profiles.toml: {one.profile} is of the type {kind}")
+
+
+def complete(profiles: tuple[Held, ...], rules: tuple[Rule, ...]) -> None:
+    """
+    Every type of which a disclosure rule shows something is held to a profile where it goes.
+
+    raises      MappingError: one is not
+    """
+    named = {(one.kind, one.role, one.type) for one in profiles}
+    for rule in rules:
+        for role in _TOWARDS[rule.direction]:
+            for kind in sorted(rule.shows):
+                if (rule.kind, role, kind) not in named:
+                    raise MappingError(
+                        f"profiles.toml: nobody says to what a {kind} is held that the rule "
+                        f"{rule.id} shows (kind {rule.kind}, role {role})"
+                    )
+
+
+_TOWARDS: Final[dict[str, tuple[Role, ...]]] = {
+    "outward": ("recipient",),
+    "return": ("source",),
+    "conversation": ("recipient", "source"),
+}

@@ -99,6 +99,15 @@ def test_a_key_that_nobody_knows_stops_the_start(tmp_path):
         mappings.load(changed(tmp_path, 'role = "recipient"', 'role = "nobody"'))
 
 
+def test_what_a_rule_shows_is_held_to_something(tmp_path):
+    """A type that a disclosure rule lets out, and that no line names, stops the start."""
+    row = 'role = "recipient"\ntype = "Location"'
+    folder = changed(tmp_path, row, 'role = "source"\ntype = "Location"')
+
+    with pytest.raises(MappingError, match="Location"):
+        mappings.load(folder)
+
+
 def test_what_the_service_makes_wrong_is_its_own_fault(tmp_path, definitions):
     """A proposal that fails its profile is a 500, says which rule, and nothing is stored."""
     old = "https://kinbridge.example.org/fhir/StructureDefinition/help-proposal"
