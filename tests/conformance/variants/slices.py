@@ -300,8 +300,9 @@ def of_slices() -> list[Group]:
         more=(ALPHABET,),
     )  # fmt: skip
     other = {"coding": [{"system": "urn:x:y", "code": "z"}]}
-    one.right("both", category=[concept("a"), concept("b")])
-    one.right("another system beside", category=[other, concept("a")])
+    outer = "it tells slices of a slice apart by the outer slicing alone"
+    one.right("both", outer, category=[concept("a"), concept("b")])
+    one.right("another system beside", outer, category=[other, concept("a")])
     one.wrong("a third of the own system", category=[concept("a"), concept("c")])
     one.wrong("without the required one", category=[concept("b")])
     one.wrong("twice", category=[concept("a"), concept("a")])
