@@ -3,6 +3,7 @@ What checking costs: CPU microseconds warm, a cold start, lines a second, memory
 
     python benchmarks/conformance.py [FOLDER of examples]
 
+HL7's validator is asked about the same files, warm, where Java and ../shared/oracle are at hand.
 Ratios travel, absolutes do not. Each figure is the best of several rounds, since what another
 process takes is none of ours.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT.parent / "shared" / "examples" / "sdohcc-3.0.0"
+ORACLE = ROOT.parent / "shared" / "oracle" / "validate"
+ROUNDS = 40  # checks to warm HL7's validator up, and as many that are timed
 MEASURED = (
     "Task-SDOHCC-TaskReferralManagementOrderFulfillmentCompletedExample",
     "Task-SDOHCC-TaskReferralManagementOrderFulfillmentAcceptedExample",
@@ -68,6 +72,27 @@ def warm(folder: Path) -> None:
             best(lambda one=one: definitions.check(one, now=now)),
         )
         print(f"{name:72}" + "".join(f"{figure:6.1f} " for figure in figures))
+
+
+def beside(folder: Path) -> None:
+    """HL7's validator on the same files, warm, with the profiles that they claim: its processor."""
+    lacks = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if lacks or not ORACLE.exists():
+        print(f"HL7's validator: skipped, since {' and '.join(lacks) or 'its runner'} is missing")
+        return
+    forms = [
+        word for path in sorted(folder.glob("Questionnaire-*.json"))
+        for word in ("--definitions", str(path))
+    ]  # fmt: skip
+    files = [str(folder / f"{name}.json") for name in MEASURED]
+    options = ["--extensions", "any", "--format", "json", "--repeat", str(ROUNDS)]
+    said = subprocess.run(
+        [str(ORACLE), *options, *forms, *files], check=False, stdout=subprocess.PIPE, text=True
+    )
+    for line in said.stdout.splitlines():
+        answer = json.loads(line)
+        spent = answer["warmMillis"]["medianProcessor"] * 1000
+        print(f"{Path(answer['file']).stem:72}{spent:14.0f} us, HL7's validator, warm, median")
 
 
 def memory(folder: Path) -> None:
@@ -130,6 +155,7 @@ def lines(folder: Path) -> None:
 if __name__ == "__main__":
     where = Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES
     warm(where)
+    beside(where)
     memory(where)
     cold(where)
     lines(where)
