@@ -62,3 +62,34 @@ def overrides(
     for one in found:
         typer.echo(f"{one.opened}\t{one.rule}\t{one.source}\t{one.request}\tto {one.recipient}")
     typer.echo(f"{len(found)} of {every} reports")
+
+
+@app.command()
+def account(
+    shelf: Annotated[str, typer.Argument(help="TENANT/SHELF that disclosed.")],
+    subject: Annotated[
+        str, typer.Argument(help="Type/id of the person there, such as Patient/p1.")
+    ],
+    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+) -> None:
+    """
+    Account for what was disclosed about a person: when, to whom, why, by which rule, what.
+
+    Whether it is shown to who asks is a human's decision: a parent may be who is suspected.
+    """
+    import asyncio
+    import json
+    from functools import partial
+
+    from app.cli import opened
+    from app.storage import ledger
+
+    work = partial(ledger.about, source=shelf, subject=subject)
+    found = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
+    for one in found:
+        basis = "; ".join(json.loads(one["basis"]))
+        what = ", ".join(sorted({name.split("/")[0] for name in json.loads(one["disclosed"])}))
+        fields = (one["at"], one["recipient_name"], one["purpose"], one["rule"], basis, what)
+        typer.echo("\t".join(str(field) for field in fields))
+    typer.echo(f"{len(found)} disclosures")

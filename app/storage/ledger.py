@@ -19,6 +19,11 @@ _ROWS: Final = statement(
     .where(LEDGER.c.exchange == bindparam("exchange"))
     .order_by(LEDGER.c.id)
 )
+_ABOUT: Final = statement(
+    select(*(LEDGER.c[name] for name in _COLUMNS))
+    .where(LEDGER.c.source == bindparam("source"), LEDGER.c.subject == bindparam("subject"))
+    .order_by(LEDGER.c.at, LEDGER.c.id)
+)
 
 
 async def account(tx: Tx, row: Accounted, *, at: str) -> None:
@@ -30,4 +35,10 @@ async def account(tx: Tx, row: Accounted, *, at: str) -> None:
 async def of_exchange(tx: Reading, exchange: str) -> list[dict[str, Any]]:
     """Every disclosure of one referral or report, oldest first."""
     rows = await tx.rows(_ROWS, exchange=exchange)
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+
+async def about(tx: Reading, source: str, subject: str) -> list[dict[str, Any]]:
+    """Every disclosure that a shelf made about one person, oldest first."""
+    rows = await tx.rows(_ABOUT, source=source, subject=subject)
     return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]

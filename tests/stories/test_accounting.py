@@ -1,0 +1,52 @@
+"""Who received what about this child, when, why and by which rule: the privacy officer can tell."""
+
+from test_backup import kinbridge
+
+from app.sandbox import family
+
+
+def account(exchange, shelf, subject):
+    done = kinbridge(exchange, "policy", "account", shelf, subject)
+    assert done.exit_code == 0, done.output
+    return [line.split("\t") for line in done.output.splitlines()]
+
+
+def test_every_disclosure_about_a_child_is_accounted_for(exchange, reported):
+    """A report and a message to intake are two rows, each with its purpose, its rule and its law."""
+    task, _ = reported
+    message = {
+        "resourceType": "Communication", "status": "completed", "basedOn": [task["focus"]],
+        "sender": {"display": "Dr. Lin"}, "payload": [{"contentString": "She is on ward 3."}],
+    }  # fmt: skip
+    assert exchange.call("POST", "clinic/reports/fhir/Communication", message).status_code == 201
+
+    *rows, last = account(exchange, "clinic/reports", "Patient/rosa")
+
+    assert last == ["2 disclosures"]
+    assert [row[1:4] for row in rows] == [
+        ["Agency", "RPT-M", "report-with-attestation"],
+        ["Agency", "CPS-FU", "conversation-on-report"],
+    ]
+    assert "45 CFR 164.512(b)(1)(ii)" in rows[0][4]
+    assert {"Patient", "ServiceRequest", "Task"} <= {*rows[0][5].split(", ")}
+    assert "ward 3" not in str(rows)
+
+
+def test_of_another_shelf_or_child_nothing_is_said(exchange, reported):
+    """The chart has disclosed nothing, and neither has anybody about another child."""
+    assert reported
+
+    assert account(exchange, "clinic/chart", "Patient/rosa") == [["0 disclosures"]]
+    assert account(exchange, "clinic/reports", "Patient/nobody") == [["0 disclosures"]]
+
+
+def test_an_expunge_leaves_the_accounting(exchange, reported):
+    """That something was disclosed stays on record for six years; what it said is gone."""
+    _, theirs = reported
+    before = account(exchange, "clinic/reports", "Patient/rosa")
+    path = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+
+    assert exchange.call("POST", path, {"event": "expunged"}).status_code == 200
+
+    assert account(exchange, "clinic/reports", "Patient/rosa") == before
+    assert family.PATIENT["name"][0]["family"] not in str(before)
