@@ -25,6 +25,8 @@ def fits(row: Row, question: Question) -> bool:
 def options(row: Row, question: Question) -> list[AnswerOption]:
     """The answers of the list that a row gives, by coding, words, true or false, or score."""
     content = row.value
+    if row.kind == "Coding" and (told := question.options.get(_key(content))):
+        return [told]  # as nearly all are
     if row.kind == "Boolean":
         return [one for one in question.answers if one.boolean is content]
     if row.kind in {"Integer", "Decimal", "Quantity"}:

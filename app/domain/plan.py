@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from app import fhir
 from app.domain.change import Method
@@ -283,17 +282,22 @@ def together(plans: list[Plan], answer: Answer) -> Plan:
     )
 
 
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"  # of base 32, RFC 4648 section 6
+_PAIRS: Final = tuple(one + other for one in _LETTERS for other in _LETTERS)
+
+
 def derive(key: bytes, *parts: str) -> str:
     """An id that nobody can guess and that is the same each time: a keyed hash, 26 characters."""
     digest = hmac.digest(key, "\x1f".join(parts).encode(), hashlib.sha256)
-    return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+    number = int.from_bytes(digest[:16]) << 2  # 130 bits are 26 letters
+    return "".join([_PAIRS[number >> at & 1023] for at in range(120, -1, -10)])
 
 
 def stamped(resource: Resource, *, version: int, now: datetime) -> Resource:
     """The resource with the meta that is ours to set; the rest of meta stays."""
     meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": fhir.instant(now)}
     head = {"resourceType": resource["resourceType"], "id": resource["id"], "meta": meta}
-    return {**head, **{name: value for name, value in resource.items() if name not in head}}
+    return {**head, **resource, "meta": meta}
 
 
 def same(one: Resource, other: Resource) -> bool:

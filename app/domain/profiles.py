@@ -28,11 +28,10 @@ class Held(BaseModel):
 
 def of(rows: tuple[Held, ...], resource: Resource, kind: Kind, role: Role) -> tuple[str, ...]:
     """The profiles that a resource is held to: those of its code, else those for any code."""
-    here = [
-        one
-        for one in rows
-        if (one.kind, one.role, one.type) == (kind, role, resource["resourceType"])
-    ]
+    name = resource["resourceType"]
+    here = [one for one in rows if one.type == name and one.kind == kind and one.role == role]
+    if not here:
+        return ()
     coded = [
         one
         for one in here

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app import fhir
 from app.domain import condition, observed, patients, screening, standing
-from app.domain.case import Case, at_once, blamed, guarded, said_of
+from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.change import Entry
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Plan, Receipt, derive, put, same
@@ -18,6 +19,7 @@ from app.fhir import Resource, listed
 
 _CORRECTS: Final = frozenset(["amended", "cancelled", "corrected", "entered-in-error"])
 _WAITS: Final = frozenset(["in-progress", "preliminary", "registered", "stopped"])
+_URN: Final = re.compile(rb'"reference":"urn:[^"]*"')  # another each time it is sent
 Meaning = Callable[[Case, Entry], Plan]
 
 
@@ -203,9 +205,7 @@ def _receipt(case: Case, entry: Entry) -> Receipt:
     """By what a repetition is known: what it says, and where it has an identifier, which version."""
     said = {name: one for name, one in entry.said.items() if name not in ("id", "meta", "text")}
     version = entry.said.get("meta", {}).get("lastUpdated") if _own(entry.said) else None
-    raw = fhir.encode([said, version])
-    if b'"urn:' in raw:  # a urn is another each time it is sent
-        raw = fhir.encode([said_of(entry.said), version])
+    raw = _URN.sub(b'"reference":"urn"', fhir.encode([said, version]))
     digest = hashlib.sha256(raw).hexdigest()
     key = derive(case.key, "said", entry.type, digest)
     return Receipt(case.shelf.key, key, "", entry.name)
