@@ -29,7 +29,9 @@ from app.storage import migration
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-OPERATIONS = ("create", "read", "update", "transaction30")
+OPERATIONS = (
+    "create", "read", "update", "transaction30", "search", "include", "page100",
+)  # fmt: skip
 HELD = {"sqlite": 10, "postgres": 5}  # HAPI's CPU time is at least so many times ours
 LINE = re.compile(r"base=(\S+) pid=(\d+) db_pid=(\d*)")
 

@@ -10,12 +10,13 @@ from app.errors import Malformed, NotFound
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import reindex, search
+from app.storage.asked import Include, Query
 from app.storage.database import Reading
 from app.storage.entries import FIELD
 from app.storage.matching import Facts
 from app.storage.order import Place
 from app.storage.parameters import Parameter, Parameters
-from app.storage.query import Include, NotIndexed, Pairs, Query, Reader
+from app.storage.query import NotIndexed, Pairs, Reader
 from app.storage.search import Found, Page
 
 _INCLUDED: Final = 2000  # resources beside the matches of one page

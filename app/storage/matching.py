@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from app.errors import Malformed
 from app.fhirpath import ucum
 from app.fhirpath.values import UCUM
+from app.storage import escaping
 from app.storage.entries import (
     ENTRY,
     FIELD,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Fields = list[str]  # of one entry, after the atom's name
 Match = Callable[[Fields], bool]
 
-PREFIXES: Final = frozenset({"eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"})
 _LARGEST: Final = 400  # digits of an exponent; what is beyond is no measurement
 
 
@@ -91,7 +91,7 @@ def token(atom: Atom, value: str, bound: Callable[[str, str], bool]) -> Alternat
 
     bound       whether a system has a code, for elements whose system is the binding's
     """
-    system, bar, code = _parted(value)
+    system, bar, code = escaping.parted(value)
     if not bar:
         return _equal(atom, short(clean(system)), None)
     system, code = short(clean(system)), short(clean(code))
@@ -130,7 +130,7 @@ def of_type(atom: Atom, value: str) -> Alternative:
 
 def identifier(atom: Atom, value: str) -> Alternative:
     """The identifier of a reference, as a token."""
-    system, bar, code = _parted(value)
+    system, bar, code = escaping.parted(value)
     if not bar:
         return _beside(atom, "identifier", short(clean(system)))
     if code:
@@ -234,7 +234,7 @@ def date(atom: Atom, value: str, now: datetime) -> Alternative:
 
 def moments(value: str, now: datetime) -> tuple[str, int, int]:
     """Prefix, first microsecond, the one after the last; `ap` is widened by a tenth of the distance."""
-    prefix, text = prefixed(value)
+    prefix, text = escaping.prefixed(value)
     found = instants(text.replace(" ", "+"))
     if found is None:
         raise Malformed("A date is written as 2026, 2026-11, 2026-11-23 or 2026-11-23T09:15:00Z.")
@@ -314,7 +314,7 @@ def _decimal(value: Fraction) -> Decimal:
 
 
 def _amount(value: str) -> Match:  # noqa: C901 — a table of prefixes
-    prefix, text = prefixed(value)
+    prefix, text = escaping.prefixed(value)
     wanted = _number(text)
     half = Decimal((0, (5,), int(wanted.as_tuple().exponent) - 1))
     low, high = wanted - half, wanted + half
@@ -354,49 +354,3 @@ def _number(text: str) -> Decimal:
     if not found.is_finite() or abs(found.adjusted()) > _LARGEST or len(text) > _LARGEST:
         raise Malformed("A number is written as 5.4, -3 or 1e2.")
     return found
-
-
-def prefixed(value: str) -> tuple[str, str]:
-    """The prefix, eq where none is written, and what follows it."""
-    return (value[:2], value[2:]) if value[:2] in PREFIXES else ("eq", value)
-
-
-def _parted(value: str) -> tuple[str, str, str]:
-    """What stands before the first bar and after it; a bar that is escaped is no bar."""
-    at = 0
-    while at < len(value):
-        if value[at] == "\\":
-            at += 2
-            continue
-        if value[at] == "|":
-            return unescaped(value[:at]), "|", unescaped(value[at + 1 :])
-        at += 1
-    return unescaped(value), "", ""
-
-
-def unescaped(value: str) -> str:
-    """https://hl7.org/fhir/R4/search.html#escaping."""
-    if "\\" not in value:
-        return value
-    made, at = [], 0
-    while at < len(value):
-        if value[at] == "\\" and value[at + 1 : at + 2] in {",", "|", "$", "\\"}:
-            at += 1
-        made.append(value[at])
-        at += 1
-    return "".join(made)
-
-
-def split(value: str, mark: str) -> list[str]:
-    """The parts between marks that are not escaped; escapes are kept."""
-    parts, start, at = [], 0, 0
-    while at < len(value):
-        if value[at] == "\\":
-            at += 2
-            continue
-        if value[at] == mark:
-            parts.append(value[start:at])
-            start = at + 1
-        at += 1
-    parts.append(value[start:])
-    return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -10,9 +10,10 @@ from urllib.parse import parse_qsl
 
 from app import fhir
 from app.errors import Malformed
-from app.storage import matching
+from app.storage import escaping, matching
+from app.storage.asked import Criterion, Include, Linked, Query
 from app.storage.entries import ENTRY, FIELD
-from app.storage.matching import Alternative, Facts, Way
+from app.storage.matching import Alternative, Facts
 from app.storage.parameters import Atom, Parameter, Parameters
 
 
@@ -42,81 +43,6 @@ _MODIFIERS: Final = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOST: Final = 1000
 MOST_VALUES: Final = 1000
-PAGE: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """
-    One condition.
-
-    needles     texts of which one stands in the facts if and only if it is met; None where only
-                the test can say
-    negated     whether needles and test say when it is not met
-    ways        ranges of the index within which all that meet it lie; none where there are not such
-    """
-
-    test: Callable[[Facts], bool]
-    needles: tuple[str, ...] | None = None
-    negated: bool = False
-    ways: tuple[Way, ...] = ()
-
-    def met(self, facts: Facts) -> bool:
-        return self.test(facts) is not self.negated
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """
-    A condition on what a resource refers to, or on what refers to it.
-
-    atoms       of the references
-    queries     what is looked for at their other end, one for each type that it may be of
-    reverse     whether the references lead here, as with _has
-    """
-
-    atoms: tuple[Atom, ...]
-    queries: tuple[Query, ...]
-    reverse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Include:
-    """
-    parameter   of kind; None for all that refer
-    target      type that is included, "" for any
-    """
-
-    kind: str
-    parameter: Parameter | None
-    target: str
-    reverse: bool
-    iterate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """
-    A search over one type.
-
-    ids         those that may be found, None for any
-    since, until    of the last update: from the first, before the second; "" for open
-    sort        (parameter, or _id or _lastUpdated; whether downwards)
-    total       "" where the caller has not asked; none, estimate or accurate
-    used        the parameters that were understood, as they were sent
-    """
-
-    kind: str
-    criteria: tuple[Criterion, ...] = ()
-    linked: tuple[Linked, ...] = ()
-    ids: frozenset[str] | None = None
-    since: str = ""
-    until: str = ""
-    sort: tuple[tuple[Parameter | str, bool], ...] = ()
-    count: int = PAGE
-    total: str = ""
-    includes: tuple[Include, ...] = ()
-    used: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -158,7 +84,7 @@ class Reader:
         if not value:  # an empty value asks nothing, and is no answer of everything
             raise Malformed(f"The parameter {name} has no value.")
         if name == "_id":
-            ids = frozenset(one for one in matching.unescaped(value).split(",") if one)
+            ids = frozenset(one for one in escaping.unescaped(value).split(",") if one)
             return replace(query, ids=ids if query.ids is None else query.ids & ids)
         if name == "_lastUpdated":
             return self._updated(query, value)
@@ -216,7 +142,7 @@ class Reader:
             if parameter.type == "reference" and self._is_type(modifier):
                 raise Malformed(f"{_named(code)} does not lead to {_named(modifier)}.")
             raise Malformed(f"{_named(code)} does not take the modifier :{_named(modifier)}.")
-        values = matching.split(value, ",")
+        values = escaping.split(value, ",")
         if len(values) > MOST_VALUES:
             raise Malformed(f"{_named(code)} takes {MOST_VALUES} values at most.")
         if parameter.type == "composite":
@@ -237,9 +163,9 @@ class Reader:
         match parameter.type:
             case "token":
                 if modifier == "text":
-                    return [matching.label(atom, matching.unescaped(value))]
+                    return [matching.label(atom, escaping.unescaped(value))]
                 if modifier == "of-type":
-                    return [matching.of_type(atom, matching.unescaped(value))]
+                    return [matching.of_type(atom, escaping.unescaped(value))]
 
                 def bound(system: str, code: str) -> bool:
                     return self.parameters.bound(atom, system, code)
@@ -248,18 +174,18 @@ class Reader:
             case "reference":
                 if modifier == "identifier":
                     return [matching.identifier(atom, value)]
-                wanted = matching.unescaped(value)
+                wanted = escaping.unescaped(value)
                 return matching.reference(atom, wanted, modifier, self.base)
             case "uri":
-                return [matching.uri(atom, matching.unescaped(value), modifier)]
+                return [matching.uri(atom, escaping.unescaped(value), modifier)]
             case "string":
-                return [matching.string(atom, matching.unescaped(value), modifier)]
+                return [matching.string(atom, escaping.unescaped(value), modifier)]
             case "date":
                 return [matching.date(atom, value, self.now)]
             case "number":
                 return [matching.number(atom, value)]
             case _:
-                return [matching.quantity(atom, matching.unescaped(value))]
+                return [matching.quantity(atom, escaping.unescaped(value))]
 
     def _missing(self, parameter: Parameter, value: str) -> Criterion:
         if value not in {"true", "false"}:
@@ -317,7 +243,7 @@ class Reader:
         """Components that are met together, by the same part of the resource."""
         wanted: list[list[list[Alternative]]] = []
         for value in values:
-            parts = matching.split(value, "$")
+            parts = escaping.split(value, "$")
             if any(len(parts) != len(place) for place in parameter.parts):
                 raise Malformed(f"{_named(parameter.code)} takes {len(parameter.parts[0])} values.")
             wanted += [

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from app.errors import NotSupported
 from app.storage import ranges
+from app.storage.asked import Criterion, Linked, Query
 from app.storage.database import Reading
 from app.storage.entries import FIELD
 from app.storage.matching import Facts, Way
 from app.storage.order import Order, Place, Row
-from app.storage.query import Criterion, Linked, Query
 
 _WAYS: Final = 64  # ranges that one search walks side by side
 _LINKED: Final = 10_000  # what a chain may lead over
