@@ -37,12 +37,6 @@ class Concept:
         ended = self.properties.get("inactive") == ("true",)
         return not (ended or _ENDED.intersection(self.properties.get("status", ())))
 
-    @property
-    def selectable(self) -> bool:
-        """Whether a value may have it: not, where it only gathers others."""
-        said = self.properties.get("notSelectable", ()) + self.properties.get("abstract", ())
-        return "true" not in said
-
 
 @dataclass(slots=True)
 class Concepts:
