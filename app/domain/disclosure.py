@@ -131,8 +131,8 @@ def copies(  # noqa: PLR0913 — what a copy depends on
     subject     Type/id of the one whom it is about; what is about somebody else stays behind
     known       names that the recipient has already: {source: recipient}
     place       Type/id on the source shelf to the id of its copy
-    raises      Invalid: a reference that leads nowhere; a modifier extension, which no one else
-                could be trusted to understand
+    raises      Invalid: a reference that leads nowhere, but in a report, which goes without it; a
+                modifier extension, which no one else could be trusted to understand
     """
     graph, left = _graph(starts, rule, find, known=known, subject=subject)
     names = {name: f"{name.split('/', 1)[0]}/{place(name)}" for name in graph}
@@ -165,7 +165,7 @@ def _graph(
                 if name in known or name in graph:
                     continue
                 target = None if "://" in name or name.startswith("#") else find(name)
-                if target is None and fhir.is_relative(name):
+                if target is None and fhir.is_relative(name) and rule.kind != "cps-report":
                     raise Invalid("This reference leads nowhere on the shelf.", expression=path)
                 if target is None or not goes(target, rule, subject):
                     left.append(path)
@@ -240,6 +240,8 @@ def trimmed(resource: Resource, rule: Rule, names: dict[str, str]) -> Resource:
         for element in rule.shows[kind]
         if element in resource
     }
+    if "signature" in kept:  # one whose signer stayed behind signs nothing
+        kept["signature"] = [one for one in listed(kept["signature"]) if "who" in one]
     return {element: value for element, value in kept.items() if value not in (None, [], {})}
 
 

@@ -30,6 +30,7 @@ _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
 }
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
+_PRIORITIES: Final = frozenset({"asap", "routine", "stat", "urgent"})
 _ENDED: Final = frozenset({"rejected", "cancelled", "expunged", "failed", "transferred"})
 
 
@@ -310,7 +311,7 @@ def _task(
         },
         "identifier": [*listed(own.get("identifier")), tracking(exchange)],
     }
-    if request.get("priority"):
+    if request.get("priority") in _PRIORITIES:
         task.setdefault("priority", request["priority"])
     if case.shelf.kind == "cps-report":
         task["businessStatus"] = concept(STATUS, "submitted")

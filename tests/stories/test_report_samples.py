@@ -140,3 +140,42 @@ def test_a_party_whose_record_stays_behind_keeps_no_report_back(exchange):
     )
     assert b"masked" in held[0][0]
     assert b"other.example.org" not in held[0][0]
+
+
+def of(made, kind):
+    return next(one["resource"] for one in made["entry"] if one["resource"]["resourceType"] == kind)
+
+
+def dangling(made):
+    of(made, "ServiceRequest")["supportingInfo"] = [{"reference": "Observation/lost"}]
+
+
+def unknown_diagnosis(made):
+    of(made, "ServiceRequest")["reasonReference"] = [{"reference": "Condition/lost"}]
+
+
+def own_priority(made):
+    of(made, "ServiceRequest")["priority"] = "now"
+
+
+def signed_by_nobody(made):
+    code = {"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}
+    signer = {"reference": "Practitioner/lost"}
+    of(made, "Provenance")["signature"] = [
+        {"type": [code], "when": "2026-11-23T15:00:00Z", "who": signer}
+    ]
+
+
+@pytest.mark.parametrize("wrong", [dangling, unknown_diagnosis, own_priority, signed_by_nobody])
+def test_what_is_wrong_beside_the_report_keeps_it_not_back(exchange, wrong):
+    """A record that was never sent, a word of the EHR's own, a signature of nobody: intake has the report."""
+    made = family.report(by_device=False)
+    wrong(made)
+
+    answer = exchange.call("POST", REPORT, made)
+
+    task = agency_task(exchange, "intake", resources(answer, "Task")[0])
+    assert task["status"] == "requested"
+    assert faults(answer) or wrong is signed_by_nobody
+    held = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
+    assert b"lost" not in b"".join(row[0] for row in held)
