@@ -39,7 +39,7 @@ lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock
 	@uv export --quiet --no-dev --no-emit-project --no-annotate --no-header -o requirements.runtime.lock
 
-# HL7's validator needs Java and Maven; its first run fetches it, about a minute. Some twelve minutes.
+# HL7's validator needs Java and Maven; its first run fetches it, about a minute. Each part says how far it is.
 SHARED ?= ../shared
 oracle: install
 	@$(BIN)/python scripts/oracle.py $(SHARED)/oracle/validate --planted $(SHARED)/packages/hl7.fhir.us.core-7.0.0.tgz
