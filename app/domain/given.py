@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.domain import crosswalk
+from app.domain import crosswalk, reading
 from app.domain.forms import Asked
 from app.domain.instrument import AnswerOption, Question, plain
 from app.domain.reading import ABSENT, Row, coded_in
 from app.fhir import Resource
 
+_INTEGERS: Final = 2**31  # https://hl7.org/fhir/R4/datatypes.html#integer
 _NUMBERS: Final = {"integer", "decimal"}
 
 
@@ -30,7 +31,9 @@ def options(row: Row, question: Question) -> list[AnswerOption]:
     if row.kind == "Boolean":
         return [one for one in question.answers if one.boolean is content]
     if row.kind in {"Integer", "Decimal", "Quantity"}:
-        return _scored(content.get("value") if isinstance(content, dict) else content, question)
+        vague = isinstance(content, dict) and "comparator" in content  # less than 3 is not 3
+        number = content.get("value") if isinstance(content, dict) else content
+        return [] if vague else _scored(number, question)
     if row.kind == "String":
         said = plain(str(content))
         found = question.words.get(said)
@@ -110,8 +113,7 @@ def crossed(row: Row, asked: Asked, mapped: dict[str, str]) -> list[AnswerOption
 
 def reason_said(row: Row) -> str:
     """Why there is no answer, beside it or in its place; "" where there is one."""
-    coded_reasons = (str(one["code"]) for one in codings_of(row) if one.get("system") == ABSENT)
-    return row.absent or next(coded_reasons, "")
+    return row.absent or reading.reason(map(_key, codings_of(row)))
 
 
 def reason(code: str) -> Resource:
@@ -151,7 +153,7 @@ def _numbered(number: Any, question: Question) -> Resource | None:
     if number is None:
         return None
     if question.type == "integer" and not question.unit:
-        return {"valueInteger": number}
+        return {"valueInteger": number} if abs(number) < _INTEGERS else None
     unit = {"code": question.unit, "unit": question.unit} if question.unit else {"code": "1"}
     quantity = {"value": number, "system": "http://unitsofmeasure.org", **unit}
     return {"valueQuantity": quantity}  # an Observation has no valueDecimal
@@ -160,13 +162,13 @@ def _numbered(number: Any, question: Question) -> Resource | None:
 def _number(row: Row, question: Question) -> Any:
     content = row.value
     if row.kind == "Quantity" and isinstance(content, dict):
-        if content.get("code") not in (None, "1", question.unit):
+        if content.get("code") not in (None, "1", question.unit) or "comparator" in content:
             return None
         content = content.get("value")
     elif row.kind == "String":
         content = int(content) if str(content).strip().isdecimal() else None
-    if isinstance(content, bool) or content is None or isinstance(content, str):
-        return None
-    if question.type == "integer":
-        return int(content) if content == int(content) else None
-    return content
+    elif row.kind not in {"Decimal", "Integer"}:
+        return None  # a range, a ratio, true or false
+    if content is None or question.type != "integer":
+        return content
+    return int(content) if content == int(content) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,9 @@ from app.settings import CANONICAL
 ABSENT: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 OBSERVATION: Final = f"{CANONICAL}/CodeSystem/observation"
 _ABSENT_URL: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+# https://hl7.org/fhir/R4/cm-data-absent-reason-v3.html
+_NULL: Final = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
+_FLAVORS: Final = {"ASKU": "asked-unknown", "MSK": "masked", "NASK": "not-asked", "UNK": "unknown"}
 _DAY: Final = len("2026-01-31")
 # The OIDs: https://hl7.org/fhir/R4/terminologies-systems.html; the rest is how EHRs misspell a url.
 _NAMES: Final = {
@@ -61,9 +64,9 @@ class Row:
 
 
 def value(holder: Resource) -> tuple[str, Any]:
-    """Type and value of a value[x]: ("Coding", {...}); ("", None) where it has none."""
+    """Type and value of a value[x]: ("Coding", {...}); ("", None) where it has none, or spaces alone."""
     for name, content in holder.items():
-        if name.startswith("value"):
+        if name.startswith("value") and not (isinstance(content, str) and not content.strip()):
             return name.removeprefix("value"), content
     return "", None
 
@@ -213,6 +216,16 @@ def _absent(holder: Resource) -> str:
     return ""
 
 
+def reason(codes: Iterable[tuple[str, str]]) -> str:
+    """Why there is no answer, as FHIR's code or HL7 v3's null flavor says; "" where none says it."""
+    for system, code in codes:
+        if system == ABSENT:
+            return code
+        if system == _NULL and code in _FLAVORS:
+            return _FLAVORS[code]
+    return ""
+
+
 def of_observation(observation: Resource, at: str) -> Iterator[Row]:
     """One row for what an Observation says, and one for each of its components that says anything."""
     frame, source = frame_of(observation), fhir.name(observation)
@@ -226,8 +239,7 @@ def of_observation(observation: Resource, at: str) -> Iterator[Row]:
         code = holder["code"] if isinstance(holder.get("code"), dict) else {}
         codes = codings(code)
         kind, content = value(holder)
-        reasons = codings(holder.get("dataAbsentReason") or {})
-        absent = next((one for system, one in reasons if system == ABSENT), "")
+        absent = reason(codings(holder.get("dataAbsentReason")))
         if kind or absent:
             words = str(code.get("text") or "")
             item = f"{source}{here.removeprefix(at)}"

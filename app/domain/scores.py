@@ -111,6 +111,8 @@ def _sent_value(sent: Row, what: Result | Total) -> Any:
     """The number or the code that was sent; None where it is no such thing."""
     if isinstance(what, Total):
         content = sent.value.get("value") if isinstance(sent.value, dict) else sent.value
+        if isinstance(sent.value, dict) and "comparator" in sent.value:
+            return None  # at least 11 is no total
         if isinstance(content, str) and content.strip().isdecimal():
             return int(content)
         return (

@@ -20,6 +20,7 @@ SNOMED = "http://snomed.info/sct"
 FLOWSHEET = "http://open.epic.com/FHIR/StructureDefinition/observation-flowsheet-id"
 MEASURE = "urn:oid:1.2.840.114350.1.13.99.2.7.2.707679"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+NULL = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
 ABSENT_URL = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 US_CORE = "http://hl7.org/fhir/us/core/CodeSystem/us-core-category"
@@ -209,6 +210,24 @@ ROWS = {
         [row(f"r{n}", code, dataAbsentReason=concept((ABSENT, why)))
          for n, (code, why) in enumerate({"88122-7": "not-asked", "88123-5": "asked-unknown"}.items())],
         {"88121-9": "panel", "88122-7": "absent:not-asked", "88123-5": "absent:asked-unknown"},
+    ),
+    "a range for a number, a time for an answer, spaces for words": (
+        [row("a", "63512-8", {"valueRange": {"low": {"value": 3}, "high": {"value": 4}}}),
+         row("b", "93034-7", {"valueTime": "10:00:00"}), row("c", "93038-8", words("  ")),
+         row("d", "67875-5", {"valuePeriod": {"start": "2026"}}), row("e", "93027-1", la("LA32-8"))],
+        {"93025-5": "panel", "93027-1": "LA32-8"},
+    ),
+    "fewer than a number is not that number": (
+        [row("a", "63512-8", {"valueQuantity": {"value": 3, "comparator": "<"}}),
+         row("b", "95618-5", {"valueQuantity": {"value": 3, "comparator": ">="}}),
+         row("c", "95614-4", {"valueQuantity": {"value": 11, "comparator": ">"}}),
+         row("d", "68516-4", {"valueQuantity": {"value": 1e300}}), row("e", "93027-1", la("LA32-8"))],
+        {"93025-5": "panel", "93027-1": "LA32-8"},
+    ),
+    "HL7 v3's null flavors, as a value and as a reason": (
+        [row("a", "88122-7", {"valueCodeableConcept": concept((NULL, "ASKU"), text="unknown")}),
+         row("b", "88123-5", dataAbsentReason=concept((NULL, "NASK")))],
+        {"88121-9": "panel", "88122-7": "absent:asked-unknown", "88123-5": "absent:not-asked"},
     ),
     "a wish not to answer": (
         [row("a", "93038-8", la("LA30122-8")), row("b", "93028-9", words("I choose not to answer")),
