@@ -123,10 +123,15 @@ def _sent_value(sent: Row, what: Result | Total) -> Any:
     return next((one for one in codes if one in ends), None)
 
 
+def _is_whole(number: Any) -> bool:
+    """Whether FHIR's integer holds it: 32 bits."""
+    return bool(number == int(number) and abs(number) < 2**31)
+
+
 def _taken(sent: Row, what: Result | Total, issues: list[Issue]) -> Found | None:
     value = _sent_value(sent, what)
     frame = {name: one for name, one in sent.frame.items() if name != "performer"}
-    if isinstance(what, Total) and value is not None and value == int(value):
+    if isinstance(what, Total) and value is not None and _is_whole(value):
         return _added(int(value), what, frame)
     if isinstance(what, Result) and value is not None:
         return _coded(what.at_risk if value == what.at_risk.code else what.no_risk, frame)

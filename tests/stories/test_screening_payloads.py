@@ -224,6 +224,10 @@ ROWS = {
          row("d", "68516-4", {"valueQuantity": {"value": 1e300}}), row("e", "93027-1", la("LA32-8"))],
         {"93025-5": "panel", "93027-1": "LA32-8"},
     ),
+    "a total that no integer of FHIR's holds": (
+        [row("a", "95614-4", {"valueQuantity": {"value": 1e300}}), row("b", "96779-4", la("LA33-6"))],
+        {"96777-8": "panel", "96779-4": "LA33-6"},
+    ),
     "HL7 v3's null flavors, as a value and as a reason": (
         [row("a", "88122-7", {"valueCodeableConcept": concept((NULL, "ASKU"), text="unknown")}),
          row("b", "88123-5", dataAbsentReason=concept((NULL, "NASK")))],
