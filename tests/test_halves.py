@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from app import settings
-from app.domain import making, mappings
+from app.domain import making, mappings, planner
+from app.domain.case import Case
+from app.domain.change import Caller, Change, Entry
 from app.domain.halves import Halves
+from app.domain.loaded import Loaded, NotLoaded, Stored
 from app.domain.making import Who
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -142,3 +145,52 @@ def test_no_rule_is_unread(definitions):
         found |= {rule.key for rule in definitions.profiles.get(canonical).root.constraints}
 
     assert found <= READ
+
+
+def test_what_a_planner_has_held_is_not_held_again(definitions):
+    """A form of ten answers costs a few whole checks, whatever profiles.toml names for R4's own types."""
+    looked = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(definitions, name)
+
+        def check(self, resource, **how):
+            looked.append(resource)
+            return definitions.check(resource, **how)
+
+    known = mappings.load(settings.folder("mappings"), definitions)
+    configured = settings.Settings()
+    asked = [one for one in known.forms.by_id["prapare"].questions if one.answers][:10]
+    items = [
+        {"linkId": one.code, "answer": [{"valueCoding": {"system": LOINC, "code": one.answers[1].code}}]}
+        for one in asked
+    ]  # fmt: skip
+    response = {
+        "resourceType": "QuestionnaireResponse", "status": "completed", "item": items,
+        "subject": {"reference": "Patient/p"}, "authored": "2026-11-23T09:15:00Z",
+    }  # fmt: skip
+    for _ in range(2):
+        looked.clear()
+        change = Change(
+            configured.shelves["clinic/chart"], Caller("test"), "submit-screening",
+            (Entry("POST", response),), "http://127.0.0.1", "nonce",
+        )  # fmt: skip
+        case = Case(change=change, loaded=Loaded(), settings=configured, mappings=known,
+                    definitions=Counting(), key=b"k" * 32, now=NOW)  # fmt: skip
+        plan = _planned(_planned(case, planner.arrived), planner.plan)
+
+    assert len([put for put in plan.puts if put.held]) >= 12
+    assert len(looked) <= 4
+
+
+def _planned(case, step):
+    """What a step makes on a shelf that has the patient and nothing else."""
+    while True:
+        try:
+            return step(case)
+        except NotLoaded as wanted:
+            for want in wanted.wants:
+                empty = {"waiting": (), "search": [], "awaiting": []}.get(want.kind)
+                there = Stored({"resourceType": "Patient", "id": "p"}, 1)
+                case.loaded.seen[want] = there if want.key == "Patient/p" else empty

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from app import fhir
+from app.conformance.structure import BASE
 from app.domain import profiles
 from app.domain.case import Case
 from app.domain.plan import Plan, Put
@@ -44,8 +45,6 @@ def hold(case: Case, plan: Plan) -> Plan:
         warnings += [replace(issue, severity="warning") for issue in senders]
     if not warnings:
         return plan
-    if not warnings:
-        return plan
     issues = (*plan.answer.issues, *dict.fromkeys(warnings))
     return replace(plan, answer=replace(plan.answer, issues=issues))
 
@@ -58,11 +57,12 @@ def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
 
 
 def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
-    """The profiles that hold where it is put."""
+    """The profiles that hold where it is put, beside R4, which a check asks of everything."""
     if resource.get("status") == "entered-in-error":
         return ()  # a tombstone has nothing that is asked for
     shelf = case.settings.shelves[put.shelf]
-    return profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
+    found = profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
+    return tuple(one for one in found if one != BASE + resource["resourceType"])
 
 
 def _new(case: Case, put: Put, found: tuple[Issue, ...]) -> tuple[Issue, ...]:
