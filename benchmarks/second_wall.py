@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from postgres import Postgres
 
 from app.storage import connection, resources
+from app.storage.database import Statement
 from app.storage.postgres import _Writing
 
 SHELF = "clinic/chart"
@@ -32,18 +33,27 @@ def backend_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+class _Walled(_Writing):
+    """Statements that name their shelves, each for itself, as a read's do."""
+
+    async def rows(self, statement: Statement, **values: Any) -> Any:
+        made = statement.postgres
+        return await self.connection.fetch(made.seeing, *map(values.get, made.order), SHELF)
+
+
 async def once(opened: Any, *, walled: bool) -> list[float]:
     """Microseconds for each read: wall, CPU of the service, CPU of the server's process."""
 
-    async def one(tx: Any, name: str) -> Any:
-        chosen = tx if walled else _Writing(tx.connection)
-        return await resources.read(chosen, SHELF, name)
+    async def one(name: str) -> Any:
+        async with opened._connection() as connection:  # noqa: SLF001 — the only one it has
+            tx = (_Walled if walled else _Writing)(connection)
+            return await resources.read(tx, SHELF, name)
 
-    pid = await opened.read(_pid, shelves=())
+    async with opened._connection() as connection:  # noqa: SLF001 — as above
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
     begun, cpu, served = time.perf_counter(), time.process_time(), backend_seconds(pid)
     for number in range(1, READS + 1):
-        found = await opened.read(lambda tx, n=f"Patient/p{number}": one(tx, n), shelves=(SHELF,))
-        if found is None:
+        if await one(f"Patient/p{number}") is None:
             raise LookupError
     return [
         one * 1e6 / READS
@@ -53,10 +63,6 @@ async def once(opened: Any, *, walled: bool) -> list[float]:
             backend_seconds(pid) - served,
         )
     ]
-
-
-async def _pid(tx: Any) -> Any:
-    return await tx.connection.fetchval("SELECT pg_backend_pid()")
 
 
 async def measured(urls: dict[str, str]) -> dict[str, list[list[float]]]:
