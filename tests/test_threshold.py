@@ -70,3 +70,14 @@ def test_a_referral_does_not_pass_as_a_report(report):
     assert "purpose" in rules(report, kind="family-support", recipient="agency/support")
     of(report, "ServiceRequest")["category"] = []
     assert rules(report) == ["purpose"]
+
+
+@pytest.mark.parametrize("kind", ["Device", "Practitioner"])
+def test_nobody_passes_who_is_contained(report, kind):
+    """Who reports stands on the agency's shelf by itself: what is contained was not decided."""
+    inside = {"resourceType": kind, "id": "dr", "name": [{"text": "Dr. Lin"}]}
+    of(report, "ServiceRequest").update(contained=[inside], requester={"reference": "#dr"})
+    of(report, "Provenance").update(contained=[inside])
+    of(report, "Provenance")["agent"][0]["who"] = {"reference": "#dr"}
+
+    assert rules(report) == ["T0-3", "T0-6"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from app import fhir
 from app.conformance.structure import BASE
-from app.domain import profiles
+from app.domain import contained, profiles
 from app.domain.case import Case
 from app.domain.plan import Plan, Put
 from app.errors import Invalid, Issue, OurFault
@@ -101,21 +101,41 @@ def _our_fault(found: tuple[Issue, ...]) -> OurFault:
 
 
 def _originals(case: Case, plan: Plan, put: Put) -> Iterator[Resource]:
-    """The resources on the caller's shelf that a copy was made of."""
+    """The resources that a copy was made of, on the caller's shelf; of a transfer, on the sender's."""
+    if put.shelf == case.shelf.key:
+        return
     name = fhir.name(put.resource)
-    pairs = [pair for step in plan.exchanges for pair in (step.copies | step.terms.talk).items()]
-    outward = case.shelf.role == "source"
-    sources = {mine if outward else theirs for mine, theirs in pairs
-               if name == (theirs if outward else mine)}  # fmt: skip
-    for source in sorted((sources | {put.origin}) - {""}):
-        original = case.find(source)
+    places = {(case.shelf.key, put.origin)}
+    for step in plan.exchanges:
+        for mine, theirs in (step.copies | step.terms.talk).items():
+            if (put.shelf, name) == (step.recipient, theirs):
+                places.add((step.source, mine))
+            elif (put.shelf, name) == (step.source, mine):
+                places.add((step.recipient, theirs))
+        if put.shelf == step.recipient and contained.is_inside(put.origin):
+            places.add((step.source, put.origin))
+    for shelf, source in sorted(places):
+        original = _standing(case, shelf, source) if source else None
         if original is not None:
             yield original
 
 
+def _standing(case: Case, shelf: str, name: str) -> Resource | None:
+    def find(one: str) -> Resource | None:
+        if shelf == case.shelf.key:
+            return case.find(one)
+        stored = case.loaded.resource(shelf, one)
+        return stored.resource if stored and stored.stands else None
+
+    return contained.apart(find)(name) if contained.is_inside(name) else find(name)
+
+
 def _placed(case: Case, resource: Resource, issue: Issue) -> Issue:
     """The issue at the place where the sender's message has the resource."""
-    name = fhir.name(resource)
+    name, within = contained.place(fhir.name(resource), case.find)
     at = next((one.at for one in case.entries if one.at and fhir.name(one.resource) == name), "")
+    if not (at or within):
+        return issue
     kind = resource["resourceType"]
-    return replace(issue, expression=at + issue.expression[len(kind) :]) if at else issue
+    holder = at or name.split("/", 1)[0]
+    return replace(issue, expression=holder + within + issue.expression[len(kind) :])

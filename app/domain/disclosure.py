@@ -280,6 +280,10 @@ def _extension_goes(extension: Resource, path: str, rule: Rule) -> bool:
     return extension.get("url") in rule.extensions or path.count(".extension") > 1
 
 
+# A fact of a report asks for who saw it; a part of an extension is asked for as well.
+_ASKED: Final = frozenset({"Observation.performer"})
+
+
 def _reference(node: Resource, path: str, rule: Rule, names: dict[str, str]) -> Resource | None:
     if node.get("reference") in names:
         return {"reference": names[node["reference"]]}
@@ -289,7 +293,7 @@ def _reference(node: Resource, path: str, rule: Rule, names: dict[str, str]) -> 
     identifier = node.get("identifier") or {}
     known = {name: identifier[name] for name in ("system", "value") if name in identifier}
     shown = {**said, "identifier": known} if known else said
-    if not shown and ".extension" in path:  # its part is asked for, so that it is masked is said
+    if not shown and (".extension" in path or path in _ASKED):  # so that it is masked is said
         return {"extension": [{"url": _ABSENT, "valueCode": "masked"}]}
     return shown
 

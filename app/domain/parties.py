@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import contained, disclosure
 from app.domain.case import Case
 from app.fhir import Resource, listed
 from app.settings import Shelf, Tenant
@@ -20,7 +20,7 @@ class Parties:
     """
     Who a referral goes to.
 
-    addressed   the reference that names it, as it was written
+    addressed   the reference that names it, as it was written; {} where that is contained
     """
 
     tenant: Tenant | None = None
@@ -31,24 +31,44 @@ class Parties:
 def recipient(case: Case, reference: Resource | None) -> Parties:
     """Whom a reference to an organization means, by the identifiers that it is known by."""
     reference = reference or {}
-    tenant = case.settings.tenant_of(disclosure.organization(reference, case.find))
+    found = disclosure.organization(reference, contained.apart(case.find))
+    tenant = case.settings.tenant_of(found)
     if tenant is None:
         return Parties()
-    return Parties(tenant, tenant.shelf(kind=case.shelf.kind, role="recipient"), reference)
+    addressed = {} if contained.is_inside(str(reference.get("reference", ""))) else reference
+    return Parties(tenant, tenant.shelf(kind=case.shelf.kind, role="recipient"), addressed)
 
 
 def human(case: Case, reference: Resource | None) -> Resource | None:
     """The person a reference leads to: a Practitioner with a name, or an active role of one."""
-    name = str((reference or {}).get("reference", ""))
-    found = case.find(name) if name.startswith(_HUMANS) else None
+    name, find = str((reference or {}).get("reference", "")), contained.apart(case.find)
+    found = find(name) if name.startswith(_HUMANS) else None
     if found and found["resourceType"] == "PractitionerRole":
         if found.get("active") is False:
             return None
         name = str((found.get("practitioner") or {}).get("reference", ""))
-        found = case.find(name) if name.startswith("Practitioner/") else None
+        found = find(name) if name.startswith("Practitioner/") else None
     names = listed((found or {}).get("name"))
     named = any(str(one.get(part, "")).strip() for one in names for part in ("text", "family"))
     return found if named else None
+
+
+def written(human: Resource | None) -> str:
+    """A person's first name, as one writes it; "" for none."""
+    said: Resource = next((one for one in listed((human or {}).get("name"))), {})
+    parts = [*listed(said.get("given")), said.get("family", "")]
+    return str(said.get("text") or " ".join(parts)).strip()
+
+
+def requester(case: Case, request: Resource) -> Resource:
+    """Who asks, as another resource says it: one who is contained in the request by name alone."""
+    said: Resource = request["requester"]
+    lone: Resource = contained.alone(request)["requester"]
+    name = str(lone.get("reference", ""))
+    if lone == said or not contained.is_inside(name):
+        return said
+    display = said.get("display") or written(human(case, lone))
+    return {"type": name.split("/", 1)[0], **({"display": display} if display else {})}
 
 
 def named(case: Case, reference: Resource | None) -> bool:
@@ -74,7 +94,7 @@ def personal(reference: Resource | None) -> bool:
 def attestation(case: Case, request: Resource) -> Resource | None:
     """The Provenance in which a human says: I have reason to suspect."""
     for entry in case.entries:
-        resource = entry.resource
+        resource = contained.alone(entry.resource)
         targets = {one.get("reference") for one in listed(resource.get("target"))}
         if entry.type == "Provenance" and fhir.name(request) in targets and "recorded" in resource:
             for agent in listed(resource.get("agent")):
@@ -84,5 +104,5 @@ def attestation(case: Case, request: Resource) -> Resource | None:
                     and human(case, agent.get("who"))
                     and not behalf.startswith("Device/")
                 ):
-                    return resource
+                    return entry.resource
     return None

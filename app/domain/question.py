@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app import fhir
-from app.domain import outcome, talk
+from app.domain import outcome, parties, talk
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import OUTPUT, QUESTION
@@ -135,7 +135,7 @@ def made_task(  # noqa: PLR0913 — what a question consists of
         inputs.append({"type": concept(INPUT, "detail"), "valueString": detail})
     own = listed((whole.get("meta") or {}).get("security"))
     labels = own or (LABELS if both.exchange.kind == "cps-report" else [])
-    other = whole.get("owner") if both.outward else whole.get("requester")
+    other = whole.get("owner") if both.outward else _by_name(case, whole.get("requester"))
     return {
         "resourceType": "Task",
         "id": identity,
@@ -153,6 +153,12 @@ def made_task(  # noqa: PLR0913 — what a question consists of
         **({"restriction": {"period": {"end": end}}} if end else {}),
         "input": inputs,
     }
+
+
+def _by_name(case: Case, reference: Resource | None) -> Resource | None:
+    """A person by name too: one whom the report contains is not known by reference elsewhere."""
+    name = parties.written(parties.human(case, reference))
+    return {"display": name, **reference} if reference and name else reference
 
 
 def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, draft, parties, report, routing, withdrawal
+from app.domain import contained, disclosure, draft, parties, report, routing, withdrawal
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
@@ -68,7 +68,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     if own:
         request = case.find(own.resource["focus"]["reference"])
     addressed = [own.resource.get("owner")] if own else []
-    addressed += listed((request or {}).get("performer"))
+    addressed += listed(contained.alone(request).get("performer")) if request else []
     party = next(
         (found for one in addressed if (found := parties.recipient(case, one)).tenant), Parties()
     )
@@ -240,7 +240,7 @@ def _decide(
     attestation: Resource | None,
 ) -> Decision:
     facts: set[str] = set()
-    if parties.human(case, request.get("requester")):
+    if parties.human(case, contained.alone(request).get("requester")):
         facts.add("human-requester")
     if party.shelf is not None:
         facts.add("recipient-registered")
@@ -301,7 +301,7 @@ def _task(
         "for": request["subject"],
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
-        "requester": request["requester"],
+        "requester": parties.requester(case, request),
         **own,
         "owner": {
             "type": "Organization",

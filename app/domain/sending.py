@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, inbox, reminder, report
+from app.domain import contained, disclosure, inbox, parties, reminder, report
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.disclosure import Copies, Rule
@@ -82,23 +82,43 @@ class Sending:
             exchange=self.exchange,
             source=self.case.shelf.key,
         )
-        find = replace(self.case, entries=self._entries()).find
-        starts = [self.request, self.task, *([self.attestation] if self.attestation else [])]
+        find = contained.apart(replace(self.case, entries=self._entries()).find)
+        starts = [self._ordered(), self._told()]
+        starts += [contained.alone(self.attestation)] if self.attestation else []
         subject = str(self.request["subject"]["reference"])
         starts += self._said(subject)
         form = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
         rule = self.rule.asked(form.flags if form else ())
         return disclosure.copies(starts, rule, find, subject=subject, known={}, place=place)
 
+    def _ordered(self) -> Resource:
+        """The request; the agency is named in it though the clinic's record of it stays behind."""
+        request = contained.alone(self.request)
+        number = {"system": f"{CANONICAL}/sid/tenant", "value": self.tenant.id}
+        known = {"type": "Organization", "identifier": number, "display": self.tenant.name}
+        performers = [
+            {**known, **one} if parties.recipient(self.case, one).tenant is self.tenant else one
+            for one in listed(request.get("performer"))
+        ]
+        return {**request, "performer": performers} if performers else request
+
+    def _told(self) -> Resource:
+        """The Task; who asks is there by reference, though the request contains that one."""
+        task, known = contained.alone(self.task), parties.requester(self.case, self.request)
+        if task.get("requester") == known:
+            return {**task, "requester": contained.alone(self.request)["requester"]}
+        return task
+
     def _said(self, subject: str) -> list[Resource]:
         """What came with a report and says something of the child, or who else can be asked."""
         if self.case.shelf.kind != "cps-report":
             return []
+        came = [contained.alone(one.resource) for one in self.case.entries]
         return [
-            one.resource
-            for one in self.case.entries
-            if (one.type in _ALONG or fhir.has_code(one.resource.get("code"), _FACT, ""))
-            and disclosure.goes(one.resource, self.rule, subject)
+            one
+            for one in (*came, *contained.inside(self.request))
+            if (one["resourceType"] in _ALONG or fhir.has_code(one.get("code"), _FACT, ""))
+            and disclosure.goes(one, self.rule, subject)
         ]
 
     def _own(self) -> tuple[Put, ...]:
@@ -127,8 +147,9 @@ class Sending:
             else self._translated(one)
             for one in copies.resources
         ]
+        origins = {copy: name for name, copy in copies.names.items() if contained.is_inside(name)}
         return tuple(
-            made
+            replace(made, origin=origins.get(fhir.name(one), ""))
             for one in tracked
             for made in put(
                 one, None, shelf=self.shelf.key, now=self.case.now, exchange=self.exchange
@@ -175,7 +196,7 @@ class Sending:
             state="submitted",
             sequence=0,
             opened=fhir.instant(self.case.now),
-            copies=copies.names,
+            copies={a: b for a, b in copies.names.items() if not contained.is_inside(a)},
             terms=self._terms(),
             due=self._due(),
         )
@@ -205,7 +226,8 @@ class Sending:
         """The report's Task in the inboxes of those whose they are: the reporter, who treats the child."""
         if self.case.shelf.kind != "cps-report":
             return ()
-        return inbox.tasks(self.case, exchange=self.exchange, request=self.request, task=self.task)
+        request = contained.alone(self.request)
+        return inbox.tasks(self.case, exchange=self.exchange, request=request, task=self.task)
 
     def _duties(self) -> tuple[Put, ...]:
         """What the law asks of the reporter beside this report."""

@@ -11,7 +11,7 @@ from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.plan import Accounted, Answer, Exchange, Plan, put, together
 from app.errors import Conflict, Invalid
-from app.fhir import Resource, listed
+from app.fhir import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,8 @@ def person(case: Case, reference: Resource | None, at: str) -> Resource:
     if kind in _NOBODY:
         raise Invalid("A person speaks here: name the one who does.", expression=at)
     found = case.find(str(reference.get("reference", ""))) if reference.get("reference") else None
-    human = parties.human(case, reference)
-    names = listed((human or {}).get("name"))
-    said: Resource = next((one for one in names), {})
-    written = said.get("text") or " ".join([*listed(said.get("given")), said.get("family", "")])
     role = ((found or {}).get("practitioner") or {}).get("display")
-    display = reference.get("display") or role or written.strip()
+    display = reference.get("display") or role or parties.written(parties.human(case, reference))
     if not display:
         raise Invalid("Name the person: a role or practitioner, or a display.", expression=at)
     return {**reference, "display": display}

@@ -108,6 +108,28 @@ def test_a_transferred_report_goes_on(exchange):
     assert exchange.get(f"clinic/reports/fhir/Task/{new['id']}").json()["status"] == "received"
 
 
+def test_who_is_contained_goes_on_too(exchange):
+    """The clinician inside the report is known by name to the next authority as well."""
+
+    def inside(made):
+        human = {"resourceType": "Practitioner", "id": "dr", "name": [{"text": "Dr. Inside"}]}
+        for one in made["entry"]:
+            if one["resource"]["resourceType"] == "ServiceRequest":
+                one["resource"].update(contained=[human], requester={"reference": "#dr"})
+
+    told = sent(exchange, change=inside)
+    told.record("received", **SAYS["received"])
+
+    assert told.record("transferred", to="elsewhere").status_code == 200
+
+    (body,) = exchange.rows(
+        "SELECT body FROM resource WHERE shelf = 'elsewhere/intake' AND type = 'Task'"
+    )
+    asks = json.loads(body[0])["requester"]["reference"]
+    person = exchange.get(f"elsewhere/intake/fhir/{asks}").json()
+    assert person["name"] == [{"text": "Dr. Inside"}]
+
+
 def test_a_transfer_to_nobody_is_refused(exchange):
     """A report does not leave the one authority for none."""
     told = sent(exchange)
