@@ -20,7 +20,7 @@ from app.api import access, openapi, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.conformance import Definitions, library
-from app.domain import mappings
+from app.domain import mappings, specimens
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
 from app.flows import purge, worklist
 from app.flows.callers import Callers
@@ -61,7 +61,9 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
     """
     definitions = definitions or definitions_of(settings)
-    known = mappings.load(settings.mappings or settings_module.folder("mappings"), definitions)
+    folder = settings.mappings or settings_module.folder("mappings")
+    known = mappings.load(folder, definitions)
+    specimens.hold(known, definitions, folder)
     await migration.check(settings.database_url)
     opened = connection.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):

@@ -34,7 +34,7 @@ def hold(case: Case, plan: Plan) -> Plan:
         held = _held(case, one.resource, one)
         if one.held and {*held} <= {*one.resource["meta"].get("profile", ())}:
             continue
-        found = _new(case, one, _faults(case, one.resource, one))
+        found = _new(case, one, faults(case, one.resource, one))
         if not found:
             continue
         senders, ours_alone = _shared_out(case, plan, one, found)
@@ -49,7 +49,7 @@ def hold(case: Case, plan: Plan) -> Plan:
     return replace(plan, answer=replace(plan.answer, issues=issues))
 
 
-def _faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
+def faults(case: Case, resource: Resource, put: Put) -> tuple[Issue, ...]:
     """What is wrong with a resource by what holds where it is put."""
     held = _held(case, resource, put)
     found = case.definitions.check(resource, now=case.now, profiles=held, claims=True)
@@ -70,7 +70,7 @@ def _new(case: Case, put: Put, found: tuple[Issue, ...]) -> tuple[Issue, ...]:
     stored = case.loaded.resource(put.shelf, fhir.name(put.resource)) if found else None
     if stored is None or not stored.stands:
         return found
-    before = {_kept(one) for one in _faults(case, stored.resource, put)}
+    before = {_kept(one) for one in faults(case, stored.resource, put)}
     return tuple(one for one in found if _kept(one) not in before)
 
 
@@ -82,7 +82,7 @@ def _shared_out(
     theirs: set[tuple[str, str]] = set()
     asked = {_kept(one) for one in found}
     for original in _originals(case, plan, put):
-        own = [one for one in _faults(case, original, put) if _kept(one) in asked]
+        own = [one for one in faults(case, original, put) if _kept(one) in asked]
         theirs |= {_kept(one) for one in own}
         senders += [_placed(case, original, one) for one in own]
     return tuple(senders), tuple(one for one in found if _kept(one) not in theirs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +28,9 @@ _NUMBER: Final = re.compile(r"(?=.*\d)[A-Za-z0-9./#-]{1,32}")  # what reads as a
 _DATE: Final = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _PHONE: Final = re.compile(r"[+()0-9. x-]{3,32}")
 _NAME: Final = re.compile(r"[^\n<>]{1,80}")
+
+
+Sentence = Annotated[str, Field(pattern=r"\S")]  # what a person reads is not blank
 
 
 class _Model(BaseModel):
@@ -67,7 +70,7 @@ class Output(_Model):
     form: Literal["number", "date", "code", "contact"]
     told_by: tuple[str, ...] = ()
     system: str = ""
-    codes: dict[str, str] = {}
+    codes: dict[str, Sentence] = {}
 
 
 class Outcomes(_Model):
@@ -80,8 +83,8 @@ class Outcomes(_Model):
 
     events: tuple[Event, ...]
     outputs: tuple[Output, ...]
-    reasons: dict[str, dict[str, str]]
-    questions: dict[str, str]
+    reasons: dict[str, dict[str, Sentence]]
+    questions: dict[str, Sentence]
 
     def event(self, kind: Kind, state: str) -> Event | None:
         return self._events.get((kind, state))

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.event import Sentence
 from app.fhir import Resource, listed
 from app.settings import Audience
 
@@ -26,7 +27,7 @@ class Duty(_Model):
     electronic  whether sending the report here discharges it
     """
 
-    says: str
+    says: Sentence
     within_hours: int = Field(ge=0)
     electronic: bool = False
 
@@ -83,7 +84,7 @@ class Jurisdiction(_Model):
 
     id: str
     name: str
-    hotline: str
+    hotline: Sentence
     hours: str
     flags: tuple[str, ...] = ()
     acknowledge_minutes: float = Field(default=15.0, gt=0)

@@ -30,7 +30,7 @@ def plan(case: Case) -> Plan:
     if not exchange.due or exchange.due > now:
         return Plan(Answer((name,)))
     raised: list[Resource] = []
-    if exchange.state == "submitted":
+    if exchange.kind == "cps-report" and exchange.state == "submitted":
         raised.append(_unconfirmed(case, exchange, stored.resource))
     later: list[float] = []
     for asked in _open_questions(case, exchange):

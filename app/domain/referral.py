@@ -103,7 +103,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
     if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
         raise _refused(case, request, decision, party, consent)
-    task = _task(case, request, own, party.tenant, party.addressed)
+    task = sent_task(case, request, own, party.tenant, party.addressed)
     if measured:
         task["extension"] = [*_foreign(task), measured.extension()]
     return Sending(
@@ -283,7 +283,7 @@ def _consent(case: Case, request: Resource) -> Resource | None:
     return None
 
 
-def _task(
+def sent_task(
     case: Case, request: Resource, entry: Entry | None, tenant: Tenant, addressed: Resource
 ) -> Resource:
     """The sender's Task, its own where it sent one; new: family-support-task or cps-report-task."""

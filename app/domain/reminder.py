@@ -13,11 +13,13 @@ from app.domain.jurisdiction import Jurisdiction
 from app.domain.plan import Answer, Plan, Put, Stored, derive, put
 from app.domain.report import LABELS
 from app.errors import Conflict, Stale
-from app.fhir import Resource, listed
+from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL
 
 OVERDUE: Final = f"{CANONICAL}/sid/overdue"
 DUTY: Final = f"{CANONICAL}/sid/duty"
+_CODE: Final = f"{CANONICAL}/CodeSystem/task-code"
+_KINDS: Final = {OVERDUE: "overdue", DUTY: "written-follow-up"}
 _ORAL: Final = f"{CANONICAL}/StructureDefinition/cps-oral-report"
 # whose it is may do it, hand it on, or say why not; what is to be done is ours to say
 _MAY: Final = frozenset({
@@ -35,16 +37,18 @@ def task(  # noqa: PLR0913 — what a Task to a person consists of
 
     what        tells it from other reminders of the exchange; said again, it is the same Task
     """
+    own = listed((parent.get("meta") or {}).get("security"))
+    labels = own or (LABELS if case.shelf.kind == "cps-report" else [])
     return {
         "resourceType": "Task",
         "id": derive(case.key, "overdue", exchange, what),
-        "meta": {"security": listed((parent.get("meta") or {}).get("security")) or LABELS},
+        **({"meta": {"security": labels}} if labels else {}),
         "identifier": [{"system": system, "value": f"{exchange}-{what}"}],
         "partOf": [fhir.reference(parent)],
         "status": "requested",
         "intent": "order",
         "priority": "stat",
-        "code": {"text": text},
+        "code": concept(_CODE, _KINDS[system], text),
         **{name: parent[name] for name in ("focus", "for") if name in parent},
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),

@@ -65,13 +65,13 @@ def test_what_conforms_leaves(exchange, patient):
     assert exchange.call("POST", REFER, bundle()).status_code == 200
 
 
-def changed(tmp_path, old, new):
-    """The mappings that come with the service, with one line of profiles.toml changed."""
+def changed(tmp_path, old, new, file="profiles.toml"):
+    """The mappings that come with the service, with one line of one file changed."""
     folder = tmp_path / "mappings"
     shutil.copytree(settings.folder("mappings"), folder)
-    text = (folder / "profiles.toml").read_text()
+    text = (folder / file).read_text()
     assert old in text
-    (folder / "profiles.toml").write_text(text.replace(old, new))
+    (folder / file).write_text(text.replace(old, new))
     return folder
 
 
@@ -128,9 +128,9 @@ def test_what_the_service_makes_wrong_is_its_own_fault(tmp_path, definitions):
 
 
 def test_a_report_that_the_service_makes_wrong_is_kept(tmp_path, definitions):
-    """Our own fault sends nothing; the draft and the hotline are in the answer."""
-    old = "https://kinbridge.example.org/fhir/StructureDefinition/cps-report-task"
-    held = changed(tmp_path, old, old.replace("cps-report-task", "family-support-task"))
+    """Our own fault, a copy cut too short, sends nothing; draft and hotline are in the answer."""
+    shown = '"code", "extension", "intent", "note"'
+    held = changed(tmp_path, shown, shown.replace('"intent", ', ""), "disclosure.toml")
     read = settings.read(database_url=f"sqlite:///{tmp_path / 'x.db'}", mappings=held)
     app = asyncio.run(build(read, definitions=definitions))
 

@@ -1,11 +1,15 @@
 """Both sides talk about a referral: questions with an answer, messages, and whether they were read."""
 
+import time
+from datetime import timedelta
+
 import pytest
 from exchange import refused
 
 from app.sandbox import family
 
 KINBRIDGE = family.KINBRIDGE
+WAIT_SECONDS = 20.0
 WORKER = {
     "resourceType": "PractitionerRole", "id": "desk", "practitioner": {"display": "Sam Porter"},
     "telecom": [{"system": "phone", "value": "555-0142"}],
@@ -284,3 +288,25 @@ def test_a_question_on_a_referral_sent_in_error_ends_with_it(exchange, referred)
 
     assert questions(exchange, "clinic/chart")[0]["status"] == "cancelled"
     refused(exchange.call("POST", "clinic/chart/fhir/Task", question(task["id"])), 409)
+
+
+def test_an_unanswered_question_on_a_referral_is_raised(exchange, referred):
+    """The clinician is told of it once, and nothing of it says that there was a report."""
+    _, theirs = referred
+    asked = {**question(theirs["id"]), "requester": {"display": "Sam"},
+             "restriction": {"period": {"end": "2026-11-23T16:00:00Z"}}}  # fmt: skip
+    assert exchange.call("POST", "agency/support/fhir/Task", asked).status_code == 201
+
+    exchange.now += timedelta(days=30)
+    until = time.monotonic() + WAIT_SECONDS
+    raised = []
+    while not raised and time.monotonic() < until:
+        time.sleep(0.1)
+        raised = [one for one in held(exchange, "clinic/chart", "Task")
+                  if "overdue" in str(one.get("code"))]  # fmt: skip
+
+    assert [one["code"]["text"].partition(";")[0] for one in raised] == [
+        "A question of the agency is not answered in time"
+    ]
+    assert "security" not in raised[0]["meta"]
+    assert raised[0]["owner"]["display"] == "Dr. Ada Lin"
