@@ -61,14 +61,22 @@ def written(human: Resource | None) -> str:
 
 
 def requester(case: Case, request: Resource) -> Resource:
-    """Who asks, as another resource says it: one who is contained in the request by name alone."""
+    """Who asks, as a Task says it: by name alone who is contained in the request, or no role."""
     said: Resource = request["requester"]
     lone: Resource = contained.alone(request)["requester"]
     name = str(lone.get("reference", ""))
-    if lone == said or not contained.is_inside(name):
+    roleless = is_roleless(case, lone)
+    if not roleless and (lone == said or not contained.is_inside(name)):
         return said
     display = said.get("display") or written(human(case, lone))
-    return {"type": name.split("/", 1)[0], **({"display": display} if display else {})}
+    kind = {} if roleless else {"type": name.split("/", 1)[0]}
+    return {**kind, **({"display": display} if display else {})}
+
+
+def is_roleless(case: Case, reference: Resource) -> bool:
+    """Whether a Task of the guide cannot refer to who asks: SDOHCC takes a role or an organization."""
+    bare = str(reference.get("reference", "")).startswith("Practitioner/")
+    return bare and case.shelf.kind == "family-support"
 
 
 def named(case: Case, reference: Resource | None) -> bool:

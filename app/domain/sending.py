@@ -105,8 +105,9 @@ class Sending:
     def _told(self) -> Resource:
         """The Task; who asks is there by reference, though the request contains that one."""
         task, known = contained.alone(self.task), parties.requester(self.case, self.request)
-        if task.get("requester") == known:
-            return {**task, "requester": contained.alone(self.request)["requester"]}
+        lone = contained.alone(self.request)["requester"]
+        if task.get("requester") == known and not parties.is_roleless(self.case, lone):
+            return {**task, "requester": lone}
         return task
 
     def _said(self, subject: str) -> list[Resource]:

@@ -523,3 +523,29 @@ def test_an_unchanged_copy_may_be_put(exchange, referred):
         ).status_code
         == 200
     )
+
+
+@pytest.mark.parametrize("stands", ["on the shelf", "in the Bundle", "contained"])
+def test_a_practitioner_without_a_role_can_ask(exchange, patient, stands):
+    """The guide's order takes her, its Task does not: there she stands by name, and the order leads to her."""
+    human = {"resourceType": "Practitioner", "id": "lin", "name": [{"family": "Lin", "given": ["Ada"]}],
+             "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893"}]}  # fmt: skip
+    bundle = family.referral("ServiceRequest/none", consented=True)
+    entries = [one["resource"] for one in bundle["entry"]]
+    request = next(one for one in entries if one["resourceType"] == "ServiceRequest")
+    request["requester"] = {"reference": "#lin" if stands == "contained" else "Practitioner/lin"}
+    if stands == "on the shelf":
+        exchange.call("PUT", "clinic/chart/fhir/Practitioner/lin", human)
+    elif stands == "in the Bundle":
+        bundle["entry"].append({"resource": human})
+    else:
+        request["contained"] = [human]
+
+    sent = exchange.call("POST", "clinic/chart/fhir/$refer", bundle)
+
+    (task,) = resources(sent, "Task")
+    theirs = agency_task(exchange, "support", task)
+    assert task["requester"] == theirs["requester"] == {"display": "Ada Lin"}
+    order = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
+    asks = exchange.get(f"agency/support/fhir/{order['requester']['reference']}").json()
+    assert (asks["resourceType"], asks["name"]) == ("Practitioner", human["name"])

@@ -132,7 +132,7 @@ DEVICE = {"resourceType": "Device", "id": "dr", "type": {"text": "Rule engine"},
 UNNAMED = {"resourceType": "Practitioner", "id": "dr", "active": True}
 
 
-@pytest.mark.parametrize("contained", [[DEVICE], [UNNAMED], [DR, DEVICE], []])
+@pytest.mark.parametrize("contained", [[DEVICE], [UNNAMED], [DR, DEVICE], [DEVICE, DR], []])
 def test_what_is_no_human_reports_nothing_from_inside(exchange, made, contained):
     """A device, a nameless one, two of one id or nobody: contained or not, no human reports."""
     request = of(made, "ServiceRequest")
