@@ -22,7 +22,7 @@ import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from app import conformance, fhir
 
@@ -100,6 +100,15 @@ def planted(
                     yield file
 
 
+# Planted defects that HL7's validator passes over, and why it is theirs; each is printed.
+EXPLAINED: Final = {
+    "SDOHCC-ObservationEthnicityOMB.too-many.Observation.component-Ethnicity": (
+        "two values of the list that the slice Ethnicity is bound to, of which it allows one;"
+        " HL7's validator does not tell the slices of this profile apart by their lists"
+    ),
+}
+
+
 def errors(answer: dict[str, Any]) -> list[str]:
     """Places where HL7's validator has an error that is the resource's own."""
     return sorted(
@@ -135,22 +144,24 @@ def compare(
         ours = sorted(one.expression for one in found if one.severity in ("error", "fatal"))
         theirs = errors(answer)
         same = bool(ours) == bool(theirs)
-        counts["agree" if same else "differ"] += 1
+        reason = EXPLAINED.get(path.stem.partition(".")[2], "")
+        counts["agree" if same else "explained" if reason else "differ"] += 1
         counts["same places"] += same and set(ours) == set(theirs)
         if not same:
             texts = [
                 one["text"][:160] for one in answer.get("issues", []) if one["severity"] == "error"
             ]
-            print(f"{path.name}: HL7 {theirs} {texts[:2]}, here {ours}", flush=True)
-    counts["unanswered"] = len(asked) - counts["agree"] - counts["differ"]
+            print(f"{path.name}: HL7 {theirs} {texts[:2]}, here {ours} {reason}", flush=True)
+    counts["unanswered"] = len(asked) - counts["agree"] - counts["differ"] - counts["explained"]
     return counts
 
 
 def report(what: str, counts: Counter[str]) -> int:
     """Prints the agreement; returns how many are not as they should be."""
-    agree, differ = counts["agree"], counts["differ"]
+    agree, differ, explained = counts["agree"], counts["differ"], counts["explained"]
     print(
-        f"{what}: {agree} of {agree + differ} verdicts agree, "
+        f"{what}: {agree} of {agree + differ + explained} verdicts agree, "
+        f"{explained} differ with a reason, "
         f"{counts['same places']} of them with errors at the very same places",
         flush=True,
     )
