@@ -48,9 +48,13 @@ class Event(_Model):
     says: str = ""
     after: tuple[str, ...]
 
+    def brings(self, status: str) -> str:
+        """The Task.status that it leads to; one without its own happens in or after the work."""
+        return self.status or ("completed" if status == "completed" else "in-progress")
+
     def sets(self, task: Resource, *, says: bool = False) -> Resource:
         """The Task in this state; with what a clinician reads, where it says so."""
-        task = {**task, "status": self.status or task["status"]}
+        task = {**task, "status": self.brings(task["status"])}
         if self.business_status:
             text = self.says if says else ""
             task["businessStatus"] = concept(STATUS, self.business_status, text)
@@ -59,7 +63,7 @@ class Event(_Model):
     def follows(self, state: str, status: str) -> bool:
         """Whether it may come next, after a state of that Task.status."""
         allowed = state in self.after or ("*" in self.after and state != self.id)
-        return allowed and _RANK[self.status or status] >= _RANK[status]
+        return allowed and _RANK[self.brings(status)] >= _RANK[status]
 
 
 class Output(_Model):

@@ -224,7 +224,7 @@ def _said(case: Case, task: Resource, exchange: Exchange, stands: Resource, read
         if kind == "cps-report":
             return Step(None, "none")  # an old copy, written back: late, and says nothing
         raise steps.refused(case, exchange, before)
-    events = [one for one in case.mappings.outcomes.of(kind) if status == (one.status or before)]
+    events = [one for one in case.mappings.outcomes.of(kind) if status == one.brings(before)]
     told = [one for one in events if one.business_status in codes] if codes else events
     if not events or not told:
         raise Invalid(

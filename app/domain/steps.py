@@ -37,7 +37,7 @@ def judged(case: Case, exchange: Exchange, told: list[Event], before: str) -> St
 
 def refused(case: Case, exchange: Exchange, before: str) -> Conflict:
     allowed = [
-        f"{one.id} (status {one.status or before})"
+        f"{one.id} (status {one.brings(before)})"
         for one in case.mappings.outcomes.of(exchange.kind)
         if one.follows(exchange.state, before)
     ]

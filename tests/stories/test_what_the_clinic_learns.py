@@ -23,7 +23,7 @@ WAY = {
     "unable-to-complete": ["received", "screened-in"],
     "disposition": ["received", "screened-in", "investigating"],
     "services": ["received", "screened-in", "disposition"],
-    "placement-changed": ["received", "screened-in", "investigating"],
+    "placement-changed": ["received", "screened-in", "assigned"],
     "closed": ["received", "screened-in", "disposition"],
     "disposition-amended": ["received", "screened-in", "disposition"],
 }
