@@ -1,15 +1,14 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from exchange import SHARED, Exchange, Network, agency_task, basic, resources, sqlite_rows
+from exchange import SHARED, Exchange, Late, Network, agency_task, basic, resources, sqlite_rows
 from postgres import Postgres
 from serving import free_port, ready, start
 from starlette.testclient import TestClient
@@ -72,19 +71,6 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres.made()
     yield server
     server.end()
-
-
-@dataclass
-class Late:
-    """An application that is built where it runs: a pool of connections belongs to one event loop."""
-
-    build: Callable[[], Coroutine[Any, Any, Any]]
-    app: Any = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if self.app is None:
-            self.app = await self.build()
-        await self.app(scope, receive, send)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import base64
 import json
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -61,6 +61,19 @@ class Exchange:
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return self.call("GET", path, **headers)
+
+
+@dataclass
+class Late:
+    """An application that is built where it runs: a pool of connections belongs to one event loop."""
+
+    build: Callable[[], Coroutine[Any, Any, Any]]
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.app is None:
+            self.app = await self.build()
+        await self.app(scope, receive, send)
 
 
 def basic(client: str, secret: str) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import httpx2
 import pytest
-from conftest import FHIR, SOAK
+from running import FHIR, SOAK
 
 KILLS = 100 if SOAK else 2  # on each database
 PARTS = 3

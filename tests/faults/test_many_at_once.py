@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
-from conftest import FHIR, SOAK
+from running import FHIR, SOAK
 
 EACH = 60 if SOAK else 8  # updates of each writer
 CLIENTS = 200

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import FHIR, SOAK
+from running import FHIR, SOAK
 
 from app.sandbox import family
 

@@ -2,8 +2,8 @@
 
 import pytest
 import schemathesis
-from conftest import SOAK
 from hypothesis import HealthCheck, given, settings
+from running import SOAK
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks as promised

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import Running
 from exchange import sqlite_rows
 from postgres import Postgres
+from running import Running
 
 TEXT = random.Random(3).randbytes(2500).hex()  # of which nothing can be pressed out
 

@@ -57,7 +57,7 @@ def verified(condition):
         ("93025-5", {"93031-3": "LA30125-1"}, set()),  # nobody has signed that rule off
         ("93025-5", {"67875-5": "LA30122-8"}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_need_that_somebody_answers_for_proposes_its_condition(
     exchange, patient, canonical, answers, expected

@@ -6,8 +6,7 @@ import shutil
 import time
 
 import pytest
-from conftest import Late
-from exchange import resources
+from exchange import Late, resources
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
