@@ -13,7 +13,7 @@ from starlette.requests import Request
 from app import fhir
 from app.api import encoding, header
 from app.api.resource_types import RESOURCE_TYPES
-from app.domain import patch
+from app.domain import fhirpath_patch, patch
 from app.domain.patch import Patch
 from app.errors import (
     Issue,
@@ -159,7 +159,7 @@ def version_of(if_match: str | None) -> int | None:
 def patch_of(sent: Resource) -> Patch:
     """The patch that a Parameters holds, or a Binary with a JSON Patch in it, as in a Bundle."""
     if sent["resourceType"] == "Parameters":
-        return patch.fhirpath_patch(sent)
+        return fhirpath_patch.fhirpath_patch(sent)
     if sent["resourceType"] == "Binary" and sent.get("contentType") == _JSON_PATCH:
         try:
             return patch.json_patch(fhir.decode(base64.b64decode(str(sent.get("data", "")))))

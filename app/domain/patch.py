@@ -1,55 +1,130 @@
-"""Patches: JSON Patch by a library, FHIRPath Patch by our own FHIRPath, JSON Merge Patch."""
+"""JSON Patch by a library, one operation after the other, and JSON Merge Patch."""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+import jsonpointer
 
-from app import fhirpath
-from app.errors import Invalid, Malformed
-from app.fhir import Resource, listed
-from app.fhirpath import Node
+from app import fhir
+from app.errors import Invalid, Malformed, TooLarge
+from app.fhir import Resource
 
 Patch = Callable[[Resource], Resource]
 
 _WANTS: Final = {
-    "add": {"path", "name", "value"},
-    "insert": {"path", "index", "value"},
-    "delete": {"path"},
-    "replace": {"path", "value"},
-    "move": {"path", "source", "destination"},
-}
+    "add": "value", "copy": "from", "move": "from", "remove": "", "replace": "value", "test": "value",
+}  # fmt: skip
+_MOST_OPERATIONS: Final = 10_000
+_MOST_COPIED: Final = 2**20  # bytes of JSON: `copy` can double what stands, again and again
+_NAME: Final = re.compile(r"_?[a-z][A-Za-z0-9]{0,63}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
 def json_patch(operations: Any) -> Patch:
     """
     Source      https://www.rfc-editor.org/rfc/rfc6902
-    raises      Malformed: it is no JSON Patch; the patch itself Invalid: it does not fit
+    raises      Malformed: it is no JSON Patch
+                TooLarge: more than 10,000 operations; the patch itself: it copies more than 1 MiB
+                the patch itself Invalid: it does not fit
     """
-    try:
-        made = jsonpatch.JsonPatch(operations)
-    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError, ValueError):
-        raise Malformed("This is no JSON Patch.") from None
+    if not isinstance(operations, list):
+        raise Malformed("A JSON Patch is a list of operations.")
+    if len(operations) > _MOST_OPERATIONS:
+        raise TooLarge(f"A patch may have {_MOST_OPERATIONS} operations.")
+    for index, one in enumerate(operations):
+        _known(one, index)
 
     def apply(resource: Resource) -> Resource:
-        try:
-            patched = made.apply(resource)
-        except (
-            jsonpatch.JsonPatchException,
-            JsonPointerException,
-            TypeError,
-            KeyError,
-            IndexError,
-        ):
-            raise Invalid("The JSON Patch does not fit the resource as it stands.") from None
-        return _resource(patched)
+        made: Any = copy.deepcopy(resource)
+        left = _MOST_COPIED
+        for index, one in enumerate(operations):
+            at = (f"Operation {index}", _place(str(resource.get("resourceType", "")), one["path"]))
+            left -= _copied(made, one, at)
+            if left < 0:
+                text = f"{at[0]}: a patch may copy {_MOST_COPIED} bytes in all."
+                raise TooLarge(text, expression=at[1])
+            made = _applied(made, one, at)
+        return resource_of(made)
 
     return apply
+
+
+def _copied(made: Any, operation: dict[str, Any], at: tuple[str, str]) -> int:
+    """How many bytes an operation copies."""
+    if operation["op"] != "copy":
+        return 0
+    try:
+        return len(fhir.encode(jsonpointer.resolve_pointer(made, operation["from"])))
+    except jsonpointer.JsonPointerException:
+        text = f"{at[0]}, copy: what it copies is not there; {_ADVICE['copy']}."
+        raise Invalid(text, expression=at[1]) from None
+    except RecursionError:
+        raise Malformed(_DEEP, expression=at[1]) from None
+
+
+def _applied(made: Any, operation: dict[str, Any], at: tuple[str, str]) -> Any:
+    kind = operation["op"]
+    try:
+        # its own copy of the value: a later operation may change what an earlier one put in
+        return jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(made, in_place=True)
+    except jsonpatch.JsonPatchTestFailed:
+        text = f"{at[0]}: what it tests does not hold; read the resource again."
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpointer.JsonPointerException,
+        TypeError,
+        KeyError,
+        IndexError,
+    ):
+        text = f"{at[0]}, {kind}: its place is not there; {_ADVICE[kind]}."
+    except RecursionError:
+        raise Malformed(_DEEP, expression=at[1]) from None
+    raise Invalid(text, expression=at[1])
+
+
+_DEEP: Final = f"What the patch makes is nested deeper than {fhir.MAX_DEPTH} levels."
+_ADVICE: Final = {
+    "add": "make what it stands in first, and count a list from 0",
+    "copy": "read the resource again",
+    "move": "read the resource again, and move nothing into itself",
+    "remove": "leave it out, or read the resource again",
+    "replace": "use add for what does not stand yet",
+    "test": "read the resource again",
+}
+
+
+def _known(operation: Any, index: int) -> None:
+    """Raises Malformed: it is no operation of a JSON Patch."""
+    kind = operation.get("op") if isinstance(operation, dict) else None
+    if not isinstance(kind, str) or kind not in _WANTS:
+        raise Malformed(f"Operation {index}: its op is one of {', '.join(_WANTS)}.")
+    pointers = [operation.get("path"), operation.get("from", "")]
+    if _WANTS[kind] and _WANTS[kind] not in operation:
+        raise Malformed(f"Operation {index}: {kind} also has {_WANTS[kind]}.")
+    try:
+        for one in pointers:
+            jsonpointer.JsonPointer(one)
+    except (jsonpointer.JsonPointerException, TypeError):
+        text = f"Operation {index}: path and from are JSON Pointers, as in /name/0/family."
+        raise Malformed(text) from None
+
+
+def _place(kind: str, pointer: str) -> str:
+    """Where a JSON Pointer leads, as FHIRPath, as far as its parts can be an element's name."""
+    place = kind
+    for part in pointer.split("/")[1:]:
+        if _NUMBER.fullmatch(part):
+            place += f"[{int(part)}]"
+        elif _NAME.fullmatch(part):
+            place += f".{part.removeprefix('_')}"
+        else:
+            break
+    return place
 
 
 def merge_patch(changes: Any) -> Patch:
@@ -61,7 +136,7 @@ def merge_patch(changes: Any) -> Patch:
     """
     if not isinstance(changes, dict):
         raise Malformed("A JSON Merge Patch is an object.")
-    return lambda resource: _resource(_merged(resource, changes))
+    return lambda resource: resource_of(_merged(resource, changes))
 
 
 def _merged(stood: Any, changes: Any) -> Any:
@@ -76,164 +151,16 @@ def _merged(stood: Any, changes: Any) -> Any:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
-    kind: str
-    at: str
-    path: fhirpath.Expression
-    name: str = ""
-    value: Any = None
-    numbers: tuple[int, ...] = ()
-
-
-def fhirpath_patch(parameters: Resource) -> Patch:
+def resource_of(patched: Any) -> Resource:
     """
-    Source      https://hl7.org/fhir/R4/fhirpatch.html
-    raises      Malformed: it is no FHIRPath Patch; the patch itself Invalid: it does not fit
+    What a patch has made, with nothing of it shared with the patch, which may be applied again.
+
+    raises      Invalid: it is no object; Malformed: it is nested too deep
     """
-    operations = [
-        _operation(one, f"Parameters.parameter[{index}]")
-        for index, one in enumerate(listed(parameters.get("parameter")))
-    ]
-    if not operations:
-        raise Malformed("A FHIRPath Patch has at least one operation.", expression="Parameters")
-
-    def apply(resource: Resource) -> Resource:
-        made = copy.deepcopy(resource)
-        for operation in operations:
-            _apply(made, operation)
-        return _resource(made)
-
-    return apply
-
-
-def _resource(patched: Any) -> Resource:
     if not isinstance(patched, dict):
         raise Invalid("What the patch makes is no resource.")
-    made: Resource = patched
-    return made
-
-
-def _operation(parameter: Any, at: str) -> _Operation:
-    parts = {
-        str(part.get("name")): part
-        for part in listed(parameter.get("part") if isinstance(parameter, dict) else None)
-        if isinstance(part, dict)
-    }
-    kind = str(parts.get("type", {}).get("valueCode", ""))
-    if not parts or parameter.get("name") != "operation" or kind not in _WANTS:
-        raise Malformed(
-            "An operation has a type: add, insert, delete, replace, move.", expression=at
-        )
-    if missing := sorted(_WANTS[kind] - parts.keys()):
-        raise Malformed(f"The operation {kind} also has {', '.join(missing)}.", expression=at)
     try:
-        path = fhirpath.compile(str(parts["path"].get("valueString", "")))
-    except fhirpath.ExpressionError as error:
-        raise Malformed(f"The path cannot be read: {error.text}", expression=at) from None
-    numbers = tuple(
-        _number(parts[name], at)
-        for name in ("index", "source", "destination")
-        if name in _WANTS[kind]
-    )
-    name = str(parts.get("name", {}).get("valueString", ""))
-    return _Operation(kind, at, path, name, _value(parts.get("value")), numbers)
-
-
-def _number(part: Resource, at: str) -> int:
-    found = part.get("valueInteger")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        raise Malformed("A position is an integer from 0.", expression=at)
-    return found
-
-
-def _value(part: Resource | None) -> Any:
-    """A value[x], or a backbone element whose parts are its elements."""
-    if part is None:
-        return None
-    for name, value in part.items():
-        if name.startswith("value"):
-            return value
-    made: Resource = {}
-    for one in listed(part.get("part")):
-        name, value = str(one.get("name")), _value(one)
-        made[name] = [*listed(made[name]), value] if name in made else value
+        made: Resource = fhir.decode(fhir.encode(patched))
+    except RecursionError:
+        raise Malformed(_DEEP) from None
     return made
-
-
-def _apply(resource: Resource, operation: _Operation) -> None:
-    try:
-        found = [one for one in operation.path.items(resource) if isinstance(one, Node)]
-    except fhirpath.EvaluationError:
-        raise Invalid(
-            "The path cannot be evaluated on this resource.", expression=operation.at
-        ) from None
-    if operation.kind == "delete" and not found:
-        return
-    if operation.kind in {"insert", "move"}:
-        _in_list(found, operation)
-        return
-    if len(found) != 1:
-        text = f"The path of {operation.kind} must find one element; it finds {len(found)}."
-        raise Invalid(text, expression=operation.at)
-    {"add": _add, "replace": _replace, "delete": _delete}[operation.kind](found[0], operation)
-
-
-def _add(node: Node, operation: _Operation) -> None:
-    if not isinstance(node.value, dict):
-        raise Invalid("Only an element with elements takes another.", expression=operation.at)
-    element = node.type.elements.get(operation.name) if node.type else None
-    known = node.type.keys.get(operation.name) if node.type else None
-    if element is None and known is None:
-        raise Invalid("The element has no such child.", expression=operation.at)
-    many = (element or (known[0] if known else None)).many  # type: ignore[union-attr]
-    if many:
-        node.value[operation.name] = [*listed(node.value.get(operation.name)), operation.value]
-    else:
-        node.value[operation.name] = operation.value
-
-
-def _holder(node: Node, at: str) -> tuple[dict[str, Any], str]:
-    """The object that a node stands in, and its key there."""
-    above = node.parent.value if node.parent else None
-    if not isinstance(above, dict):
-        raise Invalid("The resource itself cannot be replaced or deleted.", expression=at)
-    if node.name in above:
-        return above, node.name
-    keys = [key for key in above if key.startswith(node.name) and key[len(node.name)].isupper()]
-    if len(keys) != 1:
-        raise Invalid("The path leads to nothing that can be changed.", expression=at)
-    return above, keys[0]
-
-
-def _replace(node: Node, operation: _Operation) -> None:
-    above, key = _holder(node, operation.at)
-    if node.index >= 0:
-        above[key][node.index] = operation.value
-    else:
-        above[key] = operation.value
-
-
-def _delete(node: Node, operation: _Operation) -> None:
-    above, key = _holder(node, operation.at)
-    if node.index >= 0 and len(above[key]) > 1:
-        del above[key][node.index]
-        beside = above.get(f"_{key}")
-        if isinstance(beside, list) and node.index < len(beside):
-            del beside[node.index]
-    else:
-        del above[key]
-        above.pop(f"_{key}", None)
-
-
-def _in_list(found: list[Node], operation: _Operation) -> None:
-    """Insert into, or move within, the list whose elements the path finds."""
-    if not found or any(one.index < 0 or one.parent is not found[0].parent for one in found):
-        raise Invalid("The path must find the elements of one list.", expression=operation.at)
-    above, key = _holder(found[0], operation.at)
-    values = above[key]
-    *source, last = operation.numbers
-    length = len(values) - len(source)
-    if last > length or any(position >= len(values) for position in source):
-        raise Invalid("The position is outside the list.", expression=operation.at)
-    values.insert(last, values.pop(source[0]) if source else operation.value)

@@ -4,6 +4,13 @@ import pytest
 from asking import CHART, PATIENT, operation, parameters
 from exchange import refused
 
+MAIDEN = {"extension": [{"url": "https://clinic.example.org/maiden", "valueBoolean": True}]}
+BESIDE = {
+    "resourceType": "Patient", "id": "c", "gender": "female", "deceasedBoolean": False,
+    "_birthDate": MAIDEN, "maritalStatus": {"text": "single"},
+    "name": [{"given": ["A", "B"], "_given": [None, MAIDEN]}],
+}  # fmt: skip
+
 
 def test_json_patch(exchange, patient):
     """RFC 6902, with its test operation and its refusals."""
@@ -143,3 +150,104 @@ def test_json_patch_under_the_name_of_json(exchange, patient):
     answer = exchange.call("PATCH", PATIENT, operations, Content_Type="application/json")
 
     assert (answer.status_code, answer.json()["gender"]) == (200, "male")
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (operation("move", path="Patient.name.given", source=1, destination=0),
+         {"name": [{"given": ["B", "A"], "_given": [MAIDEN, None]}]}),
+        (operation("insert", path="Patient.name.given", index=0, value={"valueString": "w"}),
+         {"name": [{"given": ["w", "A", "B"], "_given": [None, None, MAIDEN]}]}),
+        (operation("add", path="Patient.name", name="given", value={"valueString": "w"}),
+         {"name": [{"given": ["A", "B", "w"], "_given": [None, MAIDEN, None]}]}),
+        (operation("replace", path="Patient.name.given[1]", value={"valueString": "w"}),
+         {"name": [{"given": ["A", "w"]}]}),
+        (operation("replace", path="Patient.birthDate", value={"valueDate": "2020-01-01"}),
+         {"birthDate": "2020-01-01", "_birthDate": None}),
+        (operation("add", path="Patient.gender", name="extension", value={"valueExtension": MAIDEN["extension"][0]}),
+         {"gender": "female", "_gender": MAIDEN}),
+        (operation("delete", path="Patient.name.given[1].extension"), {"name": [{"given": ["A", "B"]}]}),
+        (operation("delete", path="Patient.birthDate.extension"), {"_birthDate": None}),
+        (operation("delete", path="Patient.maritalStatus.text"), {"maritalStatus": None}),
+        (operation("replace", path="Patient.deceased", value={"valueDateTime": "2026-01-02"}),
+         {"deceasedBoolean": None, "deceasedDateTime": "2026-01-02"}),
+        (operation("add", path="Patient", name="multipleBirth", value={"valueInteger": 2}), {"multipleBirthInteger": 2}),
+        (operation("add", path="Patient", name="contact", value={"part": [
+            {"name": "telecom", "valueContactPoint": {"value": "555-0142"}}]}),
+         {"contact": [{"telecom": [{"value": "555-0142"}]}]}),
+        (operation("add", path="Patient", name="language", value={"_valueCode": MAIDEN}), {"_language": MAIDEN}),
+    ],
+)  # fmt: skip
+def test_a_patch_keeps_each_value_with_what_stands_beside_it(exchange, made, expected):
+    """An extension moves with its own value; what is left empty goes; a choice follows its value."""
+    exchange.call("PUT", f"{CHART}/Patient/c", BESIDE)
+
+    answer = exchange.call("PATCH", f"{CHART}/Patient/c", parameters(made))
+
+    assert answer.status_code == 200, answer.text
+    stands = {name: value for name, value in answer.json().items() if name != "meta"}
+    whole = {**BESIDE, **expected}
+    assert stands == {name: value for name, value in whole.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        operation("add", path="Patient", name="gender", value={"valueCode": "male"}),
+        operation("add", path="Patient", name="deceased", value={"valueDateTime": "2026-01-02"}),
+        operation("add", path="Patient", name="birthDate", value={"valueDate": "2020-01-01"}),
+        operation("add", path="Patient", name="multipleBirth", value={"valueString": "two"}),
+        operation("replace", path="Patient.deceased", value={"valueString": "yes"}),
+        operation("insert", path="Patient.photo", index=0, value={"valueAttachment": {}}),
+    ],
+)
+def test_add_is_for_what_does_not_stand_yet(exchange, made):
+    """R4: add to an element that may not repeat only where there is none; the place is named."""
+    exchange.call("PUT", f"{CHART}/Patient/c", BESIDE)
+
+    (issue,) = refused(exchange.call("PATCH", f"{CHART}/Patient/c", parameters(made)), 422)
+
+    assert issue["expression"] == ["Parameters.parameter[0]"]
+
+
+@pytest.mark.parametrize(
+    ("operations", "expression", "advice"),
+    [
+        ([{"op": "remove", "path": "/telecom/0"}, {"op": "replace", "path": "/photo/0/url", "value": "x"}],
+         "Patient.photo[0].url", "Operation 1, replace: its place is not there; use add"),
+        ([{"op": "test", "path": "/gender", "value": "male"}], "Patient.gender", "read the resource again"),
+        ([{"op": "test", "path": "/deceasedBoolean", "value": 0}], "Patient.deceasedBoolean", "does not hold"),
+        ([{"op": "add", "path": "/telecom/7", "value": {}}], "Patient.telecom[7]", "count a list from 0"),
+        ([{"op": "copy", "from": "/photo", "path": "/telecom"}], "Patient.telecom", "is not there"),
+        ([{"op": "move", "from": "/name", "path": "/name/0/given"}], "Patient.name[0].given", "into itself"),
+    ],
+)  # fmt: skip
+def test_a_json_patch_that_does_not_fit_says_where(exchange, operations, expression, advice):
+    """Which operation it was, of which element, and what to do; never what was tested."""
+    exchange.call("PUT", f"{CHART}/Patient/c", {**BESIDE, "telecom": [{"value": "555-0142"}]})
+    media = "application/json-patch+json"
+
+    answer = exchange.call("PATCH", f"{CHART}/Patient/c", operations, Content_Type=media)
+
+    (issue,) = refused(answer, 422)
+    assert issue["expression"] == [expression]
+    assert advice in issue["details"]["text"]
+    assert "female" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("made", "status"),
+    [
+        ([{"op": "copy", "from": "/name", "path": "/name/-"}] * 40, 413),
+        ([{"op": "copy", "from": "", "path": "/text"}] * 70, 400),
+        ([{"op": "test", "path": "/id", "value": "c"}] * 10_001, 413),
+        (parameters(*[operation("delete", path="Patient.photo")] * 1001), 413),
+    ],
+)
+def test_a_small_patch_makes_nothing_huge(exchange, made, status):
+    """Copies that double what stands, nesting without end, operations without end are refused."""
+    exchange.call("PUT", f"{CHART}/Patient/c", BESIDE)
+    media = "application/json-patch+json" if isinstance(made, list) else "application/fhir+json"
+
+    refused(exchange.call("PATCH", f"{CHART}/Patient/c", made, Content_Type=media), status)
