@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -32,9 +33,13 @@ def decode(raw: bytes) -> Any:
     """
     JSON to Python, decimals as Decimal so that 1.50 stays 1.50.
 
+    A byte order mark before it is passed over, as https://www.rfc-editor.org/rfc/rfc8259#section-8.1
+    allows: what Windows writes has one.
+
     raises      Malformed: not UTF-8, not JSON, NaN, a key twice in one object, deeper than MAX_DEPTH
     source      https://hl7.org/fhir/R4/json.html
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if _depth(raw) > MAX_DEPTH:
         raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
     try:
@@ -86,7 +91,10 @@ def _depth_outside_strings(raw: bytes) -> int:
 
 def _place(error: msgspec.DecodeError) -> str:
     """What the decoder says, without the path that could quote a value."""
-    return str(error).split(" - at `", maxsplit=1)[0].removeprefix("JSON is malformed: ")
+    said = str(error).split(" - at `", maxsplit=1)[0].removeprefix("JSON is malformed: ")
+    if "truncated" in said:  # it says so of half a \\u pair, too
+        return "it ends too early, or half of a pair of \\u escapes is missing"
+    return said
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

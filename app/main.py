@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from app import conformance, fhir
 from app import settings as settings_module
@@ -150,9 +151,9 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it would log values
     )
     app.add_middleware(Observe, registry=registry)
-    _refusals(app)
-    _health(app, service, registry)
     shelves = routes.router(service, started=service.clock())
+    _refusals(app, shelves.routes)
+    _health(app, service, registry)
     app.include_router(shelves)
     app.directly(shelves.routes)
     # whose shelves there are is nobody's business where others can ask
@@ -166,7 +167,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     return app
 
 
-def _refusals(app: FastAPI) -> None:
+def _refusals(app: FastAPI, shelves: list[BaseRoute]) -> None:
     """Whatever goes wrong is answered as an OperationOutcome."""
 
     @app.exception_handler(Refusal)
@@ -182,8 +183,8 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "").split(", ")
-            return responses.refusal(request, NotAllowed(allowed))
+            known = routes.methods([*app.routes, *shelves], request.scope["path"])
+            return responses.refusal(request, NotAllowed(known))
         return responses.refusal(request, NotFound("There is no such route."))
 
     @app.exception_handler(Exception)

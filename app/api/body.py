@@ -34,8 +34,9 @@ _XML: Final = frozenset({"application/fhir+xml", "application/xml", "text/xml"})
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
+_CHARSET: Final = re.compile(r';\s*charset="?([\w.:-]+)', re.ASCII | re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
-_BUNDLES: Final = frozenset({"batch", "collection", "transaction"})
+_NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
 
 async def resource(request: Request, *, most: int) -> Resource:
@@ -47,7 +48,7 @@ async def resource(request: Request, *, most: int) -> Resource:
     """
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
-    return resource_of(fhir.decode(await content(request, most)))
+    return resource_of(_decoded(request, await content(request, most)))
 
 
 async def json(request: Request, *, most: int) -> Any:
@@ -58,7 +59,27 @@ async def json(request: Request, *, most: int) -> Any:
     """
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/json or application/fhir+json in UTF-8.")
-    return fhir.decode(await content(request, most))
+    return _decoded(request, await content(request, most))
+
+
+def _decoded(request: Request, raw: bytes) -> Any:
+    """
+    The JSON that the bytes are.
+
+    raises      Malformed; WrongMediaType: it is said to be in another character set, which would
+                be misread where it is more than ASCII
+    source      https://hl7.org/fhir/R4/http.html#mime-type
+    """
+    if not raw:
+        raise Malformed("The body is empty; send JSON.")
+    if not raw.isascii() and _charset(request) not in {"", "utf-8", "utf8"}:
+        raise WrongMediaType("FHIR's JSON is UTF-8; send it so, and say charset=utf-8 or nothing.")
+    return fhir.decode(raw)
+
+
+def _charset(request: Request) -> str:
+    found = _CHARSET.search(header.of(request, b"content-type") or "")
+    return found[1].lower() if found else ""
 
 
 async def form(request: Request, *, most: int) -> bytes:
@@ -89,7 +110,7 @@ async def checked(request: Request, *, most: int, find: Find) -> tuple[Any, tupl
         return document.resource, document.issues
     if sent_as not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json or application/fhir+xml, in UTF-8.")
-    return fhir.decode(raw), ()
+    return _decoded(request, raw), ()
 
 
 def media(request: Request) -> str:
@@ -135,14 +156,18 @@ def resource_of(value: Any, at: str = "") -> Resource:
 
 
 def type_of(name: str, at: str = "") -> str:
+    if name.startswith("$"):
+        raise NotFound(_NO_OPERATION, expression=at)
     if name not in RESOURCE_TYPES:
         raise NotFound("FHIR R4 has no resource type of this name.", expression=at)
     return name
 
 
-def id_of(text: str) -> str:
+def id_of(text: str, at: str = "") -> str:
+    if text.startswith("$"):
+        raise NotFound(_NO_OPERATION, expression=at)
     if not _ID.fullmatch(text):
-        raise NotFound("No resource has such an id.")
+        raise NotFound("No resource has such an id.", expression=at)
     return text
 
 
@@ -179,7 +204,7 @@ async def patch_in(request: Request, *, most: int) -> Patch:
         raise WrongMediaType(
             f"Send {_JSON_PATCH}, {_MERGE_PATCH}, or a Parameters as application/fhir+json."
         )
-    sent = fhir.decode(await content(request, most))
+    sent = _decoded(request, await content(request, most))
     if sent_as == _JSON_PATCH:
         return patch.json_patch(sent)
     if sent_as == _MERGE_PATCH:

@@ -108,9 +108,12 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
     kind, _, identity = path.partition("/")
     if not kind and method == "POST":
         raise NotSupported("A Bundle is no entry of another.", expression=f"{at}.request.url")
+    if "$" in path or path.endswith("_search"):
+        text = "An operation or a search by POST is no entry of a Bundle; ask for it by itself."
+        raise NotSupported(text, expression=f"{at}.request.url")
     body.type_of(kind, f"{at}.request.url")
     if identity:
-        body.id_of(identity)
+        body.id_of(identity, f"{at}.request.url")
     made = Entry(
         method or "POST",
         {"resourceType": kind, **({"id": identity} if identity else {})},

@@ -43,6 +43,8 @@ async def history(
     params = request.query_params
     if unknown := sorted(params.keys() - _KNOWN):
         raise Malformed(f"History does not know: {', '.join(unknown)}.")
+    if len(params.multi_items()) != len(params):
+        raise Malformed("Each parameter of a history stands once.")
     of: dict[str, str] = {
         name: request.path_params[name] for name in _OF if name in request.path_params
     }
@@ -103,11 +105,12 @@ def _period(text: str, name: str) -> tuple[str, str]:
             parts = text.partition("T")[2]
             exact = timedelta(milliseconds=1) if "." in parts else timedelta(seconds=1)
             end = begin + (exact if parts.count(":") >= _SECONDS else timedelta(minutes=1))
+        said = fhir.instant(begin), fhir.instant(end)  # in UTC the first of all days may be none
     except (ValueError, OverflowError):
         raise Malformed(f"{name} is a date or an instant, as in 2026-11-23T09:15:00Z.") from None
     if begin.tzinfo is None:
         raise Malformed(f"{name} has a time zone.")
-    return fhir.instant(begin), fhir.instant(end)
+    return said
 
 
 def _most(text: str) -> int:

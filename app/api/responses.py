@@ -96,14 +96,20 @@ def preferred(request: Request) -> str:
 
     source      https://hl7.org/fhir/R4/http.html#ops, https://www.rfc-editor.org/rfc/rfc7240
     """
-    said = header.of(request, b"prefer")
-    if not said:
-        return ""
-    for one in said.replace(",", ";").split(";"):
-        name, _, value = one.partition("=")
-        if name.strip().lower() == "return":
-            found = value.strip().strip('"').lower()
-            return next((known for known in _RETURNS if known.lower() == found), "")
+    found = preference(request, "return")
+    return next((known for known in _RETURNS if known.lower() == found), "")
+
+
+def preference(request: Request, name: str) -> str:
+    """
+    What a caller prefers of this name, in lower case; "" if nobody says.
+
+    source      https://www.rfc-editor.org/rfc/rfc7240
+    """
+    for one in (header.of(request, b"prefer") or "").replace(",", ";").split(";"):
+        said, _, value = one.partition("=")
+        if said.strip().lower() == name:
+            return value.strip().strip('"').lower()
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from app import fhir
 from app.api import (
@@ -39,7 +40,6 @@ from app.settings import Shelf
 
 _BASE: Final = "/{tenant}/{shelf}/fhir"
 _METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
-_NO_TYPES: Final = frozenset({"", "_history", "metadata"})
 _ACTS: Final[dict[str, Act]] = {
     "submit-screening": "submit-screening",
     "work-off": "work-off",
@@ -154,7 +154,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
 
     @routes.post(_BASE + "/$validate")
     @routes.post(_BASE + "/{type}/$validate")
-    @routes.api_route(_BASE + "/{type}/{id}/$validate", methods=["GET", "POST"])
+    @routes.api_route(_BASE + "/{type}/{id}/$validate", methods=["GET", "HEAD", "POST"])
     async def validated(request: Request) -> Response:
         """https://hl7.org/fhir/R4/resource-operation-validate.html, and of whatever type."""
         shelf = service.settings.shelves.get(_key(request))
@@ -202,7 +202,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, made)
         return responses.all_of(request, done, _base(shelf))
 
-    @routes.get(_BASE + "/$unmapped")
+    @routes.api_route(_BASE + "/$unmapped", methods=["GET", "HEAD"])
     async def unmapped(request: Request) -> Response:
         """$unmapped: what of the shelf's screenings maps nowhere yet."""
         shelf, caller = await access.enter(service, request)
@@ -221,9 +221,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, made)
         return responses.one(request, done, _base(shelf))
 
-    @routes.api_route(_BASE + "/_search", methods=["GET", "POST"])
-    @routes.api_route(_BASE + "/{type}/_search", methods=["GET", "POST"])
-    @routes.api_route(_BASE + "/{type}/{id}/{rest}/_search", methods=["GET", "POST"])
+    @routes.api_route(_BASE + "/_search", methods=["GET", "HEAD", "POST"])
+    @routes.api_route(_BASE + "/{type}/_search", methods=["GET", "HEAD", "POST"])
+    @routes.api_route(_BASE + "/{type}/{id}/{rest}/_search", methods=["GET", "HEAD", "POST"])
     async def searched_by_form(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#search, its parameters in a form; HAPI's client gets it, too."""
         shelf, caller = await access.enter(service, request)
@@ -315,9 +315,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         entered = await access.enter(service, request)
         return await written(request, entered, "update", Entry("DELETE", **_target(request)))
 
-    @routes.get(_BASE)
-    @routes.get(_BASE + "/{type}")
-    @routes.get(_BASE + "/{type}/{id}/{rest}")
+    @routes.api_route(_BASE, methods=["GET", "HEAD"])
+    @routes.api_route(_BASE + "/{type}", methods=["GET", "HEAD"])
+    @routes.api_route(_BASE + "/{type}/{id}/{rest}", methods=["GET", "HEAD"])
     async def searched(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#search, also Patient/{id}/$everything."""
         shelf, caller = await access.enter(service, request)
@@ -329,17 +329,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """Whatever else is asked of a shelf, and OPTIONS, https://www.rfc-editor.org/rfc/rfc9110#OPTIONS."""
         await access.enter(service, request)
         first = request.path_params.get("rest", "").strip("/").split("/")[0]
-        if first not in _NO_TYPES:
+        if not _is_no_type(first):
             body.type_of(first)
-        allowed = {
-            method
-            for route in routes.routes
-            if isinstance(route, APIRoute)
-            and route.endpoint is not nothing_else
-            and route.path_regex.match(request.scope["path"])
-            and (first not in _NO_TYPES or "{type}" not in route.path)
-            for method in route.methods or ()
-        }
+        allowed = methods(routes.routes, request.scope["path"])
         if not allowed:
             raise NotFound("There is no such route.")
         if request.method == "OPTIONS":
@@ -347,6 +339,25 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         raise NotAllowed(allowed)
 
     return routes
+
+
+def methods(routes: Iterable[BaseRoute], path: str) -> set[str]:
+    """What may be asked of a path, by the routes that name each of its parts."""
+    first = path.partition("/fhir/")[2].split("/")[0]
+    return {
+        method
+        for route in routes
+        if isinstance(route, APIRoute)
+        and route.name != "nothing_else"
+        and route.path_regex.match(path)
+        and not (_is_no_type(first) and "{type}" in route.path)
+        for method in route.methods or ()
+    }
+
+
+def _is_no_type(first: str) -> bool:
+    """Whether the first part of a path below the base names something else than a type."""
+    return first in {"", "metadata"} or first.startswith(("_", "$"))
 
 
 def _key(request: Request) -> str:

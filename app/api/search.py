@@ -47,7 +47,7 @@ async def found(
         body.type_of(kind)
     bundle = await bundled(
         service, shelf, caller, base=base, kind=kind, where=where, within=within, pairs=pairs,
-        lenient="handling=lenient" in request.headers.get("Prefer", ""),
+        lenient=responses.preference(request, "handling") == "lenient",
     )  # fmt: skip
     return responses.fhir_json(request, bundle)
 

@@ -240,6 +240,8 @@ def guarded(case: Case, entry: Entry) -> Stored | None:
     stored = case.loaded.resource(case.shelf.key, entry.name)
     stands = stored.version if stored and stored.stands else 0
     if entry.if_match is not None and entry.if_match != stands:
+        if not entry.if_match:
+            raise Stale("A resource stands here already; read it, and update it with If-Match.")
         raise Stale("The resource has changed since; read it again.")
     gone = entry.type == "Task" and entry.method == "DELETE"  # a sent referral, refused as such
     copied = stored is not None and stored.exchange and not gone

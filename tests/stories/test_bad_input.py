@@ -111,6 +111,49 @@ def test_every_json_media_type_is_taken(exchange, media):
     assert exchange.call("POST", PATIENT, CHILD, Content_Type=media).status_code == 201
 
 
+def test_what_windows_writes_is_read(exchange):
+    """A byte order mark before the JSON is no part of it."""
+    body = b"\xef\xbb\xbf" + json.dumps(CHILD).encode()
+
+    answer = exchange.call("POST", PATIENT, body)
+
+    assert answer.status_code == 201
+    assert {**answer.json(), "id": "", "meta": {}} == {**CHILD, "id": "", "meta": {}}
+
+
+@pytest.mark.parametrize(
+    ("charset", "family", "status"),
+    [
+        ("iso-8859-1", "Muller", 201),  # ASCII is the same in both
+        ("iso-8859-1", "Müller", 415),  # would be read as something else
+        ('"UTF-8"', "Müller", 201),
+        ("utf8; fhirVersion=4.0", "Müller", 201),
+    ],
+)
+def test_another_character_set_is_refused_where_it_matters(exchange, charset, family, status):
+    """FHIR is UTF-8: a name must not become another because its letters were read wrongly."""
+    body = json.dumps({**CHILD, "name": [{"family": family}]}, ensure_ascii=False).encode()
+    media = f"application/fhir+json; charset={charset}"
+
+    answer = exchange.call("POST", PATIENT, body, Content_Type=media)
+
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The body is empty"),
+        (b'{"resourceType":"Patient","name":[{"family":"\\ud800"}]}', "half of a pair"),
+    ],
+)
+def test_what_is_wrong_with_the_json_is_said(exchange, body, said):
+    """In words that lead to it."""
+    (issue,) = refused(exchange.call("POST", PATIENT, body), 400, "structure")
+
+    assert said in issue["details"]["text"]
+
+
 def test_xml_first_is_answered_in_json(exchange):
     """A client that would rather have XML gets JSON, never a 406."""
     accept = "application/fhir+xml;q=1.0, application/fhir+json;q=1.0"

@@ -198,3 +198,13 @@ def test_a_page_of_one_history_opens_no_other(exchange, patient):
     assert exchange.get(f"{PATIENT}/_history?_count=1&_page={page}").status_code == 200
     refused(exchange.get(f"{other}/_history?_count=1&_page={page}"), 400)
     assert "rosa" not in str(base64.urlsafe_b64decode(page + "=="))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["_at=0001-01-01T00:00:00%2B14:00", "_since=9999-12-31T23:59:59-14:00",
+     "_since=2026-01-01&_since=2027-01-01", "_count=1&_count=2"],
+)  # fmt: skip
+def test_a_time_that_is_none_or_stands_twice_is_refused(exchange, patient, query):
+    """No day before the first; of two starts none is passed over."""
+    refused(exchange.get(f"{CHART}/_history?{query}"), 400, "structure")

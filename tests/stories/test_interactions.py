@@ -70,14 +70,17 @@ def test_a_strict_shelf_refuses_what_others_report(exchange, strict):
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("", {"GET", "POST"}),
-        ("/", {"GET", "POST"}),
+        ("", {"GET", "HEAD", "POST"}),
+        ("/", {"GET", "HEAD", "POST"}),
         ("/metadata", {"GET", "HEAD"}),
         ("/_history", {"GET", "HEAD"}),
-        ("/Patient", {"DELETE", "GET", "PATCH", "POST", "PUT"}),
+        ("/Patient", {"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}),
         ("/Patient/rosa", {"DELETE", "GET", "HEAD", "PATCH", "PUT"}),
         ("/Patient/rosa/_history", {"GET", "HEAD"}),
         ("/Patient/rosa/_history/1", {"GET", "HEAD"}),
+        ("/Patient/rosa/Task", {"GET", "HEAD"}),
+        ("/_search", {"GET", "HEAD", "POST"}),
+        ("/$validate", {"POST"}),
     ],
 )
 def test_what_a_route_takes_is_said(exchange, patient, path, methods):
@@ -86,7 +89,9 @@ def test_what_a_route_takes_is_said(exchange, patient, path, methods):
     assert options.status_code == 204
     assert methods <= set(options.headers["allow"].split(", "))
 
-    if "/_" in path or path == "/metadata":  # what else would be asked of a type of this name
+    if (
+        path.startswith(("/_", "/$", "/metadata")) or "/_" in path
+    ):  # what else would be asked of a type of this name
         return
     for method in {"DELETE", "GET", "PATCH", "POST", "PUT"} - methods:
         answer = exchange.call(method, f"{CHART}{path}", {})
@@ -95,9 +100,11 @@ def test_what_a_route_takes_is_said(exchange, patient, path, methods):
 
 
 def test_a_method_that_nobody_knows_is_refused(exchange, patient):
-    """An outcome, whatever the word."""
+    """An outcome, whatever the word, and Allow says what there is."""
     for method in ("BREW", "TRACE", "PROPFIND"):
-        refused(exchange.call(method, PATIENT), 405)
+        answer = exchange.call(method, PATIENT)
+        refused(answer, 405)
+        assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
     refused(exchange.call("OPTIONS", f"{CHART}/Child/1"), 404)
 
 
@@ -106,3 +113,36 @@ def test_the_base_answers_with_and_without_a_slash(exchange):
     empty = {"resourceType": "Bundle", "type": "batch"}
     for base in (CHART, f"{CHART}/"):
         assert exchange.call("POST", base, empty).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["Patient", "Patient?gender=female", "Patient/rosa/Task", "Patient/rosa/$everything",
+     "Patient/_search?gender=female", "?_type=Patient", "$unmapped", "Patient/rosa/$validate"],
+)  # fmt: skip
+def test_whatever_is_got_has_a_head(exchange, patient, path):
+    """R4: any GET may be a HEAD, answered the same but for the body."""
+    whole = exchange.get(f"{CHART}/{path}")
+
+    head = exchange.call("HEAD", f"{CHART}/{path}")
+
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
+
+
+@pytest.mark.parametrize(
+    "path", ["$nothing", "$validate", "Patient/$validate", "Patient/rosa/$nothing"]
+)
+def test_an_operation_that_is_not_there_is_called_one(exchange, patient, path):
+    """And not a resource type or an id that nobody has."""
+    (issue,) = refused(exchange.get(f"{CHART}/{path}"), 404)
+
+    assert "operation" in issue["details"]["text"]
+
+
+def test_what_stands_already_is_said_to_stand(exchange, patient):
+    """If-None-Match: * asks for a place where nothing is; that nobody changed it in between is no reason."""
+    (issue,) = refused(exchange.call("PUT", PATIENT, patient, If_None_Match="*"), 412)
+
+    assert "stands here already" in issue["details"]["text"]

@@ -277,9 +277,12 @@ def test_what_is_not_understood_is_refused_and_named(chart, query, named):
     assert named in issues[0]["details"]["text"]
 
 
-def test_a_lenient_search_says_what_it_used(chart):
+@pytest.mark.parametrize(
+    "prefer", ["handling=lenient", 'return=minimal; handling="lenient"', "Handling=Lenient"]
+)
+def test_a_lenient_search_says_what_it_used(chart, prefer):
     """Who asks for leniency is told which conditions were met."""
-    bundle = searched(chart, "Task?state=x&status=accepted", Prefer="handling=lenient")
+    bundle = searched(chart, "Task?state=x&status=accepted", Prefer=prefer)
 
     assert ids(bundle) == ["t1"]
     [own] = [one["url"] for one in bundle["link"] if one["relation"] == "self"]

@@ -370,3 +370,19 @@ def test_a_delete_that_nothing_meets_has_nothing_to_do(exchange):
     entries = answered(exchange.call("POST", CHART, bundle("transaction", gone, brought)))
 
     assert [one["response"]["status"][:3] for one in entries] == ["204", "201"]
+
+
+@pytest.mark.parametrize(
+    "url", ["Patient/$validate", "$refer", "Patient/rosa/$validate", "Patient/_search"]
+)
+def test_an_operation_is_asked_for_by_itself(exchange, patient, url):
+    """A batch says so in the entry's own place; the others are answered."""
+    sent = bundle("batch", asked("POST", url, patient), asked("GET", "Patient/rosa"))
+
+    refusal, read = answered(exchange.call("POST", CHART, sent))
+
+    assert refusal["response"]["status"].startswith("422")
+    (issue,) = refusal["response"]["outcome"]["issue"]
+    assert issue["expression"] == ["Bundle.entry[0].request.url"]
+    assert "by itself" in issue["details"]["text"]
+    assert read["resource"] == patient
