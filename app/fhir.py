@@ -132,6 +132,25 @@ def is_relative(reference: str) -> bool:
     return bool(kind[:1].isupper() and identity and "/" not in identity and ":" not in kind)
 
 
+def pointer(reference: Resource) -> Resource:
+    """Where a reference leads and what it shows, without what its author wrote beside."""
+    return {name: reference[name] for name in ("reference", "type", "display") if name in reference}
+
+
+def versionless(reference: str) -> str:
+    """A literal reference without the version that it may name."""
+    return reference.partition("/_history/")[0]
+
+
+def numbers(identifiers: Any) -> frozenset[str]:
+    """system|value of an Identifier, or of each of a list, that has both."""
+    return frozenset(
+        f"{one['system']}|{one['value']}"
+        for one in listed(identifiers)
+        if one.get("system") and one.get("value")
+    )
+
+
 def concept(system: str, code: str, text: str = "") -> Resource:
     coding = {"system": system, "code": code}
     return {"coding": [coding], "text": text} if text else {"coding": [coding]}

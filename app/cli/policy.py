@@ -38,8 +38,13 @@ def explain(
             typer.echo(f"  requires {fact}. If not: {known.advice[fact]}")
         for name, elements in sorted(rule.shows.items()):
             typer.echo(f"  shows {name}: {', '.join(elements)}")
-        for category in rule.withholds:
-            typer.echo(f"  withholds whatever carries {category}")
+        for code in (*rule.withholds, *rule.withholds_labels):
+            typer.echo(f"  withholds whatever carries {code}")
+        if rule.withholds_screenings:
+            which = "sensitive " if rule.withholds_screenings == "sensitive" else ""
+            typer.echo(
+                f"  withholds every {which}answer to a loaded instrument, and what it proposes"
+            )
         if rule.classes:
             typer.echo(f"  outcome classes: {', '.join(rule.classes)}")
         typer.echo("")

@@ -53,7 +53,8 @@ class Case:
         return next((one.resource for one in self.entries if fhir.name(one.resource) == name), None)
 
     def find(self, name: str) -> Resource | None:
-        """What came in under this name, else what stands on the caller's shelf."""
+        """What came in under this name, whatever version it names, else what stands on the shelf."""
+        name = fhir.versionless(name)
         if arrived := self.arriving(name):
             return arrived
         stored = self.loaded.resource(self.shelf.key, name)

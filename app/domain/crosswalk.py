@@ -102,3 +102,9 @@ def question_key(system: str, code: str, text: str = "") -> str:
 
 def answer_key(instrument: str, question: str, coding: tuple[str, str], text: str = "") -> str:
     return _BETWEEN.join(("answer", instrument, question, *coding, plain(text)))
+
+
+def coded(key: str) -> tuple[str, str] | None:
+    """System and code that the key of a question is of; None for words, and for an answer's key."""
+    kind, *parts = key.split(_BETWEEN)
+    return (parts[0], parts[1]) if kind == "question" and parts[1] else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import disclosure, graph
 from app.domain.case import Case
 from app.domain.event import AMENDED, OUTPUT, REASON, Event, Output
 from app.domain.jurisdiction import RECEIPT
@@ -267,7 +267,7 @@ def _aftercare(
         return ()
     suggestion: Resource = {
         "resourceType": "ServiceRequest",
-        "id": disclosure.placed(
+        "id": graph.placed(
             case.key, recipient=viewer.shelf, exchange=exchange.id, source=exchange.recipient
         )("aftercare"),
         "meta": {"security": listed((shown.get("meta") or {}).get("security")) or LABELS},

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from app.domain import crosswalk
 from app.domain.instrument import Instrument, Question, plain
 from app.domain.plan import Waiting
 from app.fhir import Resource, listed
@@ -48,6 +49,23 @@ class Forms:
 
     def named(self, canonical: str) -> Instrument | None:
         return self.by_canonical.get(canonical.split("|", 1)[0])
+
+    def says(self, *, sensitive: bool) -> frozenset[str]:
+        """
+        system|code by which a resource is an answer to the loaded instruments, or was proposed by one.
+
+        Local codes of the crosswalks among the mappings are known too, and codes without a system.
+        sensitive   those of partner violence alone
+        """
+        said = {(one.id, *key) for one in self.instruments for key in one.says(sensitive=sensitive)}
+        codes = {(system, code) for _, system, code in said}
+        asked = {(name, code) for name, _, code in said}
+        for rows in self.crosswalks.values():
+            for key, target in rows.items():
+                instrument, _, question = target.partition("|")
+                if (instrument, question) in asked and (local := crosswalk.coded(key)):
+                    codes.add(local)
+        return frozenset(f"{name}|{code}" for system, code in codes for name in ("", system))
 
     def knows(self, key: tuple[str, str]) -> bool:
         return key in self.asked or key in self.headings or key in self.computed

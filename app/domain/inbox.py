@@ -38,12 +38,7 @@ def tasks(case: Case, *, exchange: str, request: Resource, task: Resource) -> tu
 
 
 def _is(person: Resource | None, known: str) -> bool:
-    names = {
-        f"{one.get('system', '')}|{one['value']}"
-        for one in listed((person or {}).get("identifier"))
-        if one.get("value")
-    }
-    return known in names
+    return known in fhir.numbers((person or {}).get("identifier"))
 
 
 def _task(  # noqa: PLR0913 — what it names

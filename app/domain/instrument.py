@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
@@ -291,6 +292,21 @@ class Instrument(_Data):
         groups = ((self.system, one) for one in self.groups)
         return frozenset({*((one.system, one.code) for one in self.panels), *groups})
 
+    def says(self, *, sensitive: bool) -> Iterator[tuple[str, str]]:
+        """System and code of all that is asked, computed or proposed; sensitive: of that alone."""
+        if not sensitive:
+            yield from self.headings
+        for question in self.questions:
+            if question.sensitive or not sensitive:
+                yield question.system, question.code
+                for option in question.answers:
+                    yield from _proposed(option.condition)
+        for made in self.made:
+            if made.sensitive or not sensitive:
+                yield self.system, made.code
+                verdict = made.at_risk if isinstance(made, Result) else made
+                yield from _proposed(verdict.condition)
+
     @model_validator(mode="after")
     def _no_invented_code(self) -> Instrument:
         """https://loinc.org/kb/users-guide: digits, a hyphen, and a check digit by Luhn's sum."""
@@ -346,3 +362,8 @@ def items(response: Resource) -> list[tuple[str, Resource]]:
 
     walk(response, "QuestionnaireResponse")
     return found
+
+
+def _proposed(condition: Proposed | None) -> Iterator[tuple[str, str]]:
+    if condition is not None:
+        yield condition.system, condition.code

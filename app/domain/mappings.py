@@ -112,7 +112,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
     return Mappings(
         forms=forms,
         templates=Templates(forms, definitions),
-        rules=disclosure.rules,
+        rules=tuple(_withholding(one, forms) for one in disclosure.rules),
         advice=disclosure.facts,
         outcomes=_read(folder / "outcomes.toml", Outcomes),
         jurisdictions={one.id: one for one in jurisdictions},
@@ -120,6 +120,14 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         profiles=profiles,
         concept_maps=concept_map.load(settings.folder("fhir_profiles") / "kinbridge"),
     )
+
+
+def _withholding(rule: Rule, forms: Forms) -> Rule:
+    """The rule with the codes of the answers that stay behind."""
+    if not rule.withholds_screenings:
+        return rule
+    codes = forms.says(sensitive=rule.withholds_screenings == "sensitive")
+    return rule.model_copy(update={"withholds_codes": rule.withholds_codes | codes})
 
 
 def _forms(folder: Path) -> Forms:

@@ -20,7 +20,7 @@ class Parties:
     """
     Who a referral goes to.
 
-    addressed   the reference that names it, as it was written; {} where that is contained
+    addressed   the reference that names it, and its number; {} where that is contained
     """
 
     tenant: Tenant | None = None
@@ -35,7 +35,12 @@ def recipient(case: Case, reference: Resource | None) -> Parties:
     tenant = case.settings.tenant_of(found)
     if tenant is None:
         return Parties()
-    addressed = {} if contained.is_inside(str(reference.get("reference", ""))) else reference
+    addressed: Resource = {}
+    if not contained.is_inside(str(reference.get("reference", ""))):
+        addressed = fhir.pointer(reference)
+        if "reference" not in addressed:  # then it was known by its number
+            number = reference["identifier"]
+            addressed["identifier"] = {name: number[name] for name in ("system", "value")}
     return Parties(tenant, tenant.shelf(kind=case.shelf.kind, role="recipient"), addressed)
 
 
@@ -62,8 +67,8 @@ def written(human: Resource | None) -> str:
 
 def requester(case: Case, request: Resource) -> Resource:
     """Who asks, as a Task says it: by name alone who is contained in the request, or no role."""
-    said: Resource = request["requester"]
-    lone: Resource = contained.alone(request)["requester"]
+    said = fhir.pointer(request["requester"])
+    lone = fhir.pointer(contained.alone(request)["requester"])
     name = str(lone.get("reference", ""))
     roleless = is_roleless(case, lone)
     if not roleless and (lone == said or not contained.is_inside(name)):

@@ -22,8 +22,9 @@ from app.domain import (
 from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.case import arrived as resolved
 from app.domain.change import Entry
-from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together
+from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together, tracking
 from app.errors import Conflict, Invalid, Refusal
+from app.fhir import listed
 
 
 def arrived(case: Case) -> Case:
@@ -110,11 +111,24 @@ def _meaning(case: Case, entry: Entry) -> Plan:
         if referral.is_referral(case, entry.resource):
             guarded(case, entry)
             return referral.plan(case, entry)
+        _here(case, entry)
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
         if exchange is not None:
             return converse.plan(case, entry, exchange)
     return _stored(case, entry)
+
+
+def _here(case: Case, task: Entry) -> None:
+    """
+    A Task that a recipient stores is its own.
+
+    raises      Invalid: it is a referral's Task of another shelf, and nobody would hear the answer
+    """
+    known = {one.get("system") for one in listed(task.resource.get("identifier"))}
+    if case.shelf.role == "recipient" and tracking("")["system"] in known:
+        text = "This Task's referral is not on this shelf; answer it where its Task stands."
+        raise Invalid(text, expression="Task.identifier")
 
 
 def _question(case: Case, entry: Entry) -> Plan | None:
@@ -160,6 +174,9 @@ def _deleted(case: Case, entry: Entry) -> Plan:
         return Plan(Answer((entry.name,)))
     if stored.exchange:
         raise Conflict("A sent referral cannot be deleted.", expression=entry.type)
+    if entry.type == "ServiceRequest" and referral.under_way(case, entry.name):
+        text = "This was sent. Set its status to revoked, so that the agency learns of it."
+        raise Conflict(text, expression=entry.type)
     gone = stamped(
         {"resourceType": entry.type, "id": entry.id}, version=stored.version + 1, now=case.now
     )

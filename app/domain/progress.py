@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from app import fhir
-from app.domain import disclosure
+from app.domain import consents, disclosure, graph
 from app.domain.case import Case
-from app.domain.disclosure import Copies, Rule
+from app.domain.disclosure import Rule
 from app.domain.event import Event
+from app.domain.graph import About, Copies
 from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Stored, put
 from app.fhir import Resource, concept, listed
 
@@ -72,7 +73,7 @@ def consent(case: Case, exchange: Exchange) -> set[str]:
         stored = case.loaded.resource(exchange.source, name)
         return stored.resource if stored and stored.stands else None
 
-    return disclosure.consent_facts(
+    return consents.facts(
         agreed.resource,
         patient=str((task.resource.get("for") or {}).get("reference", "")),
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
@@ -92,12 +93,13 @@ def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copie
         and target["resourceType"] in rule.shows
         and fhir.name(target) not in known
     ]
-    place = disclosure.placed(
+    place = graph.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
     )
     subject = str((task.get("for") or {}).get("reference", ""))
-    targets = [one for one in targets if disclosure.goes(one, rule, subject)]
-    return disclosure.copies(targets, rule, case.find, subject=subject, known=known, place=place)
+    about = About(subject)
+    targets = [one for one in targets if graph.goes(one, rule, about, case.find)]
+    return graph.copies(targets, rule, case.find, about=about, known=known, place=place)
 
 
 _VALUES = frozenset({"valueReference", "valueCodeableConcept"})
@@ -127,7 +129,7 @@ def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
     """The clinic's Task after the event: its own, with the elements that the rule shows."""
     known = {copied: original for original, copied in exchange.copies.items()} | copies.names
     partial = {**task, "output": _outputs(task, rule)}
-    trimmed = disclosure.trimmed(partial, rule, known)
+    trimmed = graph.trimmed(partial, rule, known)
     # An output whose reference leads out of the exchange has nothing left to say.
     outputs = [one for one in trimmed.pop("output", ()) if one.keys() & _VALUES]
     trimmed |= {"output": outputs} if outputs else {}

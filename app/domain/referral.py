@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from app import fhir
-from app.domain import contained, disclosure, draft, parties, report, routing, withdrawal
-from app.domain.case import Case
+from app.domain import consents, contained, disclosure, draft, parties, report, routing, withdrawal
+from app.domain.case import Case, said_of
 from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
@@ -16,7 +16,7 @@ from app.domain.parties import Parties
 from app.domain.plan import Answer, Exchange, Plan, same, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
-from app.errors import Invalid, Issue, NotSupported
+from app.errors import Conflict, Invalid, Issue, NotSupported
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Tenant
 
@@ -53,6 +53,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     returns     the answer names the Task first, then the request
     raises      Invalid: what keeps it from being sent, every point of it, and what to do
                 Kept: the same of a report, whose draft is kept
+                Conflict: another was sent under the same identifier or id
                 NotSupported: the shelf is for the other kind
     """
     kind = case.shelf.kind
@@ -61,20 +62,23 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         raise NotSupported(f"This shelf does not take ${case.change.act}; it is for {kind}.")
     case.change.caller.must_act(act)
     sent = entry or _request_entry(case)
-    if sent and (before := case.repeated(sent)):
+    request = case.find(entry.resource["focus"]["reference"]) if entry else None
+    request = sent.resource if sent and not entry else request
+    try:
+        before = _sent_before(case, entry, sent, request)
+    except Conflict as refusal:
+        if kind == "cps-report":
+            raise report.unfit(case, refusal, another=True) from None
+        raise
+    if before:
         return Plan(_as_it_stands(case, before))
     own = entry or (_task_entry(case, sent.resource) if sent else None)
-    request = sent.resource if sent else None
-    if own:
-        request = case.find(own.resource["focus"]["reference"])
     addressed = [own.resource.get("owner")] if own else []
     addressed += listed(contained.alone(request).get("performer")) if request else []
     party = next(
         (found for one in addressed if (found := parties.recipient(case, one)).tenant), Parties()
     )
     measured = _measured(case, request, party) if kind == "cps-report" else None
-    if request and (under_way := _sent_before(case, request)):
-        return Plan(_as_it_stands(case, under_way.source_task))
     try:
         return _sending(case, sent, own, request, party, measured)
     except Invalid as refusal:
@@ -98,7 +102,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
     _sendable(case, request)
-    consent = _consent(case, request) if measured is None else None
+    consent = _consent(case, request, party) if measured is None else None
     attestation = parties.attestation(case, request) if measured else None
     decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
     if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
@@ -171,16 +175,39 @@ def _task_entry(case: Case, request: Resource) -> Entry | None:
     )
 
 
-def _sent_before(case: Case, request: Resource) -> Exchange | None:
-    """The exchange in which this request is under way; after a refusal it may be sent again."""
-    return next(
-        (
-            one
-            for one in case.loaded.sent(case.shelf.key, fhir.name(request))
-            if one.state not in _ENDED
-        ),
-        None,
-    )
+def under_way(case: Case, request: str) -> Exchange | None:
+    """The exchange in which a request (Type/id) was sent; after a refusal it may be sent again."""
+    sent = case.loaded.sent(case.shelf.key, request)
+    return next((one for one in sent if one.state not in _ENDED), None)
+
+
+def _sent_before(
+    case: Case, entry: Entry | None, sent: Entry | None, request: Resource | None
+) -> str | None:
+    """
+    The Task (Type/id) of this message, or of its request, where it was sent before.
+
+    raises      Conflict: what was sent says something else, and this would be seen by nobody
+    """
+    if sent and (before := case.repeated(sent)):
+        return before
+    found = under_way(case, fhir.name(request)) if request else None
+    if found is None or request is None:
+        return None
+    if entry is None:
+        _unchanged(case, request)
+    return found.source_task
+
+
+def _unchanged(case: Case, request: Resource) -> None:
+    """Raises Conflict: this is another request under the id of one that was sent."""
+    stored = case.loaded.resource(case.shelf.key, fhir.name(request))
+    if stored and said_of(stored.resource) != said_of(request):
+        text = (
+            "Another request was sent under this id, and it says something else. Send this one under"
+            " an id and an identifier of its own, or the content as it was."
+        )
+        raise Conflict(text, expression="ServiceRequest.id")
 
 
 def followed(case: Case, request: Resource) -> Plan:
@@ -191,7 +218,7 @@ def followed(case: Case, request: Resource) -> Plan:
     """
     nothing = Plan(Answer(()))
     stored = case.loaded.resource(case.shelf.key, fhir.name(request))
-    before = _sent_before(case, request)
+    before = under_way(case, fhir.name(request))
     if before is None or stored is None or same(stored.resource, request):
         return nothing
     if request.get("status") in withdrawal.WITHDRAWN:
@@ -246,12 +273,7 @@ def _decide(
         facts.add("recipient-registered")
     if attestation is not None:
         facts.add("attested")
-    facts |= disclosure.consent_facts(
-        consent,
-        patient=str(request["subject"]["reference"]),
-        recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
-        now=fhir.instant(case.now),
-    )
+    facts |= _consented(case, request, party, consent)
     return disclosure.decide(
         case.mappings.rules, kind=case.shelf.kind, direction="outward", facts=frozenset(facts)
     )
@@ -274,13 +296,24 @@ def _refused(
     return Invalid(issues=(*refusal.issues, *unknown, *report.hotline(case, party.tenant)))
 
 
-def _consent(case: Case, request: Resource) -> Resource | None:
-    """The consent that the request names."""
-    for reference in listed(request.get("supportingInfo")):
-        name = str(reference.get("reference", ""))
-        if name.startswith("Consent/") and (consent := case.find(name)):
-            return consent
-    return None
+def _consent(case: Case, request: Resource, party: Parties) -> Resource | None:
+    """Of the consents that the request names the one that permits most."""
+    named = (str(one.get("reference", "")) for one in listed(request.get("supportingInfo")))
+    found = (case.find(name) for name in named if name.startswith("Consent/"))
+    return max(
+        (one for one in found if one),
+        key=lambda one: len(_consented(case, request, party, one)),
+        default=None,
+    )
+
+
+def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
+    return consents.facts(
+        consent,
+        patient=str(request["subject"]["reference"]),
+        recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
+        now=fhir.instant(case.now),
+    )
 
 
 def sent_task(
@@ -298,7 +331,7 @@ def sent_task(
         "intent": "order",
         "code": concept(_TASK_CODE, "fulfill"),
         "focus": fhir.reference(request),
-        "for": request["subject"],
+        "for": fhir.pointer(request["subject"]),
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
         "requester": parties.requester(case, request),

@@ -164,9 +164,14 @@ def keep(
     return Kept(Invalid(issues=issues), Plan(Answer((fhir.name(task),)), puts), case)
 
 
-def unfit(case: Case, refusal: Refusal) -> Kept:
-    """A report that does not fit its profile: kept as well, and whom to call instead."""
-    sent = next((one for one in case.entries if one.type == "ServiceRequest"), None)
+def unfit(case: Case, refusal: Refusal, *, another: bool = False) -> Kept:
+    """
+    A report that is refused for what is no lack of it: kept as well, and whom to call instead.
+
+    another     it came under the identifier of another report, whose draft is not its own
+    """
+    requests = [one for one in case.entries if one.type == "ServiceRequest" and not another]
+    sent = requests[0] if requests else None
     said = Invalid(issues=(*refusal.issues, *hotline(case, None)))
     kept = keep(case, said, sent=sent)
     return Kept(type(refusal)(issues=kept.refusal.issues), kept.plan, case)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import contained, disclosure, inbox, parties, reminder, report
+from app.domain import consents, contained, graph, inbox, parties, reminder, report
 from app.domain.case import Case
 from app.domain.change import Entry
-from app.domain.disclosure import Copies, Rule
+from app.domain.disclosure import Find, Rule
+from app.domain.graph import About, Copies
 from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
 from app.errors import Conflict, Issue
 from app.fhir import Resource, listed
@@ -76,20 +77,40 @@ class Sending:
         return (*others, Entry("PUT", self.task, self.task["id"]))
 
     def _copies(self) -> Copies:
-        place = disclosure.placed(
+        place = graph.placed(
             self.case.key,
             recipient=self.shelf.key,
             exchange=self.exchange,
             source=self.case.shelf.key,
         )
-        find = contained.apart(replace(self.case, entries=self._entries()).find)
+        find = self._find()
         starts = [self._ordered(), self._told()]
         starts += [contained.alone(self.attestation)] if self.attestation else []
-        subject = str(self.request["subject"]["reference"])
-        starts += self._said(subject)
+        about = self._about(find)
+        starts += self._said(about, find)
         form = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
         rule = self.rule.asked(form.flags if form else ())
-        return disclosure.copies(starts, rule, find, subject=subject, known={}, place=place)
+        return graph.copies(starts, rule, find, about=about, known={}, place=place)
+
+    def _find(self) -> Find:
+        """What the sender has under a name; of the consent, what concerns this recipient."""
+        find = contained.apart(replace(self.case, entries=self._entries()).find)
+
+        def found(name: str) -> Resource | None:
+            resource = find(name)
+            if resource and name == self.consent:
+                return consents.addressed(resource, self._is_theirs)
+            return resource
+
+        return found
+
+    def _is_theirs(self, reference: Resource) -> bool:
+        """Whether a reference means the agency that receives."""
+        return parties.recipient(self.case, reference).tenant is self.tenant
+
+    def _about(self, find: Find) -> About:
+        subject = str(self.request["subject"]["reference"])
+        return About(subject, fhir.numbers((find(subject) or {}).get("identifier")), self.consent)
 
     def _ordered(self) -> Resource:
         """The request; the agency is named in it though the clinic's record of it stays behind."""
@@ -97,7 +118,7 @@ class Sending:
         number = {"system": f"{CANONICAL}/sid/tenant", "value": self.tenant.id}
         known = {"type": "Organization", "identifier": number, "display": self.tenant.name}
         performers = [
-            {**known, **one} if parties.recipient(self.case, one).tenant is self.tenant else one
+            {**known, **one} if self._is_theirs(one) else one
             for one in listed(request.get("performer"))
         ]
         return {**request, "performer": performers} if performers else request
@@ -110,7 +131,7 @@ class Sending:
             return {**task, "requester": lone}
         return task
 
-    def _said(self, subject: str) -> list[Resource]:
+    def _said(self, about: About, find: Find) -> list[Resource]:
         """What came with a report and says something of the child, or who else can be asked."""
         if self.case.shelf.kind != "cps-report":
             return []
@@ -119,7 +140,7 @@ class Sending:
             one
             for one in (*came, *contained.inside(self.request))
             if (one["resourceType"] in _ALONG or fhir.has_code(one.get("code"), _FACT, ""))
-            and disclosure.goes(one, self.rule, subject)
+            and graph.goes(one, self.rule, about, find)
         ]
 
     def _own(self) -> tuple[Put, ...]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, feedback, parties, progress
+from app.domain import disclosure, feedback, graph, parties, progress
 from app.domain.case import Case
 from app.domain.disclosure import Rule
+from app.domain.graph import About
 from app.domain.plan import Accounted, Answer, Exchange, Plan, put, together
 from app.errors import Conflict, Invalid
 from app.fhir import Resource
@@ -63,16 +64,14 @@ def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Pl
     stored = case.loaded.resource(both.here, name)
     puts = put(resource, stored, shelf=both.here, now=case.now, exchange=exchange.id)
     subject = _subject(case, both)
-    place = disclosure.placed(
-        case.key, recipient=both.there, exchange=exchange.id, source=both.here
-    )
+    place = graph.placed(case.key, recipient=both.there, exchange=exchange.id, source=both.here)
     known = {one: other for one, other in both.names.items() if one != name}
     places = both.names.get(name, "").split("/")[-1]
-    made = disclosure.copies(
+    made = graph.copies(
         [resource],
         rule,
         case.find,
-        subject=subject,
+        about=About(subject),
         known=known,
         place=lambda source: places if places and source == name else place(source),
     )

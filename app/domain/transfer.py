@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app import fhir
-from app.domain import disclosure, parties
+from app.domain import graph, parties
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import STATUS
@@ -69,7 +69,7 @@ def _standing(case: Case, shelf: str, name: str) -> Resource | None:
 
 
 def _task(case: Case, exchange: Exchange, old: Resource, tenant: Tenant) -> Resource:
-    identity = disclosure.placed(
+    identity = graph.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
     )(f"transfer-{tenant.id}")
     kept = ("intent", "code", "focus", "for", "requester", "priority", "extension")

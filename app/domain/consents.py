@@ -1,0 +1,65 @@
+"""What a family's consent permits, to whom and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from app import fhir
+from app.fhir import Resource, listed
+
+# What of Consent.provision is understood; a limit that is not is none that was kept.
+_PROVISION: Final = frozenset({"actor", "id", "period", "type"})
+_RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who receives
+
+
+def facts(
+    consent: Resource | None, *, patient: str, recipient: Callable[[Resource], bool], now: str
+) -> set[str]:
+    """
+    Which facts about consent hold.
+
+    patient     Type/id of the one whom it must cover
+    recipient   whether a Reference means the organization that receives
+    now         FHIR instant
+    source      SDOHCC-Consent 3.0.0; R4 Consent.provision
+    """
+    if consent is None or (consent.get("patient") or {}).get("reference") != patient:
+        return set()
+    found = set()
+    code = "http://terminology.hl7.org/CodeSystem"
+    if (
+        consent.get("status") == "active"
+        and fhir.has_code(consent.get("category"), f"{code}/v3-ActCode", "IDSCL")
+        and fhir.has_code(consent.get("scope"), f"{code}/consentscope", "patient-privacy")
+        and all(one.get("verified") is True for one in listed(consent.get("verification")))
+        and "modifierExtension" not in consent
+    ):
+        found.add("consent-active")
+    provision = consent.get("provision") or {}
+    period = provision.get("period") or {}
+    begun = fhir.not_after(str(period.get("start", "")), now)
+    ended = "end" in period and not fhir.not_after(now, str(period["end"]))
+    understood = provision.keys() <= _PROVISION and period.keys() <= {"start", "end"}
+    if provision.get("type", "permit") == "permit" and understood and begun and not ended:
+        found.add("consent-in-force")
+    if any(
+        _receives(actor) and recipient(actor.get("reference") or {})
+        for actor in listed(provision.get("actor"))
+    ):
+        found.add("consent-names-recipient")
+    return found
+
+
+def _receives(actor: Resource) -> bool:
+    codings = listed((actor.get("role") or {}).get("coding"))
+    return any(coding.get("code") in _RECIPIENTS for coding in codings)
+
+
+def addressed(consent: Resource, recipient: Callable[[Resource], bool]) -> Resource:
+    """The consent as one recipient may see it: whom else the family lets know is not theirs to learn."""
+    provision = consent.get("provision") or {}
+    actors = [
+        one for one in listed(provision.get("actor")) if recipient(one.get("reference") or {})
+    ]
+    return {**consent, "provision": {**provision, "actor": actors}} if actors else consent
