@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app import conformance
-from app.cli import app
+from app.cli import app, checked
 from app.errors import Malformed, Refusal
 from app.formats import xml
 
@@ -108,6 +108,8 @@ def test_the_command_names_line_and_column_in_xml(tmp_path):
         ('<gender value="male"/><active value="true"/>', "Patient"),
         ('<other xmlns="http://example.org"/>', "Patient"),
         ("<contained><Basic/><Basic/></contained>", "Patient.contained[0]"),
+        ("<active/>", "Patient.active"),
+        ('<name><given/><given value="A"/></name>', "Patient.name[0].given[0]"),
     ],
 )
 def test_what_is_wrong_only_as_xml_is_said(definitions, inside, place):
@@ -136,6 +138,30 @@ def test_what_is_wrong_in_any_form_is_found_at_its_place(definitions, now, insid
     errors = [one.expression for one in found if one.severity == "error"]
     assert errors
     assert errors[0].startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ('<active value="yes"/>', "The value is not of its type; write true or false."),
+        ('<multipleBirthInteger value="two"/>', "The value is not of its type; write a whole number of 32 bits."),
+        ('<active value="true"/><active value="true"/>', "This element may stand once; keep one of them."),
+        ("<maritalStatus/>", "This is empty; fill it or leave it out."),
+        ('<bogus value="1"/>', "FHIR R4 has no such element here; mend its name, or send it as an extension."),
+        ('<maritalStatus value="single"/>', "An attribute stands here that FHIR does not have."),
+    ],
+)  # fmt: skip
+def test_who_sends_xml_reads_nothing_of_json(definitions, now, inside, said):
+    """No brackets, no quotes, no page about JSON."""
+    one = checked.check(
+        definitions, patient(inside), file="a.xml", line=1, now=now, profiles=(), claims=False
+    )
+
+    errors = [found.issue for found in one.found if found.issue.severity == "error"]
+    assert said in [issue.text for issue in errors]
+    assert not [
+        issue for issue in errors if "json" in f"{issue.text}{issue.rule}{issue.url}".lower()
+    ]
 
 
 @pytest.fixture

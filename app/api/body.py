@@ -104,13 +104,16 @@ async def checked(request: Request, *, most: int, find: Find) -> tuple[Any, tupl
     raw = await content(request, most)
     if not raw:
         return None, ()
-    sent_as = media(request)
-    if sent_as in _XML:
+    if is_xml(request):
         document = await anyio.to_thread.run_sync(xml.read, raw, find)
         return document.resource, document.issues
-    if sent_as not in _MEDIA:
+    if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json or application/fhir+xml, in UTF-8.")
     return _decoded(request, raw), ()
+
+
+def is_xml(request: Request) -> bool:
+    return media(request) in _XML
 
 
 def media(request: Request) -> str:

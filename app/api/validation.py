@@ -16,6 +16,7 @@ from app.errors import Issue, Malformed, NotSupported, outcome
 from app.flows import read, validate
 from app.flows.service import Service
 from app.flows.validate import Mode
+from app.formats import xml
 from app.settings import Shelf
 
 _MODES: Final[dict[str, Mode]] = {mode: mode for mode in get_args(Mode)}
@@ -69,6 +70,8 @@ async def answer(service: Service, request: Request, *, base: str, most: int) ->
     else:
         found = [*asked.issues, *_misplaced(resource, kind, identity)]
         found += await validate.against(service, resource, asked.profiles)
+        if body.is_xml(request):
+            found = xml.worded(found)
     if asked.mode in ("create", "update") and not any(map(_fails, found)):
         name = str(resource.get("id", identity))
         if asked.mode == "create":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app import fhir
 from app.cli import places
 from app.errors import Issue, Malformed, Refusal
+from app.formats import xml
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,10 +72,9 @@ def check(  # noqa: PLR0913 — what a check is about, each by its name
     """
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     more: tuple[Issue, ...] = ()
+    is_xml = raw.lstrip()[:1] == b"<" or raw[:2] in _UTF16
     try:
-        if raw.lstrip()[:1] == b"<" or raw[:2] in _UTF16:
-            from app.formats import xml
-
+        if is_xml:
             document = xml.read(raw, definitions.structure)
             resource, more, find = document.resource, document.issues, document.find
         else:
@@ -84,7 +84,7 @@ def check(  # noqa: PLR0913 — what a check is about, each by its name
                 return places.place(raw, path)
 
     except Refusal as refusal:
-        rule = "xml" if raw.lstrip()[:1] == b"<" else "json"
+        rule = "xml" if is_xml else "json"
         issues = [Issue("fatal", one.code, one.text, rule=rule) for one in refusal.issues]
         return Checked(file, line, "", [], [Found(one, line, 1) for one in issues])
     issues = [*more, *definitions.check(resource, now=now, profiles=profiles, claims=claims)]
@@ -97,7 +97,7 @@ def check(  # noqa: PLR0913 — what a check is about, each by its name
     for canonical in against[1:] if must_support else ():
         issues += definitions.must_support(resource, canonical, now=now)
     found = []
-    for one in issues:
+    for one in xml.worded(issues) if is_xml else issues:
         below, column = find(one.expression) if placed else (1, 1)
         found.append(Found(one, line + below - 1, column))
     return Checked(file, line, name, against, found)
@@ -114,8 +114,6 @@ def as_json(definitions: Definitions, raw: bytes) -> bytes:
     """
     if raw.lstrip()[:1] != b"<":
         return raw
-    from app.formats import xml
-
     document = xml.read(raw, definitions.structure)
     if document.issues:
         raise Malformed(issues=document.issues)

@@ -7,12 +7,13 @@ source      https://hl7.org/fhir/R4/xml.html
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from app.conformance import primitives, structure
+from app.conformance.findings import finding
 from app.conformance.shape import ANY, INLINE
 from app.conformance.structure import Element, Structure, TypeRef
 from app.errors import Issue, Malformed
@@ -81,6 +82,35 @@ def read(raw: bytes, find: Find) -> Document:
     reader = _Reader(find)
     resource, place = reader.resource(root, root.name)
     return Document(resource, place, tuple(reader.issues))
+
+
+def worded(issues: Iterable[Issue]) -> list[Issue]:
+    """What a check of the JSON says, in words for who has sent XML: no brackets, no quotes."""
+    return [_worded(one) for one in issues]
+
+
+def _worded(issue: Issue) -> Issue:
+    if issue.rule == "json-type":
+        form = issue.text.rpartition("; ")[2].removesuffix(".").removesuffix(", without quotes")
+        text = f"The value is not of its type; {form}."
+        return finding("primitive-format", issue.expression, text)
+    if issue.rule == "json-array":
+        text = "This element may stand once; keep one of them."
+        return finding("cardinality-max", issue.expression, text)
+    if issue.rule in _TEXTS:
+        text = _TEXTS[issue.rule] or issue.text
+        return replace(issue, text=text, rule="xml-element", url=_PAGE)
+    return issue
+
+
+# What can still be said of the JSON that was made of XML; "" where the text fits both.
+_TEXTS: Final = {
+    "json-depth": "",
+    "json-element": "",
+    "json-empty": "This is empty; fill it or leave it out.",
+    "json-null": "This is empty; fill it or leave it out.",
+    "json-object": "Here stands an element with elements in it, and no value.",
+}
 
 
 class _Reader:
@@ -215,6 +245,8 @@ class _Reader:
             inside: list[str | Markup] = list(node.children)
             bare = Markup(node.namespace, node.name, rest, node.line, node.column, inside)
             self._members_of(bare, (element, element.root), beside, at)
+            if not (node.attributes or node.children or node.has_text):
+                self._say("The element is empty; give it a value, or leave it out.", at[0])
         _put(made, node.name, value, beside, many=child.many)
 
 

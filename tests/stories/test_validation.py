@@ -130,6 +130,18 @@ def test_xml_is_checked_as_json_is(exchange, path):
         assert places(answer.json()["issue"]) == wrong
 
 
+def test_who_sends_xml_is_told_in_words_that_fit(exchange):
+    """A value that is not of its type is no matter of JSON."""
+    body = AS_XML % b'<multipleBirthInteger value="two"/>'
+
+    answer = exchange.call("POST", f"{BASE}/Patient/$validate", body, **XML)
+
+    (wrong,) = [one for one in answer.json()["issue"] if one["severity"] == "error"]
+    assert wrong["expression"] == ["Patient.multipleBirth.ofType(integer)"]
+    assert "a whole number of 32 bits" in wrong["details"]["text"]
+    assert "json" not in json.dumps(wrong).lower()
+
+
 def test_parameters_come_in_xml_too(exchange):
     """Resource, mode and profile are read from Parameters in XML."""
     body = b"""<Parameters xmlns="http://hl7.org/fhir">
