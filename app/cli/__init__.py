@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from app.cli import (
     backup,
@@ -19,8 +23,24 @@ from app.cli import (
     work,
 )
 from app.cli import map as mapping
+from app.cli.refusal import refuse
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(TyperGroup):
+    """A file that cannot be read or written is said in a line, and is no fault of the program."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.filename is None or error.errno == errno.EPIPE:
+                raise
+            refuse(f"{error.filename}: {error.strerror}")
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 app.command()(serve.serve)
 app.command()(work.work)
 app.command()(demo.demo)

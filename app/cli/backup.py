@@ -9,18 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
-_Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
+from app.cli.options import Config, Database
+from app.cli.refusal import refuse
 
 
 def backup(
     file: Annotated[Path, typer.Argument(help="A new file.")],
-    database: _Database = None,
-    config: _Config = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """Copy everything into FILE, while the service runs; it holds health data and the keys."""
     from app.storage import backup as copies
 
+    if not file.absolute().parent.is_dir():
+        refuse(f"there is no folder {file.parent}")
     _run(config, database, lambda read: copies.backup(
         read.database_url, file, owner_url=read.owner_url
     ))  # fmt: skip
@@ -29,8 +31,8 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="What `kinbridge backup` made.")],
-    database: _Database = None,
-    config: _Config = None,
+    database: Database = None,
+    config: Config = None,
     *,
     force: Annotated[bool, typer.Option(help="Throw away what stands there.")] = False,
     purges: Annotated[
@@ -40,7 +42,7 @@ def restore(
     """Put what is in FILE into an empty database, of either kind; the service must not run."""
     from app.storage import backup as copies
 
-    purged = tuple(map(tuple, json.loads(purges.read_text()))) if purges else ()
+    purged = _purged(purges) if purges else ()
     _run(config, database, lambda read: copies.restore(
         read.database_url, file, owner_url=read.owner_url, force=force, purged=purged
     ))  # fmt: skip
@@ -49,16 +51,28 @@ def restore(
 
 def purges(
     file: Annotated[Path, typer.Argument(help="A file, kept apart from the backups.")],
-    database: _Database = None,
-    config: _Config = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """Write down what was expunged, ids and times alone, so that a restore can purge it again."""
+    from app.cli import opened
     from app.storage import backup as copies
 
+    opened.standing(opened.settings_of(config, database))
     _run(config, database, lambda read: file.write_text(json.dumps(
         copies.purge_list(read.database_url, owner_url=read.owner_url)
     )))  # fmt: skip
     typer.echo(f"What was purged is listed in {file}.")
+
+
+def _purged(file: Path) -> tuple[Any, ...]:
+    try:
+        found = json.loads(file.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, list) for one in found):
+        refuse(f"{file} is no list that `kinbridge purges` wrote")
+    return tuple(map(tuple, found))
 
 
 def _run(config: Path | None, database: str | None, work: Callable[[Any], object]) -> None:
@@ -70,5 +84,4 @@ def _run(config: Path | None, database: str | None, work: Callable[[Any], object
     try:
         work(settings.read(config, database_url=database))
     except (settings.SettingsError, NeedsMigration, NotEmpty, Unavailable, OSError) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+        refuse(refused)

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from app.cli.options import Config, Database
+from app.cli.refusal import refuse
 
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
 
 _T = TypeVar("_T")
-_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
-_Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
 _SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(refer|report))"
 
 
@@ -25,8 +26,8 @@ def add(
     scopes: Annotated[
         list[str], typer.Argument(help="system/Type.cruds, kinbridge/refer, kinbridge/report.")
     ],
-    database: _Database = None,
-    config: _Config = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """Register a client and show its secret, once."""
     import re
@@ -37,43 +38,46 @@ def add(
 
     settings = opened.settings_of(config, database)
     if shelf not in settings.shelves:
-        _refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
+        refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     for scope in scopes:
         if not re.fullmatch(_SCOPE, scope):
-            _refuse(f"{scope} is no scope; use system/Type.cruds or kinbridge/refer")
+            refuse(f"{scope} is no scope; use system/Type.cruds or kinbridge/refer")
     if ":" in client:
-        _refuse("a client id has no colon, HTTP Basic could not carry it")
+        refuse("a client id has no colon, HTTP Basic could not carry it")
     now = fhir.instant(datetime.now(UTC))
 
     async def register(tx: Any) -> str:
         known = {row[0] for row in await keys.clients(tx)}
         if client in known:
-            _refuse(f"{client} is registered; remove it first")
+            refuse(f"{client} is registered; remove it first")
         return await keys.add_client(tx, client=client, shelf=shelf, scopes=scopes, at=now)
 
-    secret = _run(config, database, register)
+    secret = asyncio.run(opened.write(config, database, register, makes=True))
     typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
     typer.echo("The secret is shown this once; only its hash is stored.", err=True)
     _until_known(settings.database_url)
 
 
 @app.command("list")
-def list_clients(database: _Database = None, config: _Config = None) -> None:
+def list_clients(database: Database = None, config: Config = None) -> None:
     """Every client with its shelf and scopes."""
     from app.storage import keys
 
-    for client, shelf, scopes, created in _run(config, database, keys.clients):
+    found = _run(config, database, keys.clients)
+    for client, shelf, scopes, created in found:
         typer.echo(f"{client}\t{shelf}\t{scopes}\tsince {created}")
+    if not found:
+        typer.echo("No client is registered.", err=True)
 
 
 @app.command()
-def remove(client: str, database: _Database = None, config: _Config = None) -> None:
+def remove(client: str, database: Database = None, config: Config = None) -> None:
     """Take a client's access away, at once."""
     from app.cli import opened
     from app.storage import keys
 
     if not _run(config, database, lambda tx: keys.remove_client(tx, client)):
-        _refuse(f"{client} is not registered")
+        refuse(f"{client} is not registered")
     _until_known(opened.settings_of(config, database).database_url)
 
 
@@ -93,8 +97,3 @@ def _run(
     from app.cli import opened
 
     return asyncio.run(opened.write(config, database, work))
-
-
-def _refuse(text: str) -> NoReturn:
-    typer.echo(f"kinbridge: {text}", err=True)
-    raise typer.Exit(2)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from app.cli.refusal import refuse
+
 
 def package(
     folder: Annotated[
@@ -30,8 +32,7 @@ def package(
         raw = packing.pack(folder or ours, definitions)
     except (Refusal, OSError) as error:
         text = error.issues[0].text if isinstance(error, Refusal) else str(error)
-        typer.echo(f"kinbridge: {text}", err=True)
-        raise typer.Exit(2) from None
+        refuse(text)
     output.write_bytes(raw)
     typer.echo(f"{output}: {len(raw)} bytes")
 

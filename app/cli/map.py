@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
+from app.cli.options import Config, Database
+from app.cli.refusal import refuse
+
 _T = TypeVar("_T")
-_Database = Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")]
-_Config = Annotated[Path | None, typer.Option(help="TOML file; see the README.")]
 _Mappings = Annotated[
     Path | None, typer.Option(help="Folder in place of the mappings that come with the service.")
 ]
@@ -42,7 +43,7 @@ def file(
     shelf: Annotated[str, typer.Option(help="Whose crosswalk is read.")] = "clinic/chart",
     form: Annotated[str, typer.Option("--format", help="text or json")] = "text",
     mappings: _Mappings = None,
-    config: _Config = None,
+    config: Config = None,
 ) -> None:
     """Show what would be made of a file, what becomes of each field, and the check of each resource."""
     from app import fhir
@@ -51,16 +52,16 @@ def file(
 
     settings = _settings(config, None)
     if shelf not in settings.shelves:
-        _refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
+        refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     if form not in {"text", "json"}:
-        _refuse("--format is text or json")
+        refuse("--format is text or json")
     try:
         sent = fhir.decode(path.read_bytes())
         seen = preview.offline(settings, mappings, shelf, sent)
     except OSError as error:
-        _refuse(f"{path}: {error.strerror}")
+        refuse(f"{path}: {error.strerror}")
     except MappingError as error:
-        _refuse(str(error))
+        refuse(str(error))
     except Refusal as refused:
         for issue in refused.issues:
             typer.echo(f"refused     {issue.expression}  {issue.text}", err=True)
@@ -113,7 +114,7 @@ def _said(resource: Any) -> str:
 
 
 @app.command()
-def unmapped(shelf: _Shelf = None, database: _Database = None, config: _Config = None) -> None:
+def unmapped(shelf: _Shelf = None, database: Database = None, config: Config = None) -> None:
     """List codes and texts that map nowhere yet, most often sent first."""
     from collections import Counter
 
@@ -122,6 +123,8 @@ def unmapped(shelf: _Shelf = None, database: _Database = None, config: _Config =
     async def work(service: Any) -> None:
         for one in _charts(service.settings, shelf):
             rows = [row async for row in worklist.unmapped(service, one)]
+            if not rows:
+                typer.echo(f"{one.key}: nothing waits", err=True)
             counts = Counter(
                 (row.kind, row.question, row.system, row.code, row.text) for row in rows
             )
@@ -132,7 +135,7 @@ def unmapped(shelf: _Shelf = None, database: _Database = None, config: _Config =
 
 
 @app.command("work-off")
-def work_off(shelf: _Shelf = None, database: _Database = None, config: _Config = None) -> None:
+def work_off(shelf: _Shelf = None, database: Database = None, config: Config = None) -> None:
     """Read what waits anew: what has been mapped since completes, and nothing is made twice."""
     from app.domain.change import Caller
     from app.flows import worklist
@@ -154,15 +157,15 @@ def copy(folder: Annotated[Path, typer.Argument(help="A folder that is not there
     try:
         data.copied(folder)
     except MappingError as error:
-        _refuse(str(error))
+        refuse(str(error))
     typer.echo(f"{folder}: export KINBRIDGE_MAPPINGS={folder}, or mappings = in the settings")
 
 
 @app.command("load")
 def load_crosswalk(
     path: Annotated[Path, typer.Argument(help="A crosswalk, as in mappings/crosswalks/.")],
-    database: _Database = None,
-    config: _Config = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """Bring a tenant's crosswalk into the database, then work off what waited for it."""
     from functools import partial
@@ -177,14 +180,14 @@ def load_crosswalk(
         try:
             found = mappings.crosswalk(path, service.mappings.forms.instruments)
         except MappingError as error:
-            _refuse(str(error))
+            refuse(str(error))
         shelves = [
             one
             for one in _charts(service.settings, None)
             if (one.tenant, one.environment) == (found.tenant, found.environment)
         ]
         if not shelves:
-            _refuse(f"{found.tenant} has no chart in {found.environment}")
+            refuse(f"{found.tenant} has no chart in {found.environment}")
         rows = found.rows(service.mappings.forms.instruments)
         for one in shelves:
             bring = partial(worklist.load, shelf=one.key, targets=rows)
@@ -203,7 +206,7 @@ def sign_off(  # noqa: PLR0913 — who signs what off, when, and where
     by: Annotated[str, typer.Option(help="Name of the person who answers for the rule.")],
     on: Annotated[str, typer.Option(help="YYYY-MM-DD; today if left out.")] = "",
     mappings: _Mappings = None,
-    config: _Config = None,
+    config: Config = None,
 ) -> None:
     """Switch on an analyst's rule, with a name and a date; it holds from the next start."""
     from app.domain import mappings as data
@@ -214,9 +217,9 @@ def sign_off(  # noqa: PLR0913 — who signs what off, when, and where
         day = date.fromisoformat(on) if on else date.today()  # noqa: DTZ011 — the signer's own day
         data.sign_off(folder, (instrument, question, answer), by=by, on=day)
     except ValueError:
-        _refuse("--on is a day such as 2026-11-25")
+        refuse("--on is a day such as 2026-11-25")
     except MappingError as error:
-        _refuse(str(error))
+        refuse(str(error))
     typer.echo(
         f"{instrument} {question} {answer}: signed off by {by} on {day}; restart the service"
     )
@@ -236,9 +239,9 @@ def import_questionnaire(
         questionnaire = fhir.decode(path.read_bytes())
         typer.echo(drafting.draft(questionnaire, identity=instrument), nl=False)
     except OSError as error:
-        _refuse(f"{path}: {error.strerror}")
+        refuse(f"{path}: {error.strerror}")
     except Refusal as refused:
-        _refuse(f"{path}: {refused}")
+        refuse(f"{path}: {refused}")
 
 
 def _charts(settings: Any, only: str | None) -> list[Any]:
@@ -249,7 +252,7 @@ def _charts(settings: Any, only: str | None) -> list[Any]:
         if (one.kind, one.role) == ("family-support", "source") and only in (None, one.key)
     ]
     if not found:
-        _refuse("there is no such chart")
+        refuse("there is no such chart")
     return found
 
 
@@ -269,11 +272,13 @@ def _with_service(
     config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
 ) -> _T:
     """Work with the database and the mappings, beside a running service if there is one."""
+    from app.cli import opened
     from app.errors import MappingError, Unavailable
     from app.main import open_service
     from app.storage.migration import NeedsMigration
 
     settings = _settings(config, database)
+    opened.standing(settings)
 
     async def run() -> _T:
         service = await open_service(settings.model_copy(update={"host": "127.0.0.1"}))
@@ -286,9 +291,4 @@ def _with_service(
     try:
         return asyncio.run(run())
     except (MappingError, NeedsMigration, Unavailable) as refused:
-        _refuse(str(refused))
-
-
-def _refuse(text: str) -> NoReturn:
-    typer.echo(f"kinbridge: {text}", err=True)
-    raise typer.Exit(2)
+        refuse(str(refused))

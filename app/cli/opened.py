@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-import typer
+from app.cli.refusal import refuse
 
 _T = TypeVar("_T")
 
@@ -18,8 +18,21 @@ def settings_of(config: Path | None, database: str | None) -> Any:
     try:
         return settings.read(config, database_url=database)
     except settings.SettingsError as error:
-        typer.echo(f"kinbridge: {error}", err=True)
-        raise typer.Exit(2) from None
+        refuse(error)
+
+
+def standing(settings: Any) -> None:
+    """
+    Refuses a SQLite file that is not there, which would be made, and then say that it has nothing.
+
+    An account of disclosures, above all, must not be empty because it was asked in another folder.
+    """
+    from app.storage.database import is_postgres
+    from app.storage.sqlite import path_of
+
+    url = settings.database_url
+    if not is_postgres(url) and not path_of(url).exists():
+        refuse(f"there is no database {path_of(url)}; name it by --database or --config")
 
 
 async def write(
@@ -28,16 +41,20 @@ async def write(
     work: Callable[[Any], Coroutine[Any, Any, _T]],
     *,
     shelves: tuple[str, ...] = (),
+    makes: bool = False,
 ) -> _T:
     """
     One transaction, beside a running service if there is one.
 
     shelves     as Database.write
+    makes       whether a SQLite file that is not there is made
     """
     from app.errors import Unavailable
     from app.storage import connection, migration
 
     settings = settings_of(config, database)
+    if not makes:
+        standing(settings)
     try:
         await migration.check(settings.database_url)
         opened = connection.connect(settings.database_url)
@@ -46,5 +63,4 @@ async def write(
         finally:
             await opened.close()
     except (migration.NeedsMigration, Unavailable) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+        refuse(refused)

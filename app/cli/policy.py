@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The disclosure rules.")
+from app.cli.options import Config, Database
+from app.cli.refusal import refuse
+
+app = typer.Typer(no_args_is_help=True, help="The disclosure rules, and what was disclosed.")
 
 
 @app.command()
@@ -22,8 +25,7 @@ def explain(
     try:
         known = data.load(mappings or settings.folder("mappings"))
     except MappingError as error:
-        typer.echo(f"kinbridge: {error}", err=True)
-        raise typer.Exit(2) from None
+        refuse(error)
     typer.echo("What no rule permits is denied. Every disclosure is written into the accounting.\n")
     ways = {
         "outward": "from the one who refers to the agency",
@@ -52,8 +54,8 @@ def explain(
 
 @app.command()
 def overrides(
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """List the reports that were sent in spite of a rule; the reason stands in the request."""
     import asyncio
@@ -75,8 +77,8 @@ def account(
     subject: Annotated[
         str, typer.Argument(help="Type/id of the person there, such as Patient/p1.")
     ],
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """
     Account for what was disclosed about a person: when, to whom, why, by which rule, what.
@@ -87,9 +89,15 @@ def account(
     import json
     from functools import partial
 
+    from app import fhir
     from app.cli import opened
     from app.storage import ledger
 
+    shelves = opened.settings_of(config, database).shelves
+    if shelf not in shelves:
+        refuse(f"there is no shelf {shelf}; there are {', '.join(shelves)}")
+    if not fhir.is_relative(subject):
+        refuse(f"{subject} is no Type/id, such as Patient/p1")
     work = partial(ledger.about, source=shelf, subject=subject)
     found = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
     for one in found:
@@ -97,4 +105,4 @@ def account(
         what = ", ".join(sorted({name.split("/")[0] for name in json.loads(one["disclosed"])}))
         fields = (one["at"], one["recipient_name"], one["purpose"], one["rule"], basis, what)
         typer.echo("\t".join(str(field) for field in fields))
-    typer.echo(f"{len(found)} disclosures")
+    typer.echo(f"{len(found)} disclosure{'' if len(found) == 1 else 's'}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Profiles, value sets and other definitions.")
 app.command()(guide.package)
 app.command()(guide.examples)
+
+
+_ENDINGS: Final = frozenset({".json", ".tgz", ".xml"})
 
 
 class Format(StrEnum):
@@ -243,12 +246,19 @@ def _definition(definitions: Definitions, profile: str) -> fhir.Resource:
 
         found = fhir.decode(checked.as_json(definitions, path.read_bytes()))
     else:
+        _refuse_file(path)
         found = definitions.resource(profile, "StructureDefinition")
         if found is None:
             raise NotFound(f"{profile} is not loaded; add its package.")
     if not isinstance(found, dict) or found.get("resourceType") != "StructureDefinition":
         raise Malformed("This is no StructureDefinition.")
     return found
+
+
+def _refuse_file(path: Path) -> None:
+    """Raises NotFound: it has the name of a file, and there is none."""
+    if path.suffix in _ENDINGS and "://" not in str(path):
+        raise NotFound(f"{path}: there is no such file.")
 
 
 def _named(source: str) -> tuple[str, str]:
@@ -283,6 +293,7 @@ def _read(
         if sha256 and path.is_file():
             _same(path, sha256)
         return [(one, path.name) for one in packages.load(path)]
+    _refuse_file(path)
     fetched = asyncio.run(_fetch(settings, source, registry, sha256=sha256, have=have))
     return [(one.package, one.origin) for one in fetched]
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from app.cli.options import Config, Database
+from app.cli.refusal import refuse
+
 
 def reindex(
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """
     Make the index anew, so that search parameters loaded since then find what stood before.
@@ -21,6 +23,7 @@ def reindex(
     from app.cli import opened
 
     settings = opened.settings_of(config, database)
+    opened.standing(settings)
     changed = asyncio.run(fill(settings))
     typer.echo(f"The index knows every search parameter; {changed} resources were new to it.")
 
@@ -53,5 +56,4 @@ async def fill(settings: Any) -> int:
         finally:
             await opened.close()
     except (migration.NeedsMigration, Unavailable) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+        refuse(refused)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import typer
+from app.cli.refusal import refuse
 
 
 def until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -24,5 +24,4 @@ def until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(work())
     except (SettingsError, MappingError, NotRegistered, NeedsMigration, Unavailable) as refused:
-        typer.echo(f"kinbridge: {refused}", err=True)
-        raise typer.Exit(2) from None
+        refuse(refused)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from app.cli.options import Config, Database
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    database: Database = None,
+    config: Config = None,
     *,
     worker: Annotated[bool, typer.Option(help="Deliver what is owed, too.")] = True,
 ) -> None:
     """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
+    import structlog
     import uvicorn
 
     from app import settings
     from app.cli import running
     from app.main import build
 
+    class Server(uvicorn.Server):
+        """Says where it listens, once it does."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                where = f"http://{self.config.host}:{self.config.port}/{{tenant}}/{{shelf}}/fhir"
+                structlog.get_logger().info("serves", at=where)
+
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
         app = await build(read, deliver=worker)
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 app,
                 host=read.host,

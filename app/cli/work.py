@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from pathlib import Path
-from typing import Annotated
 
-import typer
+from app.cli.options import Config, Database
 
 
 def work(
-    database: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; see the README.")] = None,
+    database: Database = None,
+    config: Config = None,
 ) -> None:
     """Deliver what is owed, until SIGTERM; beside `kinbridge serve --no-worker`."""
     from app import settings

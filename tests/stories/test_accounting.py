@@ -1,5 +1,6 @@
 """Who received what about this child, when, why and by which rule: the privacy officer can tell."""
 
+import pytest
 from test_backup import kinbridge
 
 from app.sandbox import family
@@ -38,6 +39,18 @@ def test_of_another_shelf_or_child_nothing_is_said(exchange, reported):
 
     assert account(exchange, "clinic/chart", "Patient/rosa") == [["0 disclosures"]]
     assert account(exchange, "clinic/reports", "Patient/nobody") == [["0 disclosures"]]
+
+
+@pytest.mark.parametrize(
+    ("shelf", "subject"),
+    [("clinic/report", "Patient/rosa"), ("clinic/reports", "rosa"), ("reports", "Patient/rosa")],
+)
+def test_an_account_of_nobody_is_not_an_empty_one(exchange, reported, shelf, subject):
+    """A shelf or a person that was written wrongly must not read as nothing disclosed."""
+    done = kinbridge(exchange, "policy", "account", shelf, subject)
+
+    assert done.exit_code == 2
+    assert "disclosure" not in done.output
 
 
 def test_an_expunge_leaves_the_accounting(exchange, reported):
