@@ -286,7 +286,9 @@ def _clean(node: Any, path: str, rule: Rule, names: dict[str, str]) -> Any:
     if isinstance(node, list):
         kept = [_clean(one, path, rule, names) for one in node]
         if path.endswith(".extension"):
-            kept = [one for one in kept if one and one.keys() - {"url"}]  # its value stayed behind
+            # without a value: one that stayed behind; or none was said, which is the sender's to hear
+            pairs = zip(kept, node, strict=True)
+            kept = [one for one, said in pairs if one.keys() - {"url"} or one == said]
         return [one for one in kept if one not in (None, [], {})]
     if not isinstance(node, dict):
         return node

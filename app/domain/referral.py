@@ -101,7 +101,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
         raise Invalid(issues=(*faults, *report.hotline(case, party.tenant)))
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
-    _sendable(case, request)
+    _sendable(case, request, own)
     consent = _consent(case, request, party) if measured is None else None
     attestation = parties.attestation(case, request) if measured else None
     decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
@@ -235,7 +235,7 @@ def _as_it_stands(case: Case, task: str) -> Answer:
     return Answer((task, *focus), issues=(note,))
 
 
-def _sendable(case: Case, request: Resource) -> None:
+def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
     """The request itself, before anybody asks whether it may go."""
     faults: list[Issue] = []
 
@@ -254,6 +254,12 @@ def _sendable(case: Case, request: Resource) -> None:
     subject = str((request.get("subject") or {}).get("reference", ""))
     if not subject.startswith("Patient/") or case.find(subject) is None:
         fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")
+    whom = str(((own.resource if own else {}).get("for") or {}).get("reference", subject))
+    if fhir.versionless(whom) != subject and not is_report:
+        text = (
+            "The Task is for somebody else than the request's subject; say whose referral this is."
+        )
+        faults.append(Issue("error", "business-rule", text, "Task.for"))
     if faults:
         raise Invalid(issues=(*faults, *report.hotline(case, None)))
 

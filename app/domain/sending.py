@@ -124,12 +124,11 @@ class Sending:
         return {**request, "performer": performers} if performers else request
 
     def _told(self) -> Resource:
-        """The Task; who asks is there by reference, though the request contains that one."""
+        """The Task as the request has it: for whom, and who asks, by reference though it contains that one."""
         task, known = contained.alone(self.task), parties.requester(self.case, self.request)
         lone = contained.alone(self.request)["requester"]
-        if task.get("requester") == known and not parties.is_roleless(self.case, lone):
-            return {**task, "requester": lone}
-        return task
+        asks = known if parties.is_roleless(self.case, lone) else lone
+        return {**task, "for": self.request["subject"], "requester": asks}
 
     def _said(self, about: About, find: Find) -> list[Resource]:
         """What came with a report and says something of the child, or who else can be asked."""

@@ -291,6 +291,65 @@ def test_a_number_that_is_not_well_formed_stops_no_report(exchange):
     assert "identifier" not in task["requester"]
 
 
+LOCATION = f"{family.KINBRIDGE}/StructureDefinition/cps-child-current-location"
+INCIDENT = f"{family.KINBRIDGE}/StructureDefinition/cps-incident"
+WANTS = f"{family.KINBRIDGE}/StructureDefinition/cps-feedback-request"
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [{"url": LOCATION, "extension": [{"url": "place"}]}, {"url": INCIDENT, "extension": [{"url": "when"}]},
+     {"url": WANTS, "extension": [{"url": "want"}]}, {"url": LOCATION}],
+)  # fmt: skip
+def test_a_part_that_says_nothing_stops_no_report(exchange, extension):
+    """A form that left a field empty is told so, and the report is at intake."""
+    made = family.report(by_device=False)
+    of(made, "ServiceRequest")["extension"] = [extension]
+
+    sent = exchange.call("POST", REPORT, made)
+
+    task = resources(sent, "Task")[0]
+    assert agency_task(exchange, "intake", task)["status"] == "requested"
+    issues = resources(sent, "OperationOutcome")[0]["issue"]
+    assert any(
+        one["severity"] == "warning" and "extension" in one["expression"][0] for one in issues
+    )
+
+
+@pytest.mark.parametrize(
+    "own", [{"for": {"display": "the girl"}}, {"requester": {"reference": "Organization/x"}}]
+)
+def test_a_report_is_for_whom_the_request_says(exchange, own):
+    """The sender's own Task may be vague; intake's says whose report it is and who asks."""
+    made = family.report(by_device=False)
+    request = of(made, "ServiceRequest")
+    made["entry"].append({"resource": {
+        "resourceType": "Task", "id": "own", "status": "requested", "intent": "order",
+        "focus": {"reference": "ServiceRequest/report"}, "for": request["subject"],
+        "requester": request["requester"], "owner": request["performer"][0], **own}})  # fmt: skip
+
+    task = resources(exchange.call("POST", REPORT, made), "Task")[0]
+
+    theirs = agency_task(exchange, "intake", task)
+    (child,) = held(exchange, "agency/intake", "Patient")
+    assert theirs["for"] == {"reference": f"Patient/{child['id']}"}
+    assert theirs["requester"]["reference"].startswith("PractitionerRole/")
+
+
+def test_a_task_for_another_child_is_refused(exchange, patient):
+    """Whose referral is it? It can wait until somebody says."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    request = of(made, "ServiceRequest")
+    made["entry"].append({"resource": {
+        "resourceType": "Task", "id": "own", "status": "requested", "intent": "order",
+        "focus": {"reference": f"ServiceRequest/{request['id']}"}, "for": {"reference": "Patient/leo"},
+        "owner": request["performer"][0]}})  # fmt: skip
+
+    issues = refused(exchange.call("POST", REFER, made), 422, "business-rule")
+
+    assert issues[0]["expression"] == ["Task.for"]
+
+
 def test_another_childs_report_under_the_same_id_is_not_taken_for_a_repetition(exchange):
     """An EHR that gives two children's reports one id is told; nobody believes that both were sent."""
     first = family.report(by_device=False)
