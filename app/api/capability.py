@@ -83,10 +83,13 @@ def statement(
 
 def _of_instance(name: str, shelf: Shelf) -> Resource:
     """The operations on a type and on one resource of it."""
-    if name != "Task" or shelf.role != "recipient":
+    act = {("Task", "recipient"): "record-event", ("Patient", "source"): "account"}.get(
+        (name, shelf.role)
+    )
+    if act is None:
         return {"operation": [_VALIDATE]}
-    url = f"{CANONICAL}/OperationDefinition/record-event"
-    return {"operation": [_VALIDATE, {"name": "record-event", "definition": url}]}
+    url = f"{CANONICAL}/OperationDefinition/{act}"
+    return {"operation": [_VALIDATE, {"name": act, "definition": url}]}
 
 
 @lru_cache(maxsize=2)  # the same for all shelves, and 2,300 parameters long

@@ -51,6 +51,12 @@ def listed(bundle: Resource) -> list[Any]:
     return found
 
 
+def alone(resource: Resource) -> Entry:
+    """One that came without a Bundle: created, or updated where it has an id."""
+    identity = str(resource.get("id", ""))
+    return Entry("PUT" if identity else "POST", resource, identity)
+
+
 def _collected(entry: Any, at: str) -> Entry:
     if not isinstance(entry, dict):
         raise Malformed("An entry is an object.", expression=at)

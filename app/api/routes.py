@@ -27,14 +27,14 @@ from app.api import (
     responses,
     screenings,
     search,
+    target,
     validation,
     view,
 )
 from app.domain import condition, record
 from app.domain.change import Act, Caller, Change, Entry
-from app.domain.condition import Condition
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
-from app.flows import check, read, write
+from app.flows import account, check, read, write
 from app.flows.service import Service
 from app.settings import Shelf
 
@@ -126,7 +126,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def metadata(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#capabilities; open to everyone, as clients expect."""
         view.acceptable(request)
-        shelf = service.settings.shelves.get(_key(request))
+        shelf = service.settings.shelves.get(target.key(request))
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
         said = capability.statement(
@@ -157,7 +157,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     @routes.api_route(_BASE + "/{type}/{id}/$validate", methods=["GET", "HEAD", "POST"])
     async def validated(request: Request) -> Response:
         """https://hl7.org/fhir/R4/resource-operation-validate.html, and of whatever type."""
-        shelf = service.settings.shelves.get(_key(request))
+        shelf = service.settings.shelves.get(target.key(request))
         base = _base(shelf) if shelf else ""
         return await validation.answer(service, request, base=base, most=most)
 
@@ -183,7 +183,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             door = screenings.Door(service, shelf, caller, _base(shelf), change)
             return await door.answer(request, act, sent)
         is_bundle = sent["resourceType"] == "Bundle"
-        came = entries.collected(sent) if is_bundle else (_alone(sent),)
+        came = entries.collected(sent) if is_bundle else (entries.alone(sent),)
         if any(one.method not in {"POST", "PUT"} for one in came):
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
         if act == "check-referral":
@@ -209,6 +209,17 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if "unmapped" not in capability.OPERATIONS.get((shelf.kind, shelf.role), ()):
             raise NotSupported("$unmapped is for a clinic's chart.")
         return await screenings.unmapped(service, request, shelf, caller)
+
+    @routes.api_route(_BASE + "/Patient/{id}/$account", methods=["GET", "HEAD"])
+    async def accounted(request: Request) -> Response:
+        """$account: what this shelf has disclosed about a person; docs/guide/accounting.md."""
+        shelf, caller = await access.enter(service, request)
+        if shelf.role != "source":
+            raise NotSupported("$account is for a shelf that refers or reports.")
+        subject = f"Patient/{body.id_of(request.path_params['id'])}"
+        found = await account.about(service, shelf, caller, subject)
+        entries = [b'{"resource":' + fhir.encode(one) + b"}" for one in found]
+        return responses.bundle(request, "collection", entries)
 
     @routes.post(_BASE + "/Task/{id}/$record-event")
     async def recorded(request: Request) -> Response:
@@ -241,7 +252,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def read_one(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#read and #cread."""
         shelf, caller = await access.enter(service, request)
-        name = _named(request)
+        name = target.named(request)
         found = await read.read(service, shelf, caller, name)
         if name.startswith("Binary/"):
             return binary.answer(request, found, caller, service.definitions)
@@ -251,7 +262,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def vread(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#vread."""
         shelf, caller = await access.enter(service, request)
-        name, number = _named(request), request.path_params["version"]
+        name, number = target.named(request), request.path_params["version"]
         if not number.isascii() or not number.isdigit() or len(number) > 9:
             raise NotFound("There is no such version.")
         found = await read.vread(service, shelf, caller, name, int(number))
@@ -281,21 +292,21 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
         entered = await access.enter(service, request)
-        kind, identity = _named(request).split("/", 1)
+        kind, identity = target.named(request).split("/", 1)
         sent = await of_type(request, kind, identity)
         if sent.get("id") != identity:
             raise Malformed("The id in the body is the one in the URL.", expression=f"{kind}.id")
-        entry = Entry("PUT", sent, identity, if_match=_guard(request))
+        entry = Entry("PUT", sent, identity, if_match=target.guard(request))
         return await written(request, entered, "update", entry)
 
     @routes.put(_BASE + "/{type}")
     async def conditional_update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#cond-update."""
         entered = await access.enter(service, request)
-        kind, said = _condition(request)
+        kind, said = target.condition(request)
         sent = await of_type(request, kind)
         identity = sent.get("id", "")
-        entry = Entry("PUT", sent, identity, if_match=_guard(request), condition=said)
+        entry = Entry("PUT", sent, identity, if_match=target.guard(request), condition=said)
         return await written(request, entered, "update", entry)
 
     @routes.patch(_BASE + "/{type}/{id}")
@@ -303,9 +314,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def patched(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#patch, also conditional."""
         entered = await access.enter(service, request)
-        target = _target(request)
+        about = target.of(request)
         change_of = await body.patch_in(request, most=most)
-        entry = Entry("PATCH", patch=change_of, **target)
+        entry = Entry("PATCH", patch=change_of, **about)
         return await written(request, entered, "update", entry)
 
     @routes.delete(_BASE + "/{type}/{id}")
@@ -313,7 +324,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def deleted(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#delete, also conditional."""
         entered = await access.enter(service, request)
-        return await written(request, entered, "update", Entry("DELETE", **_target(request)))
+        return await written(request, entered, "update", Entry("DELETE", **target.of(request)))
 
     @routes.api_route(_BASE, methods=["GET", "HEAD"])
     @routes.api_route(_BASE + "/{type}", methods=["GET", "HEAD"])
@@ -358,42 +369,3 @@ def methods(routes: Iterable[BaseRoute], path: str) -> set[str]:
 def _is_no_type(first: str) -> bool:
     """Whether the first part of a path below the base names something else than a type."""
     return first in {"", "metadata"} or first.startswith(("_", "$"))
-
-
-def _key(request: Request) -> str:
-    return f"{request.path_params['tenant']}/{request.path_params['shelf']}"
-
-
-def _named(request: Request) -> str:
-    kind = body.type_of(request.path_params["type"])
-    return f"{kind}/{body.id_of(request.path_params['id'])}"
-
-
-def _guard(request: Request) -> int | None:
-    """The version that must stand; If-None-Match: * asks that nothing does."""
-    if (header.of(request, b"if-none-match") or "").strip() == "*":
-        return 0
-    return body.version_of(header.of(request, b"if-match"))
-
-
-def _condition(request: Request) -> tuple[str, Condition]:
-    kind = body.type_of(request.path_params["type"])
-    if not request.url.query:
-        raise Malformed("Name the resource by Type/id, or by a condition.", expression=kind)
-    return kind, condition.read(request.url.query, kind)
-
-
-def _target(request: Request) -> dict[str, Any]:
-    """What PATCH and DELETE are about: one resource, by id or by condition."""
-    guard = _guard(request)
-    if "id" in request.path_params:
-        kind, identity = _named(request).split("/", 1)
-        resource = {"resourceType": kind, "id": identity}
-        return {"resource": resource, "id": identity, "if_match": guard}
-    kind, said = _condition(request)
-    return {"resource": {"resourceType": kind}, "condition": said, "if_match": guard}
-
-
-def _alone(resource: dict[str, Any]) -> Entry:
-    identity = str(resource.get("id", ""))
-    return Entry("PUT" if identity else "POST", resource, identity)

@@ -80,10 +80,7 @@ class Door:
             done = await write.write(self.service, change)
             return responses.all_of(request, done, self.base)
         if sent["resourceType"] != "Bundle":
-            identity = str(sent.get("id", ""))
-            return await self._whole(
-                request, (Entry("PUT" if identity else "POST", sent, identity),)
-            )
+            return await self._whole(request, (entries.alone(sent),))
         if sent.get("type") == "batch":
             return await self._each(request, sent)
         came = entries.collected(sent)

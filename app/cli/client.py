@@ -16,7 +16,7 @@ from app.cli.refusal import refuse
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
 
 _T = TypeVar("_T")
-_SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(refer|report))"
+_SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(account|refer|report))"
 
 
 @app.command()
@@ -24,7 +24,10 @@ def add(
     client: Annotated[str, typer.Argument(help="The client's id.")],
     shelf: Annotated[str, typer.Argument(help="tenant/shelf, the one shelf that it may use.")],
     scopes: Annotated[
-        list[str], typer.Argument(help="system/Type.cruds, kinbridge/refer, kinbridge/report.")
+        list[str],
+        typer.Argument(
+            help="system/Type.cruds, kinbridge/refer, kinbridge/report, kinbridge/account."
+        ),
     ],
     database: Database = None,
     config: Config = None,
@@ -41,7 +44,9 @@ def add(
         refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     for scope in scopes:
         if not re.fullmatch(_SCOPE, scope):
-            refuse(f"{scope} is no scope; use system/Type.cruds or kinbridge/refer")
+            refuse(
+                f"{scope} is no scope; use system/Type.cruds or kinbridge/refer, report or account"
+            )
     if ":" in client:
         refuse("a client id has no colon, HTTP Basic could not carry it")
     now = fhir.instant(datetime.now(UTC))

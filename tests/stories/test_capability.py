@@ -75,7 +75,7 @@ def test_every_interaction_that_is_declared_works(exchange, shelf):
 
 
 PATCHES = {
-    "application/json-patch+json": [{"op": "add", "path": "/active", "value": True}],
+    "application/json-patch+json": [{"op": "add", "path": "/gender", "value": "other"}],
     "application/fhir+json": PATCH,
     "application/merge-patch+json": {"active": False},
 }

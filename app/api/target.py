@@ -1,0 +1,46 @@
+"""What a request is about: shelf, resource or condition by its URL, the version by its headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from app.api import body, header
+from app.domain import condition as conditions
+from app.domain.condition import Condition
+from app.errors import Malformed
+
+
+def key(request: Request) -> str:
+    return f"{request.path_params['tenant']}/{request.path_params['shelf']}"
+
+
+def named(request: Request) -> str:
+    kind = body.type_of(request.path_params["type"])
+    return f"{kind}/{body.id_of(request.path_params['id'])}"
+
+
+def guard(request: Request) -> int | None:
+    """The version that must stand; If-None-Match: * asks that nothing does."""
+    if (header.of(request, b"if-none-match") or "").strip() == "*":
+        return 0
+    return body.version_of(header.of(request, b"if-match"))
+
+
+def condition(request: Request) -> tuple[str, Condition]:
+    kind = body.type_of(request.path_params["type"])
+    if not request.url.query:
+        raise Malformed("Name the resource by Type/id, or by a condition.", expression=kind)
+    return kind, conditions.read(request.url.query, kind)
+
+
+def of(request: Request) -> dict[str, Any]:
+    """What PATCH and DELETE are about: one resource, by id or by condition."""
+    version = guard(request)
+    if "id" in request.path_params:
+        kind, identity = named(request).split("/", 1)
+        resource = {"resourceType": kind, "id": identity}
+        return {"resource": resource, "id": identity, "if_match": version}
+    kind, said = condition(request)
+    return {"resource": {"resourceType": kind}, "condition": said, "if_match": version}

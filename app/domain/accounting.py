@@ -1,0 +1,103 @@
+"""Rows of the accounting of disclosures as AuditEvents, in the guide's profile disclosure-audit."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.domain.plan import Accounted, derive
+from app.domain.report import LABELS
+from app.fhir import Resource
+from app.settings import CANONICAL, Kind, Tenant
+
+_PROFILE: Final = f"{CANONICAL}/StructureDefinition/disclosure-audit"
+_DECISION: Final = f"{CANONICAL}/StructureDefinition/disclosure-decision"
+_DICOM: Final = "http://dicom.nema.org/resources/ontology/DCM"
+_ENTITY: Final = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
+_ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
+
+
+def events(
+    rows: list[tuple[str, Accounted]], *, source: Tenant, kind: Kind, key: bytes
+) -> list[Resource]:
+    """
+    The rows of one shelf about one person, as AuditEvents that stand nowhere.
+
+    rows        each with its instant, in the order in which they were written
+    source      whose shelf it is
+    kind        of the shelf: what is said of a report is labelled as the report was
+    key         of ids, which stay the same each time
+    source      45 CFR 164.528(b)(2): date, recipient, what in brief, purpose;
+                https://profiles.ihe.net/ITI/BALP/, privacy disclosure at the source
+    """
+    return [
+        _event(at, row, derive(key, "account", row.source, row.subject, str(place)), source, kind)
+        for place, (at, row) in enumerate(rows)
+    ]
+
+
+def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -> Resource:
+    types = dict.fromkeys(sorted(name.partition("/")[0] for name in row.disclosed))
+    meta: dict[str, Any] = {"profile": [_PROFILE]}
+    if kind == "cps-report":
+        meta["security"] = LABELS
+    decision = [{"url": "rule", "valueString": row.rule}]
+    decision += [{"url": "basis", "valueString": one} for one in row.basis]
+    return {
+        "resourceType": "AuditEvent",
+        "id": identity,
+        "meta": meta,
+        "extension": [{"url": _DECISION, "extension": decision}],
+        "type": {"system": _DICOM, "code": "110106", "display": "Export"},
+        "subtype": [
+            {
+                "system": "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle",
+                "code": "disclose",
+            }
+        ],
+        "action": "R",
+        "recorded": at,
+        "outcome": "0",
+        "purposeOfEvent": [
+            {
+                "coding": [
+                    {"system": f"{CANONICAL}/CodeSystem/exchange-purpose", "code": row.purpose}
+                ]
+            }
+        ],
+        "agent": [
+            _agent("110153", {**_tenant(source.id), "display": source.name}),
+            _agent(
+                "110152",
+                {**_tenant(row.recipient.partition("/")[0]), "display": row.recipient_name},
+            ),
+            _agent("110150", {"display": row.caller}, asked=True),
+        ],
+        "source": {"observer": {"display": "Kinbridge"}},
+        "entity": [
+            _entity({"reference": row.subject}, kind="1", role="1"),
+            _entity(
+                {"identifier": {"system": f"{CANONICAL}/sid/exchange", "value": row.exchange}},
+                kind="2",
+                role="3",
+            ),
+            # in brief: the copies themselves stand on a shelf that is not this reader's
+            *(_entity({"type": name, "display": name}, kind="2", role="3") for name in types),
+        ],
+    }
+
+
+def _tenant(identity: str) -> Resource:
+    return {"identifier": {"system": f"{CANONICAL}/sid/tenant", "value": identity}}
+
+
+def _agent(code: str, who: Resource, *, asked: bool = False) -> Resource:
+    kind = {"coding": [{"system": _DICOM, "code": code}]}
+    return {"type": kind, "who": who, "requestor": asked}
+
+
+def _entity(what: Resource, *, kind: str, role: str) -> Resource:
+    return {
+        "what": what,
+        "type": {"system": _ENTITY, "code": kind},
+        "role": {"system": _ROLE, "code": role},
+    }
