@@ -43,8 +43,8 @@ async def history(
     params = request.query_params
     if unknown := sorted(params.keys() - _KNOWN):
         raise Malformed(f"History does not know: {', '.join(unknown)}.")
-    if len(params.multi_items()) != len(params):
-        raise Malformed("Each parameter of a history stands once.")
+    if any(len(params.getlist(name)) > 1 for name in _KNOWN - {"_elements"}):
+        raise Malformed("Each parameter of a history but _elements stands once.")
     of: dict[str, str] = {
         name: request.path_params[name] for name in _OF if name in request.path_params
     }
@@ -120,8 +120,8 @@ def _most(text: str) -> int:
 
 
 def _url(here: str, params: Any, page: str) -> str:
-    kept = {name: params[name] for name in _KEPT if name in params}
-    query = urlencode({**kept, "_page": page} if page else kept)
+    kept = [(name, value) for name in _KEPT for value in params.getlist(name)]
+    query = urlencode([*kept, ("_page", page)] if page else kept)
     return f"{here}?{query}" if query else here
 
 

@@ -208,3 +208,15 @@ def test_a_page_of_one_history_opens_no_other(exchange, patient):
 def test_a_time_that_is_none_or_stands_twice_is_refused(exchange, patient, query):
     """No day before the first; of two starts none is passed over."""
     refused(exchange.get(f"{CHART}/_history?{query}"), 400, "structure")
+
+
+def test_the_next_page_shows_the_same_elements(exchange, patient):
+    """Elements may be named in several parameters; each link keeps them all."""
+    exchange.call("PUT", PATIENT, {**family.PATIENT, "gender": "other"})
+
+    first = exchange.get(f"{PATIENT}/_history?_count=1&_elements=gender&_elements=birthDate").json()
+    (following,) = [one["url"] for one in first["link"] if one["relation"] == "next"]
+    second = exchange.get(following.removeprefix("https://exchange.example.org/")).json()
+
+    for page in (first, second):
+        assert {"gender", "birthDate"} <= page["entry"][0]["resource"].keys()
