@@ -128,10 +128,10 @@ def test_what_is_asked_often_is_never_broken_off(database):
     """The steps of many short looks, one after the other, do not add up to a long one."""
 
     async def use():
-        opened = database()
+        opened, seen = database(), []
         for _ in range(3000):
-            opened.clients_stamp()
-            await asyncio.sleep(0)
+            await opened.read(counted(SHORT, seen), shelves=NONE)
+        assert "reader" not in seen
         await opened.close()
 
     asyncio.run(use())

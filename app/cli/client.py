@@ -60,7 +60,7 @@ def add(
     secret = asyncio.run(opened.write(config, database, register, makes=True))
     typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
     typer.echo("The secret is shown this once; only its hash is stored.", err=True)
-    _until_known(settings.database_url)
+    _until_known()
 
 
 @app.command("list")
@@ -78,22 +78,20 @@ def list_clients(database: Database = None, config: Config = None) -> None:
 @app.command()
 def remove(client: str, database: Database = None, config: Config = None) -> None:
     """Take a client's access away, at once."""
-    from app.cli import opened
     from app.storage import keys
 
     if not _run(config, database, lambda tx: keys.remove_client(tx, client)):
         refuse(f"{client} is not registered")
-    _until_known(opened.settings_of(config, database).database_url)
+    _until_known()
 
 
-def _until_known(url: str) -> None:
+def _until_known() -> None:
     """When the command ends, every process has forgotten who might call before."""
     import time
 
-    from app.storage.database import CLIENTS_SECONDS, is_postgres
+    from app.flows.callers import REMEMBERED_SECONDS
 
-    if is_postgres(url):
-        time.sleep(CLIENTS_SECONDS)
+    time.sleep(REMEMBERED_SECONDS)
 
 
 def _run(

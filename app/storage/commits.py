@@ -23,9 +23,8 @@ from app.storage.resources import Stand
 from app.storage.tables import EXCHANGE, RECEIPT
 
 _TOGETHER: Final = 64  # plans in one transaction
-_ON_THEIR_WAY: Final = (
-    1  # transactions of one set of shelves at once; who comes meanwhile goes next
-)
+_ON_THEIR_WAY: Final = 1  # transactions of a set of shelves at once; who comes meanwhile goes next
+_QUIET_TURNS: Final = 2  # a request is read in one turn of the loop, and planned in the next
 
 # Of those who look whether nothing meets a condition, one goes on at a time: SQLite has one
 # writer anyway, PostgreSQL a lock that ends with the transaction.
@@ -122,15 +121,33 @@ class _Room:
         done: asyncio.Future[Stand] = loop.create_future()
         self._waiting.append((made, done))
         if len(self._waiting) == 1 and len(self._going) < _ON_THEIR_WAY:
-            loop.call_soon(self._go)  # those who are about to write go with it
+            self._gather(0, 0)
         return done
 
-    def _go(self, _: object = None) -> None:
-        if self._waiting and len(self._going) < _ON_THEIR_WAY:
-            task = asyncio.get_running_loop().create_task(self._write(self._group()))
-            self._going.add(task)
-            task.add_done_callback(self._going.discard)
-            task.add_done_callback(self._go)
+    def _gather(self, came: int, quiet: int) -> None:
+        """
+        Wait for those who are about to write: as long as turns of the loop bring somebody.
+
+        A commit costs about what a plan costs, however many are in it.
+        came        how many wait since the turn before
+        quiet       turns that brought nobody
+        """
+        waiting = len(self._waiting)
+        quiet = quiet + 1 if waiting == came else 0
+        if quiet < _QUIET_TURNS and waiting < _TOGETHER:
+            asyncio.get_running_loop().call_soon(self._gather, waiting, quiet)
+        else:
+            self._go()
+
+    def _go(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(self._group()))
+        self._going.add(task)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._going.discard(task)
+        if self._waiting:
+            self._gather(0, 0)
 
     def _group(self) -> list[tuple[Made, asyncio.Future[Stand]]]:
         """The first who wait, as far as no two of them write the same resource."""

@@ -19,8 +19,6 @@ Row = Sequence[Any]
 QUEUE: Final = ("*",)
 NONE: Final = ()  # clients and keys of the service itself stand on no shelf
 
-CLIENTS_SECONDS: Final = 1.0  # how long processes on PostgreSQL remember who may call
-
 # alone: no other worker lives, said once; among: it may work; later: another one does, ask again
 Company = Literal["alone", "among", "later"]
 
@@ -229,10 +227,6 @@ class Database(Protocol):
 
     async def scrub(self) -> None:
         """What was deleted is not in the file either; where the database itself sees to it, nothing."""
-        ...
-
-    def clients_stamp(self) -> int | None:
-        """Another number once the clients may be others than before; None: it cannot be told."""
         ...
 
     async def company(self) -> Company:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -14,7 +13,6 @@ import msgspec
 
 from app.errors import Malformed, Unavailable
 from app.storage.database import (
-    CLIENTS_SECONDS,
     Company,
     Overtaken,
     Reading,
@@ -253,10 +251,6 @@ class Postgres:
 
     async def scrub(self) -> None:
         """Autovacuum's work: the service's role owns nothing, and cannot do it."""
-
-    def clients_stamp(self) -> int | None:
-        """Time alone; `kinbridge client` waits for it, so that who is removed then is out."""
-        return int(time.monotonic() / CLIENTS_SECONDS)
 
     async def company(self) -> Company:
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import queue
 import sqlite3
@@ -27,6 +28,7 @@ _GROUP: Final = 64  # plans in one commit; more would make the first of them wai
 _CACHE_KIB: Final = 32 * 1024  # a page of a search touches some 500 pages of 4 KiB of a large file
 _LOG_PAGES: Final = 4000  # 16 MB; a page that changes often goes to the file once in so many
 _TEXT: Final = "The database cannot be reached or written now; nothing was stored. Try again."
+_SEEN_SECONDS: Final = 0.1  # between two looks of readers whether the file is still there
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
 
 
@@ -67,22 +69,9 @@ class _Job:
     fault: BaseException | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """
-        In a savepoint of its own; where it refuses, only what it did is undone.
-
-        raises      sqlite3.Error: the transaction around it is at fault, or all of it
-        """
-        if self.work is None:
-            return
-        connection.execute("SAVEPOINT job")
-        try:
-            self.result, self.fault = drive(self.work(_Transaction(connection))), None
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
-            connection.execute("ROLLBACK TO job")
-            self.fault = error
-        connection.execute("RELEASE job")
+        """Raises what the work raises: the transaction around it is to be undone."""
+        if self.work is not None:
+            self.result = drive(self.work(_Transaction(connection)))
 
     def settle(self) -> None:
         if self.done.done():
@@ -111,6 +100,9 @@ class Sqlite:
         self._reader.connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self._aside = Aside(self._connect)
         self._writer = self._connect()
+        self._writer.execute("PRAGMA temp_store=MEMORY")  # what a statement may have to undo
+        self._wait_seconds = _BUSY_SECONDS
+        self._seen_at = -math.inf
         self._waiting: list[_Job] = []
         self._writing = False
         self._last: asyncio.Future[Any] | None = None
@@ -118,7 +110,6 @@ class Sqlite:
         self._thread = threading.Thread(target=self._commits, name="writer", daemon=True)
         self._thread.start()
         self._sole: IO[str] | None = None
-        self._stamp: int | None = None
 
     async def read(
         self,
@@ -131,7 +122,8 @@ class Sqlite:
         long is begun again aside, so the work is a function of what it reads.
         """
         try:
-            self._there()
+            if time.monotonic() > self._seen_at + _SEEN_SECONDS:
+                self._there()
             return self._reader.do(work, seconds=INLINE_SECONDS)
         except TooLong:
             pass
@@ -148,7 +140,6 @@ class Sqlite:
     ) -> _T:
         """Returns when it is on the disk."""
         try:
-            self._there()
             result: _T = await self._queued(work)
         except sqlite3.Error as error:
             raise Unavailable(_TEXT) from error
@@ -172,38 +163,55 @@ class Sqlite:
         group = [*takewhile(lambda job: job.work is not None, self._waiting[:_GROUP])]
         self._waiting = self._waiting[len(group) :]
         try:
-            _begin(self._writer, wait_seconds=0)
+            self._begin(wait_seconds=0)
             for job in group:
                 job.run(self._writer)
-        except sqlite3.Error:  # another process writes, or one of them is at fault
+        except Exception:  # noqa: BLE001 — another process writes, or one of them refuses
             self._steps.put(partial(self._alone, loop, group))
         else:
             self._steps.put(partial(self._commit, loop, group))
 
     def _commit(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
         try:
-            self._writer.execute("COMMIT")
+            self._end()
         except sqlite3.Error:
             self._alone(loop, group)
         else:
             loop.call_soon_threadsafe(self._written, loop, group)
 
     def _alone(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
-        """Each by itself, waiting for others who write: what is refused is that one's alone."""
+        """
+        Each by itself, waiting for others who write: what is refused is that one's alone.
+
+        So no job needs a savepoint, for which SQLite would keep each page as it was.
+        """
         _rollback(self._writer)
         for job in group:
             try:
-                _begin(self._writer, wait_seconds=_BUSY_SECONDS)
+                self._begin(wait_seconds=_BUSY_SECONDS)
                 job.run(self._writer)
-                self._writer.execute("COMMIT")
-            except sqlite3.Error as error:
+                self._end()
+            except Exception as error:  # noqa: BLE001 — it is the caller's, and goes to the caller
                 _rollback(self._writer)
                 job.fault = error
         loop.call_soon_threadsafe(self._written, loop, group)
 
+    def _begin(self, *, wait_seconds: float) -> None:
+        """The one write transaction of the file; where others hold it, waiting is the thread's."""
+        if wait_seconds != self._wait_seconds:
+            self._writer.execute(f"PRAGMA busy_timeout={round(wait_seconds * 1000)}")
+            self._wait_seconds = wait_seconds
+        self._writer.execute("BEGIN IMMEDIATE")
+
+    def _end(self) -> None:
+        """Raises sqlite3.Error: it is not on the disk, or in a file that nobody finds again."""
+        self._writer.execute("COMMIT")
+        self._there()
+
     def _scrub(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
         try:
             self._writer.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
+            self._wait_seconds = _BUSY_SECONDS
             self._writer.execute("VACUUM")
             busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
@@ -227,12 +235,13 @@ class Sqlite:
     def _there(self) -> None:
         """A file that was removed would take every write, and keep none."""
         try:
-            inode = os.stat(self._file).st_ino  # noqa: PTH116 — once for each request
+            inode = os.stat(self._file).st_ino  # noqa: PTH116 — for each group of writes
         except OSError:
             inode = 0
         if inode != self._inode:
             message = "the database file is another one than was opened"
             raise sqlite3.OperationalError(message)
+        self._seen_at = time.monotonic()
 
     async def scrub(self) -> None:
         """
@@ -242,22 +251,6 @@ class Sqlite:
         """
         with _refusals():
             await self._queued(None)
-
-    def clients_stamp(self) -> int | None:
-        """
-        Another number once anybody has committed, https://www.sqlite.org/pragma.html#pragma_data_version.
-
-        Looked up once for all who ask in the same turn of the loop: whoever asks later in it had
-        sent its request before the turn began, and so before the look.
-        """
-        if self._stamp is None:
-            with _refusals():
-                self._stamp = self._reader.connection.execute("PRAGMA data_version").fetchone()[0]
-            asyncio.get_running_loop().call_soon(self._forget_stamp)
-        return self._stamp
-
-    def _forget_stamp(self) -> None:
-        self._stamp = None
 
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""
@@ -290,12 +283,6 @@ class Sqlite:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         return connection
-
-
-def _begin(connection: sqlite3.Connection, *, wait_seconds: float) -> None:
-    """The one write transaction of the file; where others hold it, waiting is the thread's."""
-    connection.execute(f"PRAGMA busy_timeout={round(wait_seconds * 1000)}")
-    connection.execute("BEGIN IMMEDIATE")
 
 
 def _rollback(connection: sqlite3.Connection) -> None:
