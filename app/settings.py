@@ -57,7 +57,7 @@ class Shelf(BaseModel):
     environment: str = Field(default="production", pattern=_NAME)  # whose crosswalk it reads
     tenant: str = ""  # set from the tenant that owns it
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Tenant and shelf, the start of every key in storage."""
         return f"{self.tenant}/{self.id}"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import anyio
 from starlette.requests import Request
+from starlette.types import Message
 
 from app import fhir
 from app.api import encoding, header
@@ -129,16 +130,24 @@ async def content(request: Request, most: int) -> bytes:
     length = header.of(request, b"content-length") or ""
     if length.isdigit() and int(length) > most:
         raise TooLarge(f"The body may have {most} bytes.")
-    arriving = encoding.Unpacking(header.of(request, b"content-encoding") or "", most)
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Unavailable("The body did not arrive whole.")
-        if chunk := message.get("body"):
-            arriving.add(chunk)
-        more = message.get("more_body", False)
+    packed = header.of(request, b"content-encoding") or ""
+    message = await _part(request)
+    if not (packed or message.get("more_body")) and len(message.get("body", b"")) <= most:
+        whole: bytes = message.get("body", b"")
+        return whole  # as most come
+    arriving = encoding.Unpacking(packed, most)
+    arriving.add(message.get("body", b""))
+    while message.get("more_body"):
+        message = await _part(request)
+        arriving.add(message.get("body", b""))
     return arriving.end()
+
+
+async def _part(request: Request) -> Message:
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise Unavailable("The body did not arrive whole.")
+    return message
 
 
 def resource_of(value: Any, at: str = "") -> Resource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterable
 from dataclasses import replace
@@ -56,9 +57,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     routes = APIRouter()
     release = version("kinbridge")
     most = service.settings.max_body_bytes
+    numbers, process = itertools.count(), secrets.token_hex(16)  # a nonce is never used twice
 
     def change(shelf: Shelf, caller: Caller, act: Act, *entries: Entry) -> Change:
-        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=secrets.token_hex(16))
+        return Change(
+            shelf, caller, act, entries, base=_base(shelf), nonce=f"{process}{next(numbers):x}"
+        )
 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 import structlog
@@ -26,6 +29,8 @@ class _Structured(logging.Handler):
         )
 
 
+_KEPT_SECONDS: Final = 0.1
+_MOST_LINES: Final = 200
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -38,11 +43,52 @@ def _line(_: Any, level: str, event: Any) -> bytes:
     return _encode(event)
 
 
+class _Lines:
+    """
+    Lines for a file, written together: a write for each would cost as much as half a read does.
+
+    A warning is written at once with all before it, and everything when the process ends.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lines: list[bytes] = []
+        self._lock = threading.Lock()
+        atexit.register(self.flush)
+
+    def info(self, line: bytes) -> None:
+        self._lines.append(line)
+        if 1 < len(self._lines) < _MOST_LINES:
+            return  # the first of them has seen to it that they are written
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()  # there is no loop that would come back to it
+        else:
+            loop.call_later(_KEPT_SECONDS if len(self._lines) == 1 else 0, self.flush)
+
+    def warning(self, line: bytes) -> None:
+        self._lines.append(line)
+        self.flush()
+
+    debug = log = msg = info
+    critical = error = exception = fatal = failure = err = warning
+
+    def flush(self) -> None:
+        with self._lock:
+            count = len(self._lines)
+            written = b"".join(line + b"\n" for line in self._lines[:count])
+            del self._lines[:count]  # other threads may have added to it
+            self._file.write(written)
+            self._file.flush()
+
+
 def set_up() -> None:
+    lines = _Lines(sys.stderr.buffer)
     structlog.configure(
         processors=[_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Structured()], level=logging.WARNING, force=True)

@@ -23,6 +23,7 @@ def serve(
 
     from app import settings
     from app.cli import running
+    from app.cli.answering import Protocol
     from app.main import build
 
     class Server(uvicorn.Server):
@@ -42,6 +43,8 @@ def serve(
                 app,
                 host=read.host,
                 port=read.port,
+                http=Protocol,
+                proxy_headers=False,
                 log_config=None,
                 access_log=False,
                 server_header=False,

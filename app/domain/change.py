@@ -87,7 +87,8 @@ class Entry:
 
     @property
     def type(self) -> str:
-        return str(self.resource["resourceType"])
+        kind: str = self.resource["resourceType"]
+        return kind
 
     @property
     def name(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from app.domain.plan import Exchange, Receipt, Recorded, Stored, Waiting
 from app.fhir import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """
     What a planner asks to see.
 

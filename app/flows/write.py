@@ -50,6 +50,11 @@ async def write(service: Service, change: Change) -> Written:
     raises      Refusal; Conflict where others kept changing the same things
     """
     _shaped(service, change)
+    with service.commits.coming(change.shelf.key):
+        return await _done(service, change)
+
+
+async def _done(service: Service, change: Change) -> Written:
     for _ in range(_TRIES):
         refusal: Refusal | None = None
         try:
@@ -157,13 +162,14 @@ async def _written(service: Service, change: Change, plan: Plan, stand: resource
     shelf = change.shelf.key
     rows = {name: stand[shelf, name] for name in plan.answer.names if (shelf, name) in stand}
     others = [name for name in plan.answer.names if name not in rows]
+    if not others:
+        return Written(plan.answer, rows)
 
     async def look(tx: Reading) -> dict[str, Version]:
         found = {name: await resources.read(tx, shelf, name) for name in others}
         return {name: one for name, one in found.items() if one}
 
-    if others:
-        rows |= await service.database.read(look, shelves=(shelf,))
+    rows |= await service.database.read(look, shelves=(shelf,))
     return Written(plan.answer, rows)
 
 

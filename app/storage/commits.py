@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,16 +15,14 @@ from sqlalchemy import Text, bindparam, func, literal, literal_column, select, u
 from app import fhir
 from app.domain.loaded import Want
 from app.domain.plan import Exchange, Plan
-from app.errors import Unavailable
 from app.storage import exchanges, ledger, outbox, purges, puts, search, worklist
 from app.storage.database import Database, Overtaken, Statement, Tx, insert_once, statement
+from app.storage.gathering import Gathering
 from app.storage.query import Reader
 from app.storage.resources import Stand
 from app.storage.tables import EXCHANGE, RECEIPT
 
 _TOGETHER: Final = 64  # plans in one transaction
-_ON_THEIR_WAY: Final = 1  # transactions of a set of shelves at once; who comes meanwhile goes next
-_QUIET_TURNS: Final = 2  # a request is read in one turn of the loop, and planned in the next
 
 # Of those who look whether nothing meets a condition, one goes on at a time: SQLite has one
 # writer anyway, PostgreSQL a lock that ends with the transaction.
@@ -89,7 +87,8 @@ class Commits:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._rooms: dict[frozenset[str], _Room] = {}
+        self._coming: dict[frozenset[str], int] = {}
+        self._rooms: dict[frozenset[str], Gathering[Made, Stand]] = {}
 
     async def commit(self, made: Made) -> Stand:
         """
@@ -103,93 +102,48 @@ class Commits:
             return await self._database.write(partial(commit, made=[made]), shelves=shelves)
         room = self._rooms.get(shelves)
         if room is None:
-            room = self._rooms[shelves] = _Room(self._database, shelves)
-        return await room.commit(made)
+            room = self._rooms[shelves] = self._room(shelves)
+        return await room.ask(made)
 
+    def _room(self, shelves: frozenset[str]) -> Gathering[Made, Stand]:
+        """Plain plans of the same shelves, so that the second wall stands as for each alone."""
 
-class _Room:
-    """Plain plans of the same shelves, so that the second wall stands as for each alone."""
+        async def write(made: list[Made]) -> list[Stand]:
+            stand = await self._database.write(partial(commit, made=made), shelves=shelves)
+            return [stand] * len(made)
 
-    def __init__(self, database: Database, shelves: frozenset[str]) -> None:
-        self._database = database
-        self._shelves = shelves
-        self._waiting: list[tuple[Made, asyncio.Future[Stand]]] = []
-        self._going: set[asyncio.Task[None]] = set()
+        def expected() -> int:
+            return self._coming.get(shelves, 0)
 
-    def commit(self, made: Made) -> asyncio.Future[Stand]:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Stand] = loop.create_future()
-        self._waiting.append((made, done))
-        if len(self._waiting) == 1 and len(self._going) < _ON_THEIR_WAY:
-            self._gather(0, 0)
-        return done
+        return Gathering(write, most=_TOGETHER, at_once=1, together=_apart, expected=expected)
 
-    def _gather(self, came: int, quiet: int) -> None:
-        """
-        Wait for those who are about to write: as long as turns of the loop bring somebody.
-
-        A commit costs about what a plan costs, however many are in it.
-        came        how many wait since the turn before
-        quiet       turns that brought nobody
-        """
-        waiting = len(self._waiting)
-        quiet = quiet + 1 if waiting == came else 0
-        if quiet < _QUIET_TURNS and waiting < _TOGETHER:
-            asyncio.get_running_loop().call_soon(self._gather, waiting, quiet)
-        else:
-            self._go()
-
-    def _go(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._write(self._group()))
-        self._going.add(task)
-        task.add_done_callback(self._gone)
-
-    def _gone(self, task: asyncio.Task[None]) -> None:
-        self._going.discard(task)
-        if self._waiting:
-            self._gather(0, 0)
-
-    def _group(self) -> list[tuple[Made, asyncio.Future[Stand]]]:
-        """The first who wait, as far as no two of them write the same resource."""
-        group: list[tuple[Made, asyncio.Future[Stand]]] = []
-        later: list[tuple[Made, asyncio.Future[Stand]]] = []
-        touched: set[tuple[str, str, str]] = set()
-        for one in self._waiting:
-            keys = {
-                (put.shelf, put.resource["resourceType"], put.resource["id"])
-                for put in one[0].plan.puts
-            }
-            if len(group) < _TOGETHER and touched.isdisjoint(keys):
-                group.append(one)
-            else:
-                later.append(one)
-            touched |= keys  # nobody overtakes one who waits for the same
-        self._waiting = later
-        return group
-
-    async def _write(self, group: list[tuple[Made, asyncio.Future[Stand]]]) -> None:
-        work = partial(commit, made=[made for made, _ in group])
+    @contextmanager
+    def coming(self, shelf: str) -> Iterator[None]:
+        """Somebody who will perhaps commit to this shelf alone; whoever is ready waits for it."""
+        shelves = frozenset({shelf})
+        self._coming[shelves] = self._coming.get(shelves, 0) + 1
         try:
-            stand = await self._database.write(work, shelves=self._shelves)
-        except Exception as error:  # noqa: BLE001 — it is theirs who wrote, and goes there
-            if len(group) == 1 or isinstance(error, Unavailable):
-                for _, done in group:
-                    _settle(done, error)
-                return
-            for one in group:  # one of them may be at fault: each alone
-                await self._write([one])
-            return
-        for _, done in group:
-            _settle(done, stand)
+            yield
+        finally:
+            self._coming[shelves] -= 1
+            if not self._coming[shelves]:
+                del self._coming[shelves]
+            if room := self._rooms.get(shelves):
+                room.fewer()
 
 
-def _settle(done: asyncio.Future[Stand], found: Stand | Exception) -> None:
-    if done.done():
-        return
-    if isinstance(found, Exception):
-        done.set_exception(found)
-    else:
-        done.set_result(found)
+def _apart(waiting: Sequence[Made]) -> list[int]:
+    """The first who wait, as far as no two of them write the same resource."""
+    going: list[int] = []
+    touched: set[tuple[str, str, str]] = set()
+    for place, one in enumerate(waiting):
+        keys = {
+            (put.shelf, put.resource["resourceType"], put.resource["id"]) for put in one.plan.puts
+        }
+        if touched.isdisjoint(keys):
+            going.append(place)
+        touched |= keys  # nobody overtakes one who waits for the same
+    return going
 
 
 async def commit(tx: Tx, made: Sequence[Made]) -> Stand:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import Any, Final, Literal, Protocol, TypeVar
+from operator import itemgetter
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +27,7 @@ _SQLITE: Final = sqlite.dialect(paramstyle="named")
 _POSTGRES: Final = postgres_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 
 
+_NAME: Final = re.compile(r":([a-z_0-9]+)")
 _NUMBER: Final = re.compile(r"\$(\d+)(::VARCHAR)?")
 
 
@@ -41,14 +43,12 @@ class Positional:
     order       the values' names, in the order of their numbers
     seeing      the same, one number more: the shelves that it may see, set by the statement itself
     together    as seeing, for many: each value is a list, and a row ends with its place in it
-    counted     the same, with a row for each row that it touched
     """
 
     sql: str
     order: tuple[str, ...]
     seeing: str
     together: str
-    counted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,26 @@ class Many:
 
     json        one value, the rows as JSON; asyncpg looks at each item of a list several times.
                 Else a list for each column
+    beside      a part of WITH that does something else with the same rows
     """
 
     sql: str
     json: bool
+    beside: str = ""
+
+    @property
+    def values(self) -> int:
+        """How many values it takes."""
+        return len({*re.findall(r"\$\d+", self.sql)})
+
+    def parts(self, name: str, after: int) -> list[str]:
+        """The same as parts of a WITH, the last of this name; so many values stand before its own."""
+        own = f"{name} AS ({self.sql} RETURNING 1)"
+        return [_moved(one, after) for one in (self.beside, own) if one]
+
+
+def _moved(sql: str, after: int) -> str:
+    return re.sub(r"\$(\d+)", lambda one: f"${int(one[1]) + after}", sql)
 
 
 def rows_of(types: Mapping[str, Any]) -> Many:
@@ -74,6 +90,17 @@ def rows_of(types: Mapping[str, Any]) -> Many:
     return Many(f"unnest({lists}) AS keys({', '.join(kinds)})", json=False)
 
 
+class Taking(NamedTuple):
+    """
+    SQL with ?1, ?2 as SQLite takes it quickest.
+
+    of          from a row to the values that the SQL takes; None: the row itself
+    """
+
+    sql: str
+    of: Callable[[Row], Row] | None
+
+
 class Statement:
     """
     SQL with named values, for either database.
@@ -84,7 +111,7 @@ class Statement:
     constants   those values that are always the same
     """
 
-    __slots__ = ("__dict__", "_element", "before", "constants", "many", "sql")
+    __slots__ = ("__dict__", "_element", "_taking", "before", "constants", "many", "sql")
 
     def __init__(
         self,
@@ -100,6 +127,17 @@ class Statement:
         self.before = before
         self.many = many
         self._element = element if other is None else other
+        self._taking: dict[tuple[str, ...], Taking] = {}
+
+    def taking(self, columns: tuple[str, ...]) -> Taking:
+        """As SQLite takes the values of these columns, one after the other."""
+        found = self._taking.get(columns)
+        if found is None:
+            named = tuple(dict.fromkeys(_NAME.findall(self.sql)))
+            sql = _NAME.sub(lambda one: f"?{named.index(one[1]) + 1}", self.sql)
+            of = None if named == columns else itemgetter(*map(columns.index, named))
+            found = self._taking[columns] = Taking(sql, of)
+        return found
 
     @cached_property
     def postgres(self) -> Positional:
@@ -128,7 +166,6 @@ class Statement:
             (seeing % f", keys.place FROM {keys} CROSS JOIN LATERAL").format(
                 _NUMBER.sub(r"keys.k\1", sql)
             ),
-            f"{sql} RETURNING 1",
         )
 
 
@@ -177,6 +214,14 @@ def _insert_many(table: sqlalchemy.Table, columns: tuple[str, ...]) -> Many:
     return Many(sql, rows.json)
 
 
+class Batch(NamedTuple):
+    """Rows, and the statement that takes them, each a value for each column."""
+
+    statement: Statement
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+
+
 class Reading(Protocol):
     """What looks, and changes nothing. Nothing in it awaits anything but the database."""
 
@@ -196,8 +241,12 @@ class Tx(Reading, Protocol):
         """How many rows it touched."""
         ...
 
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
-        """How many rows they touched together."""
+    async def run_all(self, batches: Sequence[Batch]) -> list[int]:
+        """
+        How many rows each of them touched, the first of them first.
+
+        On PostgreSQL they are one statement, and none of them sees what another one does.
+        """
         ...
 
 

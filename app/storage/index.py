@@ -8,11 +8,12 @@ what tells few resources apart from many.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
 
-from app.storage.database import Reading, Tx, delete_rows, insert_once, statement
+from app.storage.database import Batch, Reading, delete_rows, insert_once, statement
 from app.storage.entries import ENTRY, FIELD, LONGEST
 from app.storage.tables import POSTING, RESOURCE
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from app.fhir import Resource
     from app.storage.parameters import Parameters
 
-Postings = list[dict[str, Any]]
+Posting = tuple[str, str, str, str, str]  # as _COLUMNS
 
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
+_LED: Final = re.compile(f"{ENTRY}\\+([^{ENTRY}]*)")  # an entry to which the index leads
 _POST: Final = insert_once(POSTING)
 _UNPOST: Final = delete_rows(POSTING, _COLUMNS)
 _STOOD: Final = statement(
@@ -45,24 +47,22 @@ def facts(parameters: Parameters, resource: Resource) -> str:
     return f"{ENTRY}{ENTRY.join(dict.fromkeys(out))}{ENTRY}"
 
 
-def _terms(kind: str, facts: str) -> set[tuple[str, str]]:
+def _terms(kind: str, led: list[str]) -> list[tuple[str, str]]:
     """Term and qualifier of each entry to which the index leads."""
-    found = set()
-    for entry in facts.split(ENTRY):
-        if entry[:1] == "+":
-            name, value, *rest = entry.split(FIELD)
-            text = "~s" in name
-            qualifier = "" if text or not rest else rest[0]
-            found.add((f"{kind}.{name[1:]}{FIELD}{value[:LONGEST] if text else value}", qualifier))
+    found = []
+    for entry in led:
+        name, value, *rest = entry.split(FIELD)
+        if "~s" in name:
+            found.append((f"{kind}.{name}{FIELD}{value[:LONGEST]}", ""))
+        else:
+            found.append((f"{kind}.{name}{FIELD}{value}", rest[0] if rest else ""))
     return found
 
 
-def postings(shelf: str, kind: str, identity: str, updated: str, facts: str) -> Postings:
+def postings(shelf: str, kind: str, identity: str, updated: str, facts: str) -> list[Posting]:
     """The rows that lead to a resource."""
-    return [
-        {"shelf": shelf, "term": term, "updated": updated, "id": identity, "qualifier": qualifier}
-        for term, qualifier in _terms(kind, facts)
-    ]
+    terms = _terms(kind, _LED.findall(facts))
+    return [(shelf, term, updated, identity, qualifier) for term, qualifier in terms]
 
 
 async def stood(tx: Reading, shelf: str, kind: str, identity: str) -> tuple[str, str]:
@@ -71,9 +71,11 @@ async def stood(tx: Reading, shelf: str, kind: str, identity: str) -> tuple[str,
     return (rows[0][0], rows[0][1]) if rows else ("", "")
 
 
-async def change(tx: Tx, gone: Postings, led: Postings) -> None:
+def changes(gone: list[Posting], led: list[Posting]) -> list[Batch]:
     """Lead no longer to what was written over, and to what stands from now on."""
-    if gone:
-        await tx.run_all(_UNPOST, gone)
-    if led:
-        await tx.run_all(_POST, led)
+    if gone and led:  # two versions of one millisecond have the same postings
+        both = {*gone} & {*led}
+        if both:
+            gone, led = ([one for one in some if one not in both] for some in (gone, led))
+    batches = (Batch(_UNPOST, _COLUMNS, gone), Batch(_POST, _COLUMNS, led))
+    return [one for one in batches if one.rows]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -13,13 +14,16 @@ import msgspec
 
 from app.errors import Malformed, Unavailable
 from app.storage.database import (
+    Batch,
     Company,
+    Many,
     Overtaken,
     Reading,
     Row,
     Statement,
     Tx,
 )
+from app.storage.gathering import Gathering
 
 _T = TypeVar("_T")
 _Connection = Any  # what the pool lends: a connection behind a proxy, for which there is no type
@@ -66,8 +70,31 @@ def _values(order: tuple[str, ...], constants: dict[str, Any], values: dict[str,
     return [values[name] if name in values else constants[name] for name in order]
 
 
-def _lists(values: Sequence[dict[str, Any]], columns: tuple[str, ...]) -> list[list[Any]]:
-    return [[one[name] for one in values] for name in columns]
+def _many(batch: Batch) -> Many:
+    many = batch.statement.many
+    if many is None:
+        message = "a statement without a form for many rows"
+        raise TypeError(message)
+    return many(batch.columns)
+
+
+@cache
+def _together(several: tuple[Many, ...]) -> str:
+    """One statement for what each does, in the order in which they stand; it finds the counts."""
+    parts: list[str] = []
+    after = 0
+    for place, one in enumerate(several):
+        parts += one.parts(f"done{place}", after)
+        after += one.values
+    counts = (f"(SELECT count(*) FROM done{place})" for place in range(len(several)))  # noqa: S608 — our own names
+    return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"
+
+
+def _given(many: Many, batch: Batch) -> Sequence[Any]:
+    if not many.json:
+        return [*zip(*batch.rows, strict=True)]
+    rows = [dict(zip(batch.columns, row, strict=True)) for row in batch.rows]
+    return [msgspec.json.encode(rows).decode()]
 
 
 @dataclass(slots=True)
@@ -95,17 +122,15 @@ class _Writing:
         )
         return int(done.rpartition(" ")[2])
 
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
-        """All of them are sent before the first answer is waited for, where possible as one."""
-        if statement.many is not None:
-            columns = tuple(values[0])
-            many = statement.many(columns)
-            given = [msgspec.json.encode(values).decode()] if many.json else _lists(values, columns)
-            done: str = await self.connection.execute(many.sql, *given)
-            return int(done.rpartition(" ")[2])
-        made = statement.postgres
-        rows = [_values(made.order, statement.constants, one) for one in values]
-        return len(await self.connection.fetchmany(made.counted, rows))
+    async def run_all(self, batches: Sequence[Batch]) -> list[int]:
+        if not batches:
+            return []
+        taken = [_many(one) for one in batches]
+        sql = _together(tuple(taken))
+        given = (
+            each for one, many in zip(batches, taken, strict=True) for each in _given(many, one)
+        )
+        return list(await self.connection.fetchrow(sql, *given))
 
 
 @dataclass(slots=True)
@@ -122,66 +147,7 @@ class _Reading:
         self, statement: Statement, values: Sequence[dict[str, str]]
     ) -> list[Sequence[Row]]:
         keys = self.database.keys(statement, self.shelves)
-        return await asyncio.gather(*(keys.rows(one) for one in values))
-
-
-class _Keys:
-    """
-    Looks by key, of whoever reads at the same moment: each statement answers all that wait for it.
-
-    What it costs to ask PostgreSQL once is several times what one more key costs.
-    """
-
-    def __init__(self, database: Postgres, statement: Statement, shelves: str) -> None:
-        self._database = database
-        self._statement = statement
-        self._shelves = shelves
-        self._waiting: list[tuple[dict[str, str], asyncio.Future[Sequence[Row]]]] = []
-        self._asking: set[asyncio.Task[None]] = set()
-
-    def rows(self, values: dict[str, str]) -> asyncio.Future[Sequence[Row]]:
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[Sequence[Row]] = loop.create_future()
-        self._waiting.append((values, found))
-        if len(self._waiting) == 1 and len(self._asking) < _ASKING:
-            loop.call_soon(self._ask)
-        return found
-
-    def _ask(self, _: object = None) -> None:
-        if self._waiting and len(self._asking) < _ASKING:
-            asked, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            task = asyncio.get_running_loop().create_task(self._answer(asked))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
-            task.add_done_callback(self._ask)
-
-    async def _answer(
-        self, asked: list[tuple[dict[str, str], asyncio.Future[Sequence[Row]]]]
-    ) -> None:
-        values = [one for one, _ in asked]
-        try:
-            if len(asked) == 1:
-                found = [await self._database.seeing(self._statement, self._shelves, values[0])]
-            else:
-                found = await self._database.together(self._statement, self._shelves, values)
-        except Exception as error:  # noqa: BLE001 — it is that one's who asked, and goes there
-            if len(asked) == 1:
-                _settle(asked[0][1], error)
-                return
-            for one in asked:  # one of them may be at fault: each alone
-                await self._answer([one])
-            return
-        for (_, future), rows in zip(asked, found, strict=True):
-            _settle(future, rows)
-
-
-def _settle(future: asyncio.Future[Sequence[Row]], found: Sequence[Row] | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(found, Exception):
-        future.set_exception(found)
-    else:
-        future.set_result(found)
+        return await asyncio.gather(*map(keys.ask, values))
 
 
 class Postgres:
@@ -196,7 +162,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[Any] | None = None
         self._worker: asyncpg.Connection[Any] | None = None
-        self._keys: dict[tuple[Statement, str], _Keys] = {}
+        self._keys: dict[tuple[Statement, str], Gathering[dict[str, str], Sequence[Row]]] = {}
 
     async def read(
         self, work: Callable[[Reading], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
@@ -227,11 +193,18 @@ class Postgres:
             found[place - 1].append(row)
         return [*found]
 
-    def keys(self, statement: Statement, shelves: str) -> _Keys:
+    def keys(self, statement: Statement, shelves: str) -> Gathering[dict[str, str], Sequence[Row]]:
         """Where those who look by this statement on these shelves meet."""
         made = self._keys.get((statement, shelves))
         if made is None:
-            made = self._keys[statement, shelves] = _Keys(self, statement, shelves)
+
+            async def look(values: list[dict[str, str]]) -> Sequence[Sequence[Row]]:
+                if len(values) == 1:
+                    return [await self.seeing(statement, shelves, values[0])]
+                return await self.together(statement, shelves, values)
+
+            made = Gathering(look, most=_TOGETHER, at_once=_ASKING)
+            self._keys[statement, shelves] = made
         return made
 
     async def write(

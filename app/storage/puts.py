@@ -12,7 +12,17 @@ from app import fhir
 from app.domain.loaded import Want
 from app.domain.plan import Put, Stored
 from app.storage import index
-from app.storage.database import Many, Overtaken, Statement, Tx, insert_once, rows_of, statement
+from app.storage.database import (
+    Batch,
+    Many,
+    Overtaken,
+    Row,
+    Statement,
+    Tx,
+    insert_once,
+    rows_of,
+    statement,
+)
 from app.storage.parameters import Parameters
 from app.storage.resources import Stand, Version
 from app.storage.tables import RESOURCE, VERSION
@@ -26,6 +36,10 @@ _KEEP: Final = statement(
         list(_PAST), select(*(RESOURCE.c[name] for name in _PAST)).where(*_KEY, _AS_SEEN)
     )
 )
+_CREATED: Final = tuple(column.name for column in RESOURCE.columns)
+_REPLACED: Final = (
+    "shelf", "type", "id", "next", "updated", "how", "mark", "facts", "body", "expected", "stood",
+)  # fmt: skip
 _SET: Final = {"version": "next", "method": "how", "exchange": "mark"} | {
     name: name for name in ("updated", "facts", "body")
 }
@@ -48,13 +62,13 @@ def _replace_many(columns: tuple[str, ...]) -> Many:
     )
     found = f"{rows.sql} CROSS JOIN LATERAL ({looked}) AS found"
     return Many(
-        f"WITH kept AS (INSERT INTO version ({', '.join(_PAST)})"  # noqa: S608 — our own names
-        f" SELECT {', '.join(f'found.{name}' for name in _PAST)} FROM {found.format(past)})"
-        f" UPDATE resource SET {', '.join(f'{name} = made.{to}' for name, to in _SET.items())}"
+        f"UPDATE resource SET {', '.join(f'{name} = made.{to}' for name, to in _SET.items())}"  # noqa: S608 — our own names
         f" FROM (SELECT found.place, keys.* FROM {found.format('1')} OFFSET 0) AS made"
         " WHERE resource.ctid = made.place AND resource.version = made.expected"
         " AND resource.facts = made.stood",
         rows.json,
+        f"kept AS (INSERT INTO version ({', '.join(_PAST)})"  # noqa: S608 — our own names
+        f" SELECT {', '.join(f'found.{name}' for name in _PAST)} FROM {found.format(past)})",
     )
 
 
@@ -87,35 +101,33 @@ async def put(
     raises      Overtaken: something else stands there than was expected
     """
     stand: Stand = {}
-    new: list[dict[str, Any]] = []
-    kept: list[dict[str, Any]] = []
-    gone: list[dict[str, Any]] = []
-    led: list[dict[str, Any]] = []
+    new: list[Row] = []
+    kept: list[Row] = []
+    gone: list[index.Posting] = []
+    led: list[index.Posting] = []
     for one in puts:
         resource, shelf = one.resource, one.shelf
         kind, identity = resource["resourceType"], resource["id"]
-        updated = resource["meta"]["lastUpdated"]
+        updated, version = resource["meta"]["lastUpdated"], one.expected + 1
         if one.method == "DELETE":
             facts, body = "", b""
         else:
             facts, body = index.facts(parameters, resource), fhir.encode(resource)
             led += index.postings(shelf, kind, identity, updated, facts)
         name = f"{kind}/{identity}"
-        stand[shelf, name] = Version(body, one.expected + 1, updated, one.method, one.exchange)
-        row = {"shelf": shelf, "type": kind, "id": identity, "updated": updated}
-        row |= {"facts": facts, "body": body}
+        stand[shelf, name] = Version(body, version, updated, one.method, one.exchange)
+        row = (shelf, kind, identity, version, updated, one.method, one.exchange, facts, body)
         if one.expected == 0:
-            new.append({**row, "version": 1, "method": one.method, "exchange": one.exchange})
+            new.append(row)
             continue
         before, stood = await _stood(tx, one, seen.get(Want("resource", shelf, name)))
         gone += index.postings(shelf, kind, identity, before, stood)
-        row |= {"how": one.method, "mark": one.exchange, "stood": stood}
-        kept.append({**row, "expected": one.expected, "next": one.expected + 1})
-    if kept and await tx.run_all(_REPLACE, kept) != len(kept):
+        kept.append((*row, one.expected, stood))
+    batches = [Batch(_REPLACE, _REPLACED, kept), Batch(_CREATE, _CREATED, new)]
+    batches = [one for one in batches if one.rows]
+    touched = await tx.run_all([*batches, *index.changes(gone, led)])
+    if any(count != len(one.rows) for count, one in zip(touched, batches, strict=False)):
         raise Overtaken
-    if new and await tx.run_all(_CREATE, new) != len(new):
-        raise Overtaken
-    await index.change(tx, gone, led)
     return stand
 
 

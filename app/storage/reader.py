@@ -41,17 +41,21 @@ def drive(work: Coroutine[Any, Any, _T]) -> _T:
 
 class Reader:
     """
-    A connection that looks and changes nothing, and breaks off what takes too long.
+    A connection by which work looks and changes nothing; what takes too long is broken off.
 
     clock       seconds
+    writes      the connection is the writer's too, while it has no transaction
     """
 
-    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, clock: Callable[[], float], *, writes: bool = False
+    ) -> None:
         self.connection = connection
         self._clock = clock
         self._seconds = 0.0
         self._until: float | None = math.inf  # None: to be told by the first look at the clock
-        connection.execute("PRAGMA query_only=ON")
+        if not writes:
+            connection.execute("PRAGMA query_only=ON")
         connection.set_progress_handler(self._is_over, _STEPS)
 
     def do(self, work: _Work[_T], *, seconds: float) -> _T:

@@ -124,7 +124,7 @@ async def _batch(
             key = (shelf, kind, identity)
             await tx.run(_KEEP, facts=facts, of_shelf=shelf, of_type=kind, of_id=identity)
             gone, led = (index.postings(*key, updated, one) for one in (stood, facts))
-            await index.change(tx, gone, led)
+            await tx.run_all(index.changes(gone, led))
             changed += 1
     if rows:
         said = json.dumps([rule, shelf, rows[-1][0], rows[-1][1]])

@@ -129,7 +129,7 @@ def _named(want: Want) -> dict[str, str]:
 
 def _stored(row: Row) -> Stored:
     body, version, updated, method, exchange, facts = row
-    resource = fhir.decode(body) if method != "DELETE" else {}
+    resource = fhir.read(body) if method != "DELETE" else {}
     return Stored(resource, version, exchange, updated, facts)
 
 
@@ -137,7 +137,7 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
     if want.kind == "version":
         name, number = want.key.split("/_history/")
         past = await read_version(tx, want.shelf, name, int(number))
-        return fhir.decode(past.body) if past and past.stands else None
+        return fhir.read(past.body) if past and past.stands else None
     if want.kind == "receipt":
         rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
         return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from app.errors import Unavailable
-from app.storage.database import Company, Reading, Row, Statement, Tx
+from app.storage.database import Batch, Company, Reading, Row, Statement, Tx
 from app.storage.reader import INLINE_SECONDS, Aside, Reader, TooLong, drive
 
 _T = TypeVar("_T")
 
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
-_CACHE_KIB: Final = 32 * 1024  # a page of a search touches some 500 pages of 4 KiB of a large file
+_CACHE_KIB: Final = 16 * 1024  # a connection; a page of a search in a large file touches some 2 MiB
 _LOG_PAGES: Final = 4000  # 16 MB; a page that changes often goes to the file once in so many
 _TEXT: Final = "The database cannot be reached or written now; nothing was stored. Try again."
 _SEEN_SECONDS: Final = 0.1  # between two looks of readers whether the file is still there
@@ -49,10 +49,14 @@ class _Transaction:
     async def run(self, statement: Statement, **values: Any) -> int:
         return self.connection.execute(statement.sql, {**statement.constants, **values}).rowcount
 
-    async def run_all(self, statement: Statement, values: Sequence[dict[str, Any]]) -> int:
+    async def run_all(self, batches: Sequence[Batch]) -> list[int]:
+        return [self._all(*one) for one in batches]
+
+    def _all(self, statement: Statement, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
         if statement.before is not None:
-            self.connection.executemany(statement.before.sql, values)
-        return self.connection.executemany(statement.sql, values).rowcount
+            self._all(statement.before, columns, rows)
+        sql, of = statement.taking(columns)
+        return self.connection.executemany(sql, map(of, rows) if of else rows).rowcount
 
 
 @dataclass(slots=True)
@@ -94,15 +98,15 @@ class Sqlite:
 
     def __init__(self, url: str) -> None:
         self.path = path_of(url)
-        self._reader = Reader(self._connect(), time.thread_time)
         self._file = str(self.path)
         self._inode = self.path.stat().st_ino
-        self._reader.connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        self._seen_at = -math.inf
+        self._reader = Reader(self._connect(), time.thread_time)
         self._aside = Aside(self._connect)
         self._writer = self._connect()
         self._writer.execute("PRAGMA temp_store=MEMORY")  # what a statement may have to undo
         self._wait_seconds = _BUSY_SECONDS
-        self._seen_at = -math.inf
+        self._idle = Reader(self._writer, time.thread_time, writes=True)
         self._waiting: list[_Job] = []
         self._writing = False
         self._last: asyncio.Future[Any] | None = None
@@ -124,7 +128,9 @@ class Sqlite:
         try:
             if time.monotonic() > self._seen_at + _SEEN_SECONDS:
                 self._there()
-            return self._reader.do(work, seconds=INLINE_SECONDS)
+            # the writer still has the pages that it wrote; other connections read them again
+            reader = self._reader if self._writing else self._idle
+            return reader.do(work, seconds=INLINE_SECONDS)
         except TooLong:
             pass
         except sqlite3.Error as error:
@@ -282,6 +288,7 @@ class Sqlite:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         return connection
 
 

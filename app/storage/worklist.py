@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select
 
 from app.domain.loaded import Want
 from app.domain.plan import Waiting, Worklist
-from app.storage.database import Reading, Row, Tx, insert_once, statement
+from app.storage.database import Batch, Reading, Row, Tx, insert_once, statement
 from app.storage.tables import CROSSWALK, WORKLIST
 
 _WANTED: Final = 300  # characters; what is longer is hashed, a page of PostgreSQL's index holds it
@@ -35,6 +35,7 @@ _ALL: Final = statement(
 _FORGET: Final = statement(
     delete(WORKLIST).where(_OF_SHELF, WORKLIST.c.source == bindparam("source"))
 )
+_ROW: Final = tuple(column.name for column in WORKLIST.columns)
 _ADD: Final = insert_once(WORKLIST)
 _TARGET: Final = statement(
     select(CROSSWALK.c.target).where(
@@ -84,20 +85,14 @@ async def replace(tx: Tx, one: Worklist) -> None:
     """What of a source waits, in place of what waited of it before."""
     await tx.run(_FORGET, shelf=one.shelf, source=one.source)
     rows = [
-        {
-            "shelf": one.shelf,
-            "source": one.source,
-            "kind": waiting.kind,
-            "wanted": _kept(waiting.key),
-            "question": waiting.question,
-            "system": waiting.system,
-            "code": waiting.code,
-            "text": waiting.text,
-        }
+        (
+            one.shelf, one.source, waiting.kind, _kept(waiting.key),
+            waiting.question, waiting.system, waiting.code, waiting.text,
+        )
         for waiting in one.waiting
-    ]
+    ]  # fmt: skip
     if rows:
-        await tx.run_all(_ADD, rows)
+        await tx.run_all([Batch(_ADD, _ROW, rows)])
 
 
 async def target(tx: Reading, shelf: str, key: str) -> str | None:

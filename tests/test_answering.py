@@ -1,0 +1,100 @@
+"""Answers leave in one piece, and each of them whole, whatever it looks like."""
+
+import asyncio
+import http.client
+import socket
+import threading
+from contextlib import closing
+
+import pytest
+import uvicorn
+
+from app.cli.answering import Protocol, _Whole
+
+LIKE_A_HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+BODIES = {
+    "/whole": [b"abc"],
+    "/parts": [b"one", LIKE_A_HEAD, b"", LIKE_A_HEAD],
+    "/nothing": [b""],
+    "/like-a-head": [LIKE_A_HEAD],
+}
+
+
+async def application(scope, receive, send):
+    """Bodies in parts; /chunked without a length; /204; /late sends its head, and waits for a body."""
+    if scope["type"] != "http":
+        return
+    path = scope["path"]
+    status = 204 if path == "/204" else 200
+    parts = BODIES.get(path, [b""] if status == 204 else [b"chunk", LIKE_A_HEAD])
+    length = [] if path == "/chunked" or status == 204 else [sum(map(len, parts))]
+    headers = [(b"content-length", b"%d" % one) for one in length]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    for place, part in enumerate(parts):
+        await asyncio.sleep(0)
+        more = place + 1 < len(parts)
+        await send({"type": "http.response.body", "body": part, "more_body": more})
+
+
+@pytest.fixture(scope="module")
+def port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as opened:
+        config = uvicorn.Config(application, http=Protocol, log_config=None, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)
+        thread.start()
+        yield opened.getsockname()[1]
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.mark.parametrize("path", [*BODIES, "/chunked", "/204"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_answer_arrives_whole(port, path, method):
+    """On one connection, one after the other, so that nothing of one is left in the next."""
+    expected = b"".join(BODIES.get(path, [] if path == "/204" else [b"chunk", LIKE_A_HEAD]))
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        for _ in range(3):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            assert answer.status == (204 if path == "/204" else 200)
+            assert answer.read() == (b"" if method == "HEAD" else expected)
+
+
+@pytest.mark.parametrize("path", ["/whole", "/204", "/nothing"])
+def test_an_answer_is_there_before_its_connection_is_closed(port, path):
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        opened.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        said = b""
+        while part := opened.recv(4096):
+            said += part
+    assert said.startswith(b"HTTP/1.1 20")
+    assert said.endswith(b"\r\n\r\n" + b"".join(BODIES.get(path, [])))
+
+
+def test_a_client_is_told_to_go_on(port):
+    """100 Continue is no answer, and is not kept."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        head = (
+            "POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        )
+        opened.sendall(head.encode() + b"ab")
+        said = opened.recv(4096)
+    assert said.startswith((b"HTTP/1.1 200", b"HTTP/1.1 100"))
+
+
+def test_head_and_body_are_one_write():
+    class Written:
+        def __init__(self):
+            self.pieces = []
+            self.is_closing = self.pause_reading = self.resume_reading = lambda: False
+
+        def write(self, data):
+            self.pieces.append(data)
+
+    kept = Written()
+    transport = _Whole(kept)
+    transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    transport.write(b"body")
+    assert kept.pieces == [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"]
