@@ -34,7 +34,7 @@ def hold(case: Case, plan: Plan) -> Plan:
         held = _held(case, one.resource, one)
         if one.held and {*held} <= {*one.resource["meta"].get("profile", ())}:
             continue
-        found = _new(case, one, faults(case, one.resource, one))
+        found = new_faults(case, one)
         if not found:
             continue
         senders, ours_alone = _shared_out(case, plan, one, found)
@@ -65,8 +65,9 @@ def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
     return tuple(one for one in found if one != BASE + resource["resourceType"])
 
 
-def _new(case: Case, put: Put, found: tuple[Issue, ...]) -> tuple[Issue, ...]:
-    """Those faults that the version which it replaces has not."""
+def new_faults(case: Case, put: Put) -> tuple[Issue, ...]:
+    """What is wrong with what is put, and was not with the version that it replaces."""
+    found = faults(case, put.resource, put)
     stored = case.loaded.resource(put.shelf, fhir.name(put.resource)) if found else None
     if stored is None or not stored.stands:
         return found

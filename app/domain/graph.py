@@ -129,15 +129,20 @@ def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:
     It is of a type that is shown, about this person and nobody else, not taken back, not withheld.
     """
     kind, name = resource["resourceType"], fhir.name(resource)
-    if kind not in rule.shows or _taken_back(resource) or _withheld(resource, rule):
+    if kind not in rule.shows or is_taken_back(resource) or _withheld(resource, rule):
         return False
-    if kind == "Patient":
-        return name == about.subject
     if kind == "Consent" and about.consent and name != about.consent:
         return False
-    if not all(about.means(resource[one]) for one in ("subject", "patient") if one in resource):
-        return False
-    return all(_focused(one, rule, about, find) for one in listed(resource.get("focus")))
+    return is_about(resource, about) and all(
+        _focused(one, rule, about, find) for one in listed(resource.get("focus"))
+    )
+
+
+def is_about(resource: Resource, about: About) -> bool:
+    """Whether a resource that says whom it is about says that it is this person."""
+    if resource["resourceType"] == "Patient":
+        return fhir.name(resource) == about.subject
+    return all(about.means(resource[one]) for one in ("subject", "patient") if one in resource)
 
 
 def _focused(focus: Resource, rule: Rule, about: About, find: Find) -> bool:
@@ -157,7 +162,7 @@ def _focused(focus: Resource, rule: Rule, about: About, find: Find) -> bool:
     return target is not None and "focus" not in target and goes(target, rule, about, find)
 
 
-def _taken_back(resource: Resource) -> bool:
+def is_taken_back(resource: Resource) -> bool:
     """Its author has said that it never was."""
     system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
     return resource.get("status") == "entered-in-error" or fhir.has_code(

@@ -49,6 +49,11 @@ class Mappings:
     profiles: tuple[Held, ...]
     concept_maps: ConceptMaps
 
+    def asked(self, rule: Rule, jurisdiction: str) -> Rule:
+        """The rule with what the form of a jurisdiction asks for besides."""
+        form = self.jurisdictions.get(jurisdiction)
+        return rule.asked(form.flags if form else ())
+
     def hotline(self, jurisdiction: str) -> str:
         """A sentence that names the hotline; "" where no jurisdiction is on file."""
         found = self.jurisdictions.get(jurisdiction)

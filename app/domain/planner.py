@@ -9,6 +9,7 @@ from typing import Final
 from app.domain import (
     conformity,
     converse,
+    correction,
     outcome,
     overdue,
     question,
@@ -47,6 +48,7 @@ def plan(case: Case) -> Plan:
     made = _planned(case)
     if case.change.siblings:
         return made  # each child's was held by itself
+    made = correction.followed(case, made)
     try:
         return conformity.hold(case, made)
     except Refusal as refusal:

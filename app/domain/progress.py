@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from app import fhir
-from app.domain import consents, disclosure, graph
+from app.domain import consents, disclosed, disclosure, graph
 from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.event import Event
 from app.domain.graph import About, Copies
-from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Stored, put
+from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Stored, put
 from app.fhir import Resource, concept, listed
 
 
@@ -44,28 +44,26 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
     source = case.settings.shelves[exchange.source]
     versions = {fhir.name(one.resource): one.expected + 1 for one in puts}
     owed = (Owed(exchange.source, exchange.id, versions),) if source.endpoint else ()
-    accounted = Accounted(
-        exchange=exchange.id,
+    row = disclosed.row(
+        case,
+        exchange.id,
+        rule,
         source=exchange.recipient,
         recipient=exchange.source,
-        recipient_name=case.settings.tenant(source.tenant).name,
         subject=str((seen.resource.get("for") or {}).get("reference", "")),
-        purpose=rule.purpose,
-        rule=rule.id,
-        basis=rule.basis,
-        caller=case.change.caller.id,
-        disclosed=tuple(versions),
+        puts=puts,
     )
-    return Plan(Answer(()), puts, owed=owed, accounted=(accounted,))
+    return Plan(Answer(()), puts, owed=owed, accounted=(row,))
 
 
-def consent(case: Case, exchange: Exchange) -> set[str]:
-    """The facts about the consent under which a referral was made, as it stands now."""
+def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> set[str]:
+    """The facts about the consent under which a referral was made, as it stands now or is given."""
     if not exchange.consent:
         return set()
     agreed = case.loaded.resource(exchange.source, exchange.consent)
     task = case.loaded.resource(exchange.source, exchange.source_task)
-    if agreed is None or task is None:
+    given = given or (agreed.resource if agreed else None)
+    if task is None:
         return set()
     recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
 
@@ -74,7 +72,7 @@ def consent(case: Case, exchange: Exchange) -> set[str]:
         return stored.resource if stored and stored.stands else None
 
     return consents.facts(
-        agreed.resource,
+        given,
         patient=str((task.resource.get("for") or {}).get("reference", "")),
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import consents, contained, graph, inbox, parties, reminder, report
+from app.domain import consents, contained, disclosed, graph, inbox, parties, reminder, report
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
 from app.domain.graph import About, Copies
-from app.domain.plan import Accounted, Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
+from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
 from app.errors import Conflict, Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL, Shelf, Tenant
@@ -60,7 +60,17 @@ class Sending:
             receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
             exchanges=(self._opened(copies),),
             owed=self._owed(own, theirs),
-            accounted=(self._accounted(theirs),),
+            accounted=(
+                disclosed.row(
+                    self.case,
+                    self.exchange,
+                    self.rule,
+                    source=self.case.shelf.key,
+                    recipient=self.shelf.key,
+                    subject=str(self.request["subject"]["reference"]),
+                    puts=theirs,
+                ),
+            ),
         )
 
     @property
@@ -88,8 +98,7 @@ class Sending:
         starts += [contained.alone(self.attestation)] if self.attestation else []
         about = self._about(find)
         starts += self._said(about, find)
-        form = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
-        rule = self.rule.asked(form.flags if form else ())
+        rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction)
         return graph.copies(starts, rule, find, about=about, known={}, place=place)
 
     def _find(self) -> Find:
@@ -269,20 +278,6 @@ class Sending:
             )
             for shelf, puts in ((self.shelf, theirs), (self.case.shelf, task))
             if shelf.endpoint and puts
-        )
-
-    def _accounted(self, theirs: tuple[Put, ...]) -> Accounted:
-        return Accounted(
-            exchange=self.exchange,
-            source=self.case.shelf.key,
-            recipient=self.shelf.key,
-            recipient_name=self.tenant.name,
-            subject=str(self.request["subject"]["reference"]),
-            purpose=self.rule.purpose,
-            rule=self.rule.id,
-            basis=self.rule.basis,
-            caller=self.case.change.caller.id,
-            disclosed=tuple(fhir.name(one.resource) for one in theirs),
         )
 
 

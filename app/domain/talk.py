@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import disclosure, feedback, graph, parties, progress
+from app.domain import disclosed, disclosure, feedback, graph, parties, progress
 from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.graph import About
-from app.domain.plan import Accounted, Answer, Exchange, Plan, put, together
+from app.domain.plan import Answer, Exchange, Plan, put, together
 from app.errors import Conflict, Invalid
 from app.fhir import Resource
 
@@ -86,7 +86,15 @@ def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Pl
     first = min(one for one in (due, exchange.due) if one) if due or exchange.due else 0.0
     after = replace(exchange, terms=talked, due=first)
     steps = () if after == exchange else (after,)
-    row = _accounted(case, both, rule, subject, tuple(fhir.name(one.resource) for one in theirs))
+    row = disclosed.row(
+        case,
+        exchange.id,
+        rule,
+        source=both.here,
+        recipient=both.there,
+        subject=subject,
+        puts=theirs,
+    )
     owed = feedback.owed(case, both.there, exchange, theirs)
     told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,))
     return together([Plan(answer, puts), told], answer)
@@ -105,24 +113,6 @@ def _rule(case: Case, exchange: Exchange) -> Rule:
 def _subject(case: Case, both: Sides) -> str:
     task = case.loaded.resource(both.here, both.task)
     return str(((task.resource if task else {}).get("for") or {}).get("reference", ""))
-
-
-def _accounted(
-    case: Case, both: Sides, rule: Rule, subject: str, disclosed: tuple[str, ...]
-) -> Accounted:
-    tenant = case.settings.tenant(case.settings.shelves[both.there].tenant)
-    return Accounted(
-        exchange=both.exchange.id,
-        source=both.here,
-        recipient=both.there,
-        recipient_name=tenant.name,
-        subject=subject,
-        purpose=rule.purpose,
-        rule=rule.id,
-        basis=rule.basis,
-        caller=case.change.caller.id,
-        disclosed=disclosed,
-    )
 
 
 _NOBODY: Final = frozenset({

@@ -56,6 +56,21 @@ def test_a_referral_is_pushed_to_both_sides(exchange):
     }  # fmt: skip
 
 
+def test_a_correction_is_pushed(exchange):
+    """Where the family has moved, the agency's own server knows too; it gets that copy and no other."""
+    refer(exchange)
+    settled(exchange, "delivered", 2)
+    before = len(exchange.network.sent)
+    moved = {**family.PATIENT, "address": [{"line": ["9 New Street"]}]}
+
+    exchange.call("PUT", "clinic/chart/fhir/Patient/rosa", moved)
+
+    settled(exchange, "delivered", 3)
+    ((url, bundle),) = exchange.network.sent[before:]
+    assert url == "https://agency.example.org/fhir"
+    assert [one["resource"]["address"] for one in bundle["entry"]] == [moved["address"]]
+
+
 def test_a_push_is_conditional_on_our_own_identifier(exchange):
     """A repeated push updates what the first one made, and never a record of the partner's own."""
     refer(exchange)

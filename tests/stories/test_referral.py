@@ -272,11 +272,12 @@ def test_an_agency_changes_only_what_is_its_own(exchange, referred):
     assert (stands["status"], stands["intent"]) == ("accepted", "order")
 
 
-def test_a_withdrawn_consent_stops_the_way_back(exchange, referred):
-    """After the family withdraws, the clinic learns nothing more about what the agency does."""
+def test_a_consent_that_has_ended_stops_the_way_back(exchange, referred):
+    """After its last day the clinic learns nothing more about what the agency does."""
     task, theirs = referred
     consent = exchange.get("clinic/chart/fhir/Consent/rosa-food").json()
-    exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "status": "inactive"})
+    ended = {**consent["provision"], "period": {"start": "2026-01-01", "end": "2026-11-01"}}
+    exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "provision": ended})
 
     exchange.call(
         "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}

@@ -1,0 +1,251 @@
+"""What a sender corrects of what it sent: the copies on open referrals follow, by the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from app import fhir
+from app.domain import (
+    conformity,
+    consents,
+    disclosed,
+    disclosure,
+    graph,
+    parties,
+    progress,
+    withdrawal,
+)
+from app.domain.case import Case
+from app.domain.disclosure import Rule
+from app.domain.feedback import owed
+from app.domain.graph import About
+from app.domain.plan import Answer, Exchange, Plan, Put, Stored, put, tracking
+from app.errors import Conflict, Invalid, Issue
+from app.fhir import Resource, concept
+
+# What says something of the person. A request is taken back or stands as it was sent, and who works
+# at the clinic is known to any number of referrals; neither follows.
+_FOLLOW: Final = frozenset({
+    "Condition", "Consent", "DiagnosticReport", "DocumentReference", "Media", "Observation", "Patient",
+    "RelatedPerson",
+})  # fmt: skip
+_OPEN: Final = ("accepted", "in-progress", "on-hold", "received", "requested")
+_WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
+_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+
+
+def followed(case: Case, made: Plan) -> Plan:
+    """
+    The plan, with what its changes on the sender's shelf mean to those who were sent what it changes.
+
+    A consent that is withdrawn takes its referral back; anything else is copied anew where the rule
+    still lets it out. What the agency was not sent stays so.
+    """
+    if case.shelf.role != "source":
+        return made
+    moved = {step.id for step in made.exchanges}
+    for one in made.puts:
+        if one.shelf != case.shelf.key or one.resource["resourceType"] not in _FOLLOW:
+            continue
+        stored = (
+            case.loaded.resource(case.shelf.key, fhir.name(one.resource)) if one.expected else None
+        )
+        if stored is None or not stored.stands:
+            continue
+        for exchange in _under_way(case, stored.resource):
+            if exchange.id not in moved:
+                made = _more(made, _Correction(case, exchange, one, stored).plan())
+    return made
+
+
+def _more(plan: Plan, other: Plan) -> Plan:
+    return replace(
+        plan,
+        answer=replace(plan.answer, issues=(*plan.answer.issues, *other.answer.issues)),
+        puts=(*plan.puts, *other.puts),
+        exchanges=(*plan.exchanges, *other.exchanges),
+        owed=(*plan.owed, *other.owed),
+        accounted=(*plan.accounted, *other.accounted),
+    )
+
+
+def _under_way(case: Case, resource: Resource) -> Iterator[Exchange]:
+    """The open referrals of the person that a resource is about, whose recipient has a copy of it."""
+    name = fhir.name(resource)
+    about = resource.get("subject") or resource.get("patient") or {}
+    person = name if name.startswith("Patient/") else str(about.get("reference", ""))
+    for task in _tasks(case, fhir.versionless(person)) if person else ():
+        exchange = case.loaded.exchange(case.shelf.key, task)
+        if exchange is None or exchange.source != case.shelf.key or name not in exchange.copies:
+            continue
+        theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
+        if theirs and theirs.stands and theirs.resource["status"] in _OPEN:
+            yield exchange
+
+
+def _tasks(case: Case, person: str) -> list[str]:
+    """The sender's open Tasks of a person, found by their index; a search of a planner answers two."""
+    system = tracking("")["system"]
+    asked = {"patient": person, "status": ",".join(_OPEN), "identifier": f"{system}|"}
+    found: list[str] = []
+    seen: list[str] = []
+    while True:
+        but = {"identifier:not": ",".join(seen)} if seen else {}
+        more = case.loaded.meeting(case.shelf.key, f"Task?{urlencode({**asked, **but})}")
+        found += more
+        if len(more) < 2:
+            return found
+        for task in more:
+            numbers = fhir.numbers((case.find(task) or {}).get("identifier"))
+            seen += sorted(one for one in numbers if one.startswith(f"{system}|"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Correction:
+    """
+    One change, and one referral whose recipient has a copy of what it changes.
+
+    put         the change, on the sender's shelf
+    stored      what stood there before
+    """
+
+    case: Case
+    exchange: Exchange
+    put: Put
+    stored: Stored
+
+    def plan(self) -> Plan:
+        there = self.case.loaded.resource(self.exchange.recipient, self._copy)
+        if there is None or not there.stands:
+            return _NOTHING
+        if self._withdraws():
+            return self._taken_back(there)
+        if self.put.method == "DELETE":
+            return _NOTHING  # that a record is gone does not say that it was wrong
+        return self._copied(there)
+
+    @property
+    def _name(self) -> str:
+        return fhir.name(self.put.resource)
+
+    @property
+    def _copy(self) -> str:
+        return self.exchange.copies[self._name]
+
+    def _withdraws(self) -> bool:
+        """Whether it is the consent under which this was sent, which stands no more."""
+        if self._name != self.exchange.consent:
+            return False
+        given = self.put.resource
+        denied = (given.get("provision") or {}).get("type") == "deny"
+        return self.put.method == "DELETE" or denied or given.get("status") in _WITHDRAWN
+
+    def _taken_back(self, there: Stored) -> Plan:
+        """Nobody works on, and the agency's copy says that the consent stands no more."""
+        try:
+            made = withdrawal.plan(self.case, self.exchange, erroneous=False)
+        except Conflict:  # the agency has done its part
+            made = _NOTHING
+        status = self.put.resource.get("status")
+        ended = {**there.resource, "status": status if status in _WITHDRAWN else "inactive"}
+        puts = self._puts(ended, there)
+        due = owed(self.case, self.exchange.recipient, self.exchange, puts)
+        return _more(made, Plan(Answer(()), puts, owed=due))
+
+    def _copied(self, there: Stored) -> Plan:
+        """The copy made anew, as the rule shows it; what cannot go stays as it was, and that is said."""
+        case, exchange, about = self.case, self.exchange, self._about()
+        rule = self._rule()
+        if rule is None:
+            return self._stays("The consent does not cover it any more.")
+        resource = self.put.resource
+        if graph.is_taken_back(resource) or not graph.is_about(resource, about):
+            copy = in_error(there.resource)
+        elif not graph.goes(resource, rule, about, self._find):
+            return self._stays("The disclosure rule does not send it.")
+        else:
+            try:
+                copy = self._trimmed(resource, rule, about)
+            except Invalid:
+                return self._stays("It has a modifier extension, which is not sent on.")
+        puts = self._puts(copy, there) if copy else ()
+        if not puts:
+            return _NOTHING
+        if exchange.kind != "cps-report" and conformity.new_faults(case, puts[0]):
+            return self._stays("It does not conform to the profile that it would need to leave.")
+        row = disclosed.row(
+            case, exchange.id, rule, source=exchange.source, recipient=exchange.recipient,
+            subject=about.subject, puts=puts,
+        )  # fmt: skip
+        due = owed(case, exchange.recipient, exchange, puts)
+        note = Issue("information", "informational", "The agency's copy follows.", self._kind)
+        return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,))
+
+    @property
+    def _kind(self) -> str:
+        return str(self.put.resource["resourceType"])
+
+    def _stays(self, why: str) -> Plan:
+        text = f"The agency's copy of this stays as it was. {why}"
+        return Plan(Answer((), issues=(Issue("warning", "suppressed", text, self._kind),)))
+
+    def _puts(self, copy: Resource, there: Stored) -> tuple[Put, ...]:
+        made = put(copy, there, shelf=self.exchange.recipient, now=self.case.now)
+        return tuple(replace(one, origin=self._name) for one in made)
+
+    def _rule(self) -> Rule | None:
+        """The rule by which it was sent, decided anew by what may have changed: the consent."""
+        stands = {"attested", "human-requester", "recipient-registered"}  # of an act that was done
+        given = self.case.find(self.exchange.consent) if self.exchange.consent else None
+        facts = frozenset({*stands, *progress.consent(self.case, self.exchange, given)})
+        decision = disclosure.decide(
+            self.case.mappings.rules, kind=self.exchange.kind, direction="outward", facts=facts
+        )
+        if decision.rule is None or not decision.permitted:
+            return None
+        return self.case.mappings.asked(decision.rule, self.exchange.terms.jurisdiction)
+
+    def _about(self) -> About:
+        request = self.case.find(self.exchange.source_request) or {}
+        subject = fhir.versionless(str((request.get("subject") or {}).get("reference", "")))
+        numbers = fhir.numbers((self.case.find(subject) or {}).get("identifier"))
+        return About(subject, numbers, self.exchange.consent)
+
+    def _find(self, name: str) -> Resource | None:
+        """Of what stands on the sender's shelf what this agency was sent."""
+        return self.case.find(name) if name in self.exchange.copies else None
+
+    def _trimmed(self, resource: Resource, rule: Rule, about: About) -> Resource:
+        """A copy of this alone; what it newly points to is a new fact, and a human's to send."""
+        if self._name == self.exchange.consent:
+            tenant = self.case.settings.tenant(
+                self.case.settings.shelves[self.exchange.recipient].tenant
+            )
+            resource = consents.addressed(
+                resource, lambda actor: parties.recipient(self.case, actor).tenant is tenant
+            )
+        known = {one: copy for one, copy in self.exchange.copies.items() if one != self._name}
+        made = graph.copies(
+            [resource],
+            rule.model_copy(update={"follows": ()}),
+            self._find,
+            about=about,
+            known=known,
+            place=lambda _: self._copy.split("/", 1)[1],
+        )
+        return made.resources[0]
+
+
+_NOTHING: Final = Plan(Answer(()))
+
+
+def in_error(copy: Resource) -> Resource | None:
+    """A copy that says that it was sent in error; None where its type cannot say so."""
+    kind = copy["resourceType"]
+    if kind == "Condition":
+        kept = {name: value for name, value in copy.items() if name != "clinicalStatus"}
+        return {**kept, "verificationStatus": concept(_VERIFICATION, "entered-in-error")}
+    return {**copy, "status": "entered-in-error"} if "status" in copy else None

@@ -1,0 +1,324 @@
+"""What a clinic corrects of what it sent: the agency's copy follows by itself, and no further than it may."""
+
+import json
+
+import pytest
+from exchange import refused, resources
+from test_report_contained import of
+from test_what_leaves import CHILD, REFER, REPORT, TENANT, attached, coded, held, seen
+
+from app.sandbox import family
+
+CHART = "clinic/chart/fhir"
+REPORTS = "clinic/reports/fhir"
+MOVED = [{"line": ["9 New Street"], "city": "Riverside"}]
+
+
+def put(exchange, shelf, resource, **headers):
+    return exchange.call(
+        "PUT", f"{shelf}/{resource['resourceType']}/{resource['id']}", resource, **headers
+    )
+
+
+def one(exchange, shelf, kind):
+    (found,) = held(exchange, shelf, kind)
+    return found
+
+
+def ledger(exchange):
+    return exchange.rows("SELECT recipient, rule, purpose, disclosed FROM ledger ORDER BY id")
+
+
+@pytest.fixture
+def child(exchange, reported):
+    """The child as the clinic reported it."""
+    return exchange.get(f"{REPORTS}/Patient/rosa").json()
+
+
+def test_a_new_address_reaches_intake(exchange, child):
+    """The family has moved; the caseworker goes to the right door."""
+    before = one(exchange, "agency/intake", "Patient")
+    corrected = {
+        **child,
+        "address": MOVED,
+        "photo": [{"data": "aW1hZ2U="}],
+        "maritalStatus": {"text": "single"},
+    }
+
+    answer = put(exchange, REPORTS, corrected, Prefer="return=OperationOutcome")
+
+    assert any("copy follows" in issue["details"]["text"] for issue in answer.json()["issue"])
+    after = one(exchange, "agency/intake", "Patient")
+    assert after["address"] == MOVED
+    assert (before["meta"]["versionId"], after["meta"]["versionId"]) == ("1", "2")
+    same = {"address", "meta"}
+    assert {name: after[name] for name in after if name not in same} == {
+        name: before[name] for name in before if name not in same
+    }
+    assert after["meta"]["security"] == before["meta"]["security"]
+    recipient, rule, purpose, disclosed = ledger(exchange)[-1]
+    assert (recipient, rule, purpose) == ("agency/intake", "report-with-attestation", "RPT-M")
+    assert json.loads(disclosed) == [f"Patient/{after['id']}"]
+
+
+def test_a_patch_follows_too(exchange, child):
+    """However the EHR says it."""
+    patch = [{"op": "replace", "path": "/address", "value": MOVED}]
+    exchange.call(
+        "PATCH", f"{REPORTS}/Patient/rosa", patch, Content_Type="application/json-patch+json"
+    )
+
+    assert one(exchange, "agency/intake", "Patient")["address"] == MOVED
+
+
+def test_what_the_rule_does_not_show_makes_no_new_version(exchange, child):
+    """Of what it was never told, the agency does not even learn that it changed."""
+    rows = len(ledger(exchange))
+    put(exchange, REPORTS, {**child, "maritalStatus": {"text": "single"}})
+
+    assert one(exchange, "agency/intake", "Patient")["meta"]["versionId"] == "1"
+    assert len(ledger(exchange)) == rows
+
+
+def test_a_closed_case_is_not_reopened_by_a_correction(exchange, reported, child):
+    """What comes after the end is a new act of a human."""
+    _, theirs = reported
+    event = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    for said in ({"event": "received"}, {"event": "screened-out", "reason": "duplicate"}):
+        assert exchange.call("POST", event, said).status_code == 200
+
+    put(exchange, REPORTS, {**child, "address": MOVED})
+
+    assert one(exchange, "agency/intake", "Patient")["address"] != MOVED
+
+
+def test_what_was_expunged_stays_so(exchange, reported, child):
+    """A correction brings nothing back."""
+    _, theirs = reported
+    exchange.call(
+        "POST", f"agency/intake/fhir/Task/{theirs['id']}/$record-event", {"event": "received"}
+    )
+    exchange.call(
+        "POST", f"agency/intake/fhir/Task/{theirs['id']}/$record-event", {"event": "expunged"}
+    )
+
+    put(exchange, REPORTS, {**child, "address": MOVED})
+
+    assert held(exchange, "agency/intake", "Patient") == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "entered-in-error"}, {"subject": {"reference": "Patient/leo"}}]
+)
+def test_a_fact_that_never_was_is_said_to_be_an_error(exchange, change):
+    """Entered in error, or in the wrong child's chart: the caseworker reads that it is none."""
+    assert resources(
+        exchange.call("POST", REPORT, attached(family.report(by_device=False), seen("bruise"))),
+        "Task",
+    )
+
+    put(exchange, REPORTS, {**seen("bruise", valueString="something new"), **change})
+
+    (copy,) = (
+        one for one in held(exchange, "agency/intake", "Observation") if one["code"].get("text")
+    )
+    assert copy["status"] == "entered-in-error"
+    assert copy["valueString"] == "said of bruise"
+    assert copy["id"] in json.loads(ledger(exchange)[-1][-1])[0]
+
+
+def test_a_refuted_condition_is_said_to_be_an_error(exchange):
+    """The same of a diagnosis, which says it in another element."""
+    condition = {
+        "resourceType": "Condition",
+        "id": "fracture",
+        "subject": CHILD,
+        "code": {"text": "fracture"},
+        "clinicalStatus": coded(
+            "http://terminology.hl7.org/CodeSystem/condition-clinical", "active"
+        ),
+    }
+    exchange.call("POST", REPORT, attached(family.report(by_device=False), condition))
+    ended = {name: value for name, value in condition.items() if name != "clinicalStatus"}
+
+    put(exchange, REPORTS, {**ended, "verificationStatus": coded(
+        "http://terminology.hl7.org/CodeSystem/condition-ver-status", "entered-in-error")})  # fmt: skip
+
+    copy = one(exchange, "agency/intake", "Condition")
+    assert copy["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
+    assert "clinicalStatus" not in copy
+
+
+@pytest.mark.parametrize("code", ["42CFRPart2", "PSYTHPN"])
+def test_a_label_that_came_later_holds_the_correction_back(exchange, code):
+    """What may not leave any more does not leave by a correction; the clinic is told."""
+    exchange.call("POST", REPORT, attached(family.report(by_device=False), seen("note")))
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code}
+
+    answer = put(
+        exchange, REPORTS, seen("note", valueString="secret", meta={"security": [label]}),
+        Prefer="return=OperationOutcome",
+    )  # fmt: skip
+
+    assert "stays as it was" in answer.text
+    assert "secret" not in json.dumps(held(exchange, "agency/intake"))
+
+
+def test_a_correction_takes_no_new_fact_along(exchange, child):
+    """Whom the corrected fact now points to was not sent, and is not sent by that."""
+    exchange.call("POST", REPORT, attached(family.report(by_device=False), seen("bruise")))
+    put(
+        exchange,
+        REPORTS,
+        {
+            "resourceType": "RelatedPerson",
+            "id": "aunt",
+            "patient": CHILD,
+            "name": [{"text": "Aunt"}],
+        },
+    )
+
+    put(
+        exchange,
+        REPORTS,
+        seen("bruise", focus=[{"reference": "RelatedPerson/aunt"}], valueString="hers"),
+    )
+
+    assert held(exchange, "agency/intake", "RelatedPerson") == []
+    assert "hers" not in json.dumps(held(exchange, "agency/intake"))
+
+
+def refer(exchange, number, agency):
+    made = family.referral("ServiceRequest/none", consented=True)
+    request, agreed = of(made, "ServiceRequest"), of(made, "Consent")
+    organization = {"identifier": {"system": TENANT, "value": agency}}
+    request |= {"id": f"r{number}", "identifier": [{"system": "urn:r", "value": str(number)}],
+                "performer": [organization], "supportingInfo": [{"reference": f"Consent/c{number}"}]}  # fmt: skip
+    agreed |= {"id": f"c{number}", "identifier": [{"system": "urn:c", "value": str(number)}]}
+    agreed["provision"]["actor"] = [
+        {**agreed["provision"]["actor"][0], "reference": {**organization, "display": agency}}
+    ]
+    for entry in made["entry"]:
+        entry["fullUrl"] = (
+            f"https://ehr.example.org/fhir/{entry['resource']['resourceType']}/{entry['resource']['id']}"
+        )
+    return resources(exchange.call("POST", REFER, made), "Task")[0]
+
+
+def test_every_open_referral_of_the_child_follows(exchange, patient):
+    """Five referrals, two agencies: each has the new telephone, and each is accounted for."""
+    for number in range(5):
+        refer(exchange, number, "agency" if number % 2 else "pantry")
+    rows = len(ledger(exchange))
+
+    put(exchange, CHART, {**patient, "telecom": [{"system": "phone", "value": "555-0199"}]})
+
+    copies = held(exchange, "agency/support", "Patient") + held(
+        exchange, "pantry/support", "Patient"
+    )
+    assert [one["telecom"][0]["value"] for one in copies] == ["555-0199"] * 5
+    assert len(ledger(exchange)) == rows + 5
+
+
+def test_a_correction_on_the_chart_does_not_reach_intake(exchange, patient, child):
+    """The two purposes are two records of the child."""
+    put(exchange, CHART, {**patient, "address": MOVED})
+
+    assert one(exchange, "agency/intake", "Patient")["address"] != MOVED
+
+
+def test_an_amended_screening_corrects_what_the_agency_has(exchange, patient):
+    """The family answers anew; the answer that went along says so."""
+    form = {**family.screening("hunger-vital-sign", []), "id": "form"}
+    put(exchange, CHART, form)
+    answer = next(
+        one for one in held(exchange, "clinic/chart", "Observation")
+        if one["code"]["coding"][0]["code"] == "88122-7"
+    )  # fmt: skip
+    made = family.referral("ServiceRequest/none", consented=True)
+    of(made, "ServiceRequest")["reasonReference"] = [{"reference": f"Observation/{answer['id']}"}]
+    assert resources(exchange.call("POST", REFER, made), "Task")
+    before = one(exchange, "agency/support", "Observation")
+    never = {"valueCoding": {"system": "http://loinc.org", "code": "LA28398-8"}}
+    items = [
+        {**item, "answer": [never]} if item["linkId"] == "/88122-7" else item
+        for item in form["item"]
+    ]
+
+    put(exchange, CHART, {**form, "status": "amended", "item": items})
+
+    after = one(exchange, "agency/support", "Observation")
+    assert before["valueCodeableConcept"]["coding"][0]["code"] != "LA28398-8"
+    assert after["valueCodeableConcept"]["coding"][0]["code"] == "LA28398-8"
+    assert after["status"] == "corrected"
+
+
+@pytest.mark.parametrize("how", ["inactive", "entered-in-error", "deny", "DELETE"])
+def test_a_withdrawn_consent_takes_the_referral_back(exchange, referred, how):
+    """The family says no; nobody at the agency works on, and the agency can see why."""
+    task, theirs = referred
+    given = exchange.get(f"{CHART}/Consent/rosa-food").json()
+
+    if how == "DELETE":
+        assert exchange.call("DELETE", f"{CHART}/Consent/rosa-food").status_code == 204
+    elif how == "deny":
+        put(exchange, CHART, {**given, "provision": {**given["provision"], "type": "deny"}})
+    else:
+        put(exchange, CHART, {**given, "status": how})
+
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "cancelled"
+    assert exchange.get(f"agency/support/fhir/Task/{theirs['id']}").json()["status"] == "cancelled"
+    assert one(exchange, "agency/support", "ServiceRequest")["status"] == "revoked"
+    assert one(exchange, "agency/support", "Consent")["status"] in {"inactive", "entered-in-error"}
+    refused(
+        exchange.call(
+            "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}
+        ),
+        409,
+    )
+
+
+def test_a_consent_that_covers_it_no_more_lets_no_correction_out(exchange, referred, patient):
+    """Its day is over: what is new about the family stays at the clinic, which is told."""
+    given = exchange.get(f"{CHART}/Consent/rosa-food").json()
+    period = {"start": "2026-01-01", "end": "2026-11-01"}
+    put(exchange, CHART, {**given, "provision": {**given["provision"], "period": period}})
+
+    answer = put(exchange, CHART, {**patient, "address": MOVED}, Prefer="return=OperationOutcome")
+
+    assert "consent does not cover it" in answer.text
+    assert one(exchange, "agency/support", "Patient").get("address") != MOVED
+    assert one(exchange, "agency/support", "Consent")["provision"].get("period") != period
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"modifierExtension": [{"url": "urn:x", "valueBoolean": True}]}, {"name": [{"use": "usual"}]}],
+)
+def test_a_clinic_may_write_what_cannot_leave(exchange, referred, patient, change):
+    """Its own record is its own; the agency's stays as it was, and that is said."""
+    answer = put(exchange, CHART, {**patient, **change}, Prefer="return=OperationOutcome")
+
+    assert "stays as it was" in answer.text
+    assert one(exchange, "agency/support", "Patient")["name"] == patient["name"]
+
+
+def test_the_same_message_with_a_new_address_corrects(exchange, reported):
+    """An EHR that sends the whole report again: what it corrects is taken, and not believed to be sent twice."""
+    made = family.report(by_device=False)
+    of(made, "Patient")["address"] = MOVED
+    made["entry"].append(
+        {"fullUrl": "https://ehr.example.org/fhir/Observation/late", "resource": seen("late")}
+    )
+
+    answer = exchange.call("POST", REPORT, made)
+
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(1,)]
+    assert one(exchange, "agency/intake", "Patient")["address"] == MOVED
+    assert exchange.get(f"{REPORTS}/Observation/late").status_code == 200
+    assert "said of late" not in json.dumps(held(exchange, "agency/intake"))
+    issues = resources(answer, "OperationOutcome")[0]["issue"]
+    assert any(
+        issue["severity"] == "warning" and issue["expression"] == ["Observation"]
+        for issue in issues
+    )
