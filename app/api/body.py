@@ -36,6 +36,8 @@ _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/datatypes.html#id
 _CHARSET: Final = re.compile(r';\s*charset="?([\w.:-]+)', re.ASCII | re.IGNORECASE)
+# https://hl7.org/fhir/R4/http.html#version-parameter
+_VERSION: Final = re.compile(r';\s*fhirVersion="?([\w.-]+)', re.ASCII | re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
@@ -50,6 +52,14 @@ async def resource(request: Request, *, most: int) -> Resource:
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
     return resource_of(_decoded(request, await content(request, most)))
+
+
+async def resource_if_any(request: Request, *, most: int) -> Resource:
+    """As resource; {} without a body, of whatever media type that is said to be."""
+    raw = await content(request, most)
+    if raw and media(request) not in _MEDIA:
+        raise WrongMediaType("Send application/fhir+json in UTF-8, or nothing.")
+    return resource_of(_decoded(request, raw)) if raw else {}
 
 
 async def json(request: Request, *, most: int) -> Any:
@@ -73,13 +83,16 @@ def _decoded(request: Request, raw: bytes) -> Any:
     """
     if not raw:
         raise Malformed("The body is empty; send JSON.")
-    if not raw.isascii() and _charset(request) not in {"", "utf-8", "utf8"}:
+    said = header.of(request, b"content-type") or ""
+    if (version := _VERSION.search(said)) and not version[1].startswith("4.0"):
+        raise WrongMediaType("This is FHIR R4: send fhirVersion=4.0, or leave it out.")
+    if not raw.isascii() and _charset(said) not in {"", "utf-8", "utf8"}:
         raise WrongMediaType("FHIR's JSON is UTF-8; send it so, and say charset=utf-8 or nothing.")
     return fhir.decode(raw)
 
 
-def _charset(request: Request) -> str:
-    found = _CHARSET.search(header.of(request, b"content-type") or "")
+def _charset(content_type: str) -> str:
+    found = _CHARSET.search(content_type)
     return found[1].lower() if found else ""
 
 

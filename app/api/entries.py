@@ -18,20 +18,21 @@ _BUNDLES: Final = frozenset({"collection", "searchset"}) | _ASKING
 READS: Final = frozenset({"GET", "HEAD"})
 
 
-def collected(bundle: Resource) -> tuple[Entry, ...]:
+def collected(bundle: Resource, at: str = "Bundle") -> tuple[Entry, ...]:
     """
     The resources of a Bundle that an operation takes: created, or updated where they have an id.
 
+    at          FHIRPath of the Bundle, which may stand in another
     raises      Malformed, NotFound, Invalid: with the place in the Bundle
     """
     found, kind = listed(bundle), bundle.get("type")
     if kind not in _BUNDLES:
         text = "Send a Bundle of one of these types: " + ", ".join(sorted(_BUNDLES)) + "."
-        raise Invalid(text, expression="Bundle.type")
+        raise Invalid(text, expression=f"{at}.type")
     if kind in _ASKING:
-        return tuple(write(one, f"Bundle.entry[{index}]") for index, one in enumerate(found))
+        return tuple(write(one, f"{at}.entry[{index}]") for index, one in enumerate(found))
     return tuple(
-        _collected(one, f"Bundle.entry[{index}]")
+        _collected(one, f"{at}.entry[{index}]")
         for index, one in enumerate(found)
         if not _about_the_search(one)
     )

@@ -67,7 +67,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
 
-    def _enveloped(bundle: dict[str, Any]) -> None:
+    def _enveloped(bundle: dict[str, Any], at: str = "Bundle") -> None:
         """The Bundle around its resources has its shape; each resource is looked at by itself."""
         entries = bundle.get("entry")
         bare = [
@@ -80,15 +80,17 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if not around["entry"] and (entries is None or entries):
             del around["entry"]
         if found := service.definitions.shape(around):
-            raise Malformed(issues=tuple(found))
+            places = [f"{at}{one.expression.removeprefix('Bundle')}" for one in found]
+            issues = (replace(one, expression=it) for one, it in zip(found, places, strict=True))
+            raise Malformed(issues=tuple(issues))
 
     def parted(made: Change) -> Change:
         """A report of several Bundles, one for each child, as the siblings that they are."""
         if made.act != "report" or {one.type for one in made.entries} != {"Bundle"}:
             return made
         for one in made.entries:
-            _enveloped(one.resource)
-        siblings = tuple(entries.collected(one.resource) for one in made.entries)
+            _enveloped(one.resource, one.at)
+        siblings = tuple(entries.collected(one.resource, one.at) for one in made.entries)
         return replace(made, entries=(), siblings=siblings)
 
     async def of_type(request: Request, kind: str, identity: str = "") -> dict[str, Any]:
@@ -214,7 +216,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             raise NotSupported("$unmapped is for a clinic's chart.")
         return await screenings.unmapped(service, request, shelf, caller)
 
-    @routes.api_route(_BASE + "/Patient/{id}/$account", methods=["GET", "HEAD"])
+    @routes.post(_BASE + "/{type}/{id}/$everything")
+    async def everything(request: Request) -> Response:
+        """https://hl7.org/fhir/R4/patient-operation-everything.html, by POST as HAPI's client has it."""
+        shelf, caller = await access.enter(service, request)
+        base = _base(shelf)
+        return await search.found(service, request, shelf, caller, base=base, rest="$everything")
+
+    @routes.api_route(_BASE + "/Patient/{id}/$account", methods=["GET", "HEAD", "POST"])
     async def accounted(request: Request) -> Response:
         """$account: what this shelf has disclosed about a person; docs/guide/accounting.md."""
         shelf, caller = await access.enter(service, request)
@@ -233,6 +242,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         identity = body.id_of(request.path_params["id"])
         entry = Entry("PUT", {"resourceType": "Task", "id": identity}, identity)
         made = replace(change(shelf, caller, "record-event", entry), said=told)
+        if screenings.is_dry(request):
+            return await screenings.shown(service, request, made)
         done = await write.write(service, made)
         return responses.one(request, done, _base(shelf))
 

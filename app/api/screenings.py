@@ -195,6 +195,8 @@ def _what(one: Waiting) -> tuple[str, ...]:
 
 async def worked_off(service: Service, request: Request, shelf: Shelf, caller: Caller) -> Response:
     """$work-off: what waits, read anew."""
+    if is_dry(request):
+        raise NotSupported("$work-off has no dry run; $unmapped lists what waits.")
     for kind in SCREENINGS:
         caller.must("u", kind)
     read, done = await worklist.work_off(service, shelf, caller)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from app import fhir
 from app.api import body, responses, sealing, view
 from app.domain.change import Caller
-from app.errors import Issue, Malformed, NotFound, outcome
+from app.errors import Issue, Malformed, NotFound, NotSupported, outcome
 from app.flows import read, search
 from app.flows.search import Asked, Result
 from app.flows.service import Service
@@ -25,24 +25,28 @@ from app.storage.query import Pairs
 _SAFE: Final = ":/,$-._~"
 
 
-async def found(
-    service: Service, request: Request, shelf: Shelf, caller: Caller, *, base: str
+async def found(  # noqa: PLR0913 — as below
+    service: Service, request: Request, shelf: Shelf, caller: Caller, *, base: str, rest: str = ""
 ) -> Response:
     """
     One page of a search.
 
+    rest        what is searched in a compartment, where the path does not say it as `rest`
     source      https://hl7.org/fhir/R4/http.html#search
     """
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if request.method == "POST":
-        pairs += await _form(request, most=service.settings.max_body_bytes)
+    most = service.settings.max_body_bytes
     kind = request.path_params.get("type", "")
     within, where = None, kind
-    if "rest" in request.path_params:
-        within, kind, where = _compartment(service, request)
-        if where.endswith("/$everything"):
-            await read.read(service, shelf, caller, "/".join(within))
-            pairs = [("_lastUpdated", f"ge{v}") if n == "_since" else (n, v) for n, v in pairs]
+    if rest := rest or request.path_params.get("rest", ""):
+        within, kind, where = _compartment(service, request, rest)
+    if where.endswith("/$everything") and within:
+        if request.method == "POST":
+            pairs += await _parameters(request, most=most)
+        pairs = [_of_everything(name, value) for name, value in pairs]
+        await read.read(service, shelf, caller, "/".join(within))
+    elif request.method == "POST":
+        pairs += await _form(request, most=most)
     elif kind:
         body.type_of(kind)
     bundle = await bundled(
@@ -50,6 +54,29 @@ async def found(
         lenient=responses.preference(request, "handling") == "lenient",
     )  # fmt: skip
     return responses.fhir_json(request, bundle)
+
+
+def _of_everything(name: str, value: str) -> tuple[str, str]:
+    """A parameter of $everything as one of a search; https://hl7.org/fhir/R4/patient-operation-everything.html."""
+    if name in {"start", "end"}:
+        raise NotSupported(
+            "$everything takes _since, _type and _count; start and end are not here."
+        )
+    return ("_lastUpdated", f"ge{value}") if name == "_since" else (name, value)
+
+
+async def _parameters(request: Request, *, most: int) -> Pairs:
+    """The parameters of an operation that is called by POST, as HAPI's client does."""
+    sent = await body.resource_if_any(request, most=most)
+    if sent and sent["resourceType"] != "Parameters":
+        raise Malformed("Send Parameters, or nothing.", expression="resourceType")
+    return [
+        (str(one.get("name", "")), str(value))
+        for one in fhir.listed(sent.get("parameter"))
+        if isinstance(one, dict)
+        for key, value in one.items()
+        if key.startswith("value")
+    ]
 
 
 async def _form(request: Request, *, most: int) -> Pairs:
@@ -60,11 +87,11 @@ async def _form(request: Request, *, most: int) -> Pairs:
         raise Malformed("A search is sent as a form in UTF-8.") from None
 
 
-def _compartment(service: Service, request: Request) -> tuple[tuple[str, str], str, str]:
+def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[str, str], str, str]:
     """The head of the compartment, the type that is searched in it, and the path."""
     head = body.type_of(request.path_params["type"])
     identity = body.id_of(request.path_params["id"])
-    rest = request.path_params["rest"].strip("/").removesuffix("/_search")
+    rest = rest.strip("/").removesuffix("/_search")
     if head.lower() not in service.parameters.compartments:
         raise NotFound("R4 has no compartment of this type.")
     kind = "" if rest in {"*", "$everything"} else body.type_of(rest)

@@ -39,12 +39,21 @@ def plan(case: Case) -> Plan:
         except NotLoaded as asked:
             wants |= asked.wants
         except Kept as refused:
+            issues = refused.refusal.issues
+            refused.refusal.issues = tuple(_placed(issue, entries) for issue in issues)
             kept.append(refused)
     if wants:
         raise NotLoaded(frozenset(wants))
     if kept:
         raise _none(case, plans, kept)
     return _together([one for _, one in plans])
+
+
+def _placed(issue: Issue, entries: tuple[Entry, ...]) -> Issue:
+    """An issue of one child's report says in which Bundle it is."""
+    kind, dot, rest = issue.expression.partition(".")
+    found = [one.at for one in entries if one.type == kind and one.at]
+    return replace(issue, expression=found[0] + dot + rest) if len(found) == 1 else issue
 
 
 def _held(case: Case, made: Plan) -> Plan:

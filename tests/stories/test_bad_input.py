@@ -154,6 +154,18 @@ def test_what_is_wrong_with_the_json_is_said(exchange, body, said):
     assert said in issue["details"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("4.0", 201), ("4.0.1", 201), ("5.0", 415), ("3.0", 415)]
+)
+def test_another_version_of_fhir_is_refused(exchange, version, status):
+    """Who says R5 means R5."""
+    media = f"application/fhir+json; fhirVersion={version}"
+
+    answer = exchange.call("POST", PATIENT, CHILD, Content_Type=media)
+
+    assert answer.status_code == status
+
+
 def test_xml_first_is_answered_in_json(exchange):
     """A client that would rather have XML gets JSON, never a 406."""
     accept = "application/fhir+xml;q=1.0, application/fhir+json;q=1.0"

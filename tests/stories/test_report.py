@@ -413,11 +413,32 @@ def test_siblings_go_all_or_none(exchange):
     del request["note"]
     both = {"resourceType": "Bundle", "type": "collection", "entry": [first, second]}
 
-    refused(exchange.call("POST", REPORT, both), 422)
+    issues = refused(exchange.call("POST", REPORT, both), 422)
 
+    assert [one for one in issues if one.get("expression", [""])[0].startswith(
+        "Bundle.entry[1].resource.entry[") and one["expression"][0].endswith(".resource.note")]  # fmt: skip
     assert exchange.rows("SELECT count(*) FROM exchange") == [(0,)]
     drafts = exchange.rows("SELECT body FROM resource WHERE type = 'Task'")
     assert len(drafts) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "place"),
+    [
+        ({"type": "message"}, 422, "type"),
+        ({"entry": [{"resource": {"resourceType": "Child"}}]}, 404, "entry[0].resource"),
+        ({"entry": [{"resource": {"resourceType": "Patient", "child": 1}}]}, 400, "entry[0].resource.child"),
+        ({"entry": [{"fullUrl": 5}]}, 400, "entry[0].fullUrl"),
+    ],
+)  # fmt: skip
+def test_it_is_said_which_siblings_report_is_wrong(exchange, fault, status, place):
+    """A place in the second child's Bundle is one in the Bundle of both."""
+    second = {"resource": {**sibling(2)["resource"], **fault}}
+    both = {"resourceType": "Bundle", "type": "collection", "entry": [sibling(1), second]}
+
+    (issue,) = refused(exchange.call("POST", REPORT, both), status)
+
+    assert issue["expression"] == [f"Bundle.entry[1].resource.{place}"]
 
 
 def test_a_report_that_does_not_fit_its_profile_goes_with_a_warning(exchange):

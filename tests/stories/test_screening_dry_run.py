@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exchange import resources
+from exchange import refused, resources
 
 from app.sandbox import family
 
@@ -115,3 +115,24 @@ def test_what_it_shows_is_what_is_made(exchange, patient):
         )
 
     assert kinds(shown) == kinds(made)
+
+
+def test_a_dry_run_of_an_agencys_event_tells_nobody(exchange, reported):
+    """What would stand on the agency's shelf is shown, and neither side has changed."""
+    task, theirs = reported
+    before = counted(exchange)
+    path = f"agency/intake/fhir/Task/{theirs['id']}/$record-event?dry-run=true"
+
+    answer = exchange.call("POST", path, {"event": "received", "intakeNumber": "26-0042"})
+
+    shown = [one for one in resources(answer) if one["resourceType"] == "Task"]
+    assert "26-0042" in json.dumps(shown)
+    assert counted(exchange) == before
+    assert exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json() == task
+
+
+def test_what_has_no_dry_run_does_nothing_when_asked_for_one(exchange, patient):
+    """$work-off says so; it must not be taken for the real thing."""
+    issues = refused(exchange.call("POST", f"{CHART}/$work-off?dry-run=true", None), 422)
+
+    assert "$unmapped" in issues[0]["details"]["text"]

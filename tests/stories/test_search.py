@@ -453,6 +453,36 @@ def test_everything_of_a_patient(chart):
 
     assert sorted(ids(bundle)) == ["o0", "o1", "o2", "o3", "rosa", "t0", "t1"]
     refused(chart.get(f"{CHART}/Patient/nobody/$everything"), 404)
+    refused(chart.get(f"{CHART}/Patient/rosa/$everything?start=2020"), 422, "not-supported")
+
+
+@pytest.mark.parametrize(
+    ("sent", "types"),
+    [
+        (None, {"Patient", "Observation", "Task"}),
+        ({"resourceType": "Parameters"}, {"Patient", "Observation", "Task"}),
+        ({"resourceType": "Parameters", "parameter": [{"name": "_type", "valueString": "Task"}]}, {"Task"}),
+        ({"resourceType": "Parameters", "parameter": [{"name": "_since", "valueInstant": "2999-01-01T00:00:00Z"}]}, set()),
+    ],
+)  # fmt: skip
+def test_everything_is_asked_by_post_too(chart, sent, types):
+    """As HAPI's client does: Parameters in the body, or none."""
+    answer = chart.call("POST", f"{CHART}/Patient/rosa/$everything", sent)
+
+    assert answer.status_code == 200, answer.text
+    found = {one["resource"]["resourceType"] for one in answer.json().get("entry", [])}
+    assert found >= types if types else not found
+    if sent and sent.get("parameter"):
+        assert found == types
+
+
+def test_what_everything_does_not_take_is_refused(chart):
+    """Another resource than Parameters, or a parameter that is not known."""
+    path = f"{CHART}/Patient/rosa/$everything"
+    odd = {"resourceType": "Parameters", "parameter": [{"name": "colour", "valueString": "x"}]}
+
+    refused(chart.call("POST", path, {"resourceType": "Patient"}), 400)
+    refused(chart.call("POST", path, odd), 400)
 
 
 def test_what_changes_is_found_as_it_is(chart):
