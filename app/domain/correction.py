@@ -95,10 +95,11 @@ def _tasks(case: Case, person: str) -> list[str]:
     while True:
         but = {"identifier:not": ",".join(seen)} if seen else {}
         more = case.loaded.meeting(case.shelf.key, f"Task?{urlencode({**asked, **but})}")
-        found += more
-        if len(more) < 2:
+        new = [one for one in more if one not in found]
+        found += new
+        if len(more) < 2 or not new:
             return found
-        for task in more:
+        for task in new:
             numbers = fhir.numbers((case.find(task) or {}).get("identifier"))
             seen += sorted(one for one in numbers if one.startswith(f"{system}|"))
 
@@ -198,9 +199,9 @@ class _Correction:
 
     def _rule(self) -> Rule | None:
         """The rule by which it was sent, decided anew by what may have changed: the consent."""
-        stands = {"attested", "human-requester", "recipient-registered"}  # of an act that was done
+        stands = disclosure.done(mandated=self.exchange.terms.mandated)
         given = self.case.find(self.exchange.consent) if self.exchange.consent else None
-        facts = frozenset({*stands, *progress.consent(self.case, self.exchange, given)})
+        facts = stands | progress.consent(self.case, self.exchange, given)
         decision = disclosure.decide(
             self.case.mappings.rules, kind=self.exchange.kind, direction="outward", facts=facts
         )

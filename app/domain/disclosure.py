@@ -17,7 +17,7 @@ Find = Callable[[str], Resource | None]
 
 FACTS: Final = frozenset({
     "attested", "consent-active", "consent-in-force", "consent-names-recipient", "human-requester",
-    "own-exchange", "recipient-registered",
+    "mandated", "own-exchange", "recipient-registered",
 })  # fmt: skip
 
 
@@ -27,6 +27,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
+    like: str = ""
     says: str
     kind: Kind
     direction: Direction
@@ -80,6 +81,12 @@ def decide(
             if nearest.rule is None or len(decision.missing) < len(nearest.missing):
                 nearest = decision
     return nearest
+
+
+def done(*, mandated: bool) -> frozenset[str]:
+    """The facts of a report or referral that was sent, which nothing changes; not those of a consent."""
+    duty = {"mandated"} if mandated else set()
+    return frozenset({"attested", "human-requester", "recipient-registered", *duty})
 
 
 def refusal(decision: Decision, advice: dict[str, str], *, at: str) -> Invalid:

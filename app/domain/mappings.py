@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from app import settings
 from app.conformance import Definitions
@@ -65,6 +65,20 @@ class _Disclosure(BaseModel):
 
     facts: dict[str, str]
     rules: tuple[Rule, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _like(cls, data: Any) -> Any:
+        """A rule that is like another says only what is different."""
+        rules = [one for one in data.get("rules", ()) if isinstance(one, dict)]
+        named = {one.get("id"): one for one in rules if "like" not in one}
+        made = []
+        for one in rules:
+            if "like" in one and one["like"] not in named:
+                text = f"rules: {one.get('id')} is like a rule that is not there, or that is like another"
+                raise ValueError(text)
+            made.append({**named.get(one.get("like"), {}), **one})
+        return {**data, "rules": made}
 
 
 class SignedRule(BaseModel):

@@ -296,6 +296,8 @@ def _decide(
         facts.add("recipient-registered")
     if attestation is not None:
         facts.add("attested")
+    if case.shelf.kind == "cps-report" and report.mandated(request):
+        facts.add("mandated")
     facts |= _consented(case, request, party, consent)
     return disclosure.decide(
         case.mappings.rules, kind=case.shelf.kind, direction="outward", facts=frozenset(facts)

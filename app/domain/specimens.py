@@ -2,89 +2,50 @@
 Specimens of what the service makes of a referral and of a report, held before anybody is served.
 
 The planners are run over one made-up family, with each code and wording of the mappings; nothing is
-stored. Left out: what is made of a screening, which making.py holds; the PractitionerRole of an
-owner and a Patient known by an identifier, which say only what a caller said; and what is taken
-back or transferred, which says what is held here in other words of the same mappings.
+stored. Left out: what is made of a screening, which making.py holds; a Patient known by an
+identifier, which says only what a caller said; and copies of what a sender said and corrects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from app import fhir
 from app.conformance import Definitions
-from app.domain import conformity, draft, expunge, outcome, overdue, question, referral, report
+from app.domain import (
+    conformity,
+    draft,
+    expunge,
+    household,
+    outcome,
+    overdue,
+    question,
+    record,
+    referral,
+    report,
+    withdrawal,
+)
 from app.domain.case import Case
-from app.domain.change import Caller, Change, Entry
+from app.domain.change import Entry
 from app.domain.disclosure import Rule
 from app.domain.event import EXPUNGED, OUTPUT, QUESTION, REASON, Event, Output
-from app.domain.jurisdiction import Class, Feedback
-from app.domain.loaded import Loaded, NotLoaded, Want
+from app.domain.household import NAMED, NOW, SENT, House
+from app.domain.loaded import Want
 from app.domain.mappings import Mappings
 from app.domain.outcome import Mark
-from app.domain.plan import Answer, Exchange, Plan, Purge, Put, Stored
+from app.domain.plan import Answer, Plan, Purge, Put
 from app.domain.sending import Sending
 from app.domain.steps import Step
 from app.errors import Invalid, MappingError, Refusal
 from app.fhir import Resource, concept
-from app.settings import Audience, Settings, Tenant
+from app.settings import Settings, Tenant
 
-_T = TypeVar("_T")
-_NOW: Final = datetime(2026, 11, 24, 9, 15, tzinfo=UTC)
-_LATE: Final = _NOW + timedelta(days=30)
-_SAID: Final = "specimen"  # an id, a name, a secret
-_OURS: Final = frozenset({"Bundle", "Task"})
-_PERSON: Final = {"reference": f"PractitionerRole/{_SAID}"}
-_NAMED: Final = {**_PERSON, "display": "Example"}
-_SENT: Final[tuple[Resource, ...]] = (
-    {
-        "resourceType": "ServiceRequest",
-        "id": _SAID,
-        "identifier": [{"system": "urn:specimen", "value": "1"}],
-        "status": "active",
-        "intent": "order",
-        "priority": "stat",
-        "subject": {"reference": f"Patient/{_SAID}"},
-        "requester": _PERSON,
-    },
-    {
-        "resourceType": "Patient",
-        "id": _SAID,
-        "identifier": [{"system": "urn:specimen", "value": "2"}],
-        "generalPractitioner": [_PERSON],
-    },
-    {
-        "resourceType": "PractitionerRole",
-        "id": _SAID,
-        "practitioner": {"reference": f"Practitioner/{_SAID}", "display": "Example"},
-    },
-    {
-        "resourceType": "Practitioner",
-        "id": _SAID,
-        "identifier": [{"system": "urn:specimen", "value": "3"}],
-        "name": [{"family": "Example"}],
-    },
-)
-_CLINIC: Final = {
-    "id": "clinic",
-    "name": "Clinic",
-    "shelves": [
-        {"id": "chart", "kind": "family-support", "role": "source"},
-        {"id": "reports", "kind": "cps-report", "role": "source"},
-        *(
-            {
-                "id": audience, "kind": "cps-report", "role": "source", "audience": audience,
-                "person": "urn:specimen|3",
-            }
-            for audience in ("reporter", "treating")
-        ),
-    ],
-}  # fmt: skip
+_LATE: Final = NOW + timedelta(days=30)
 _VALUES: Final[dict[str, Resource]] = {
     "number": {"valueString": "2026-1"},
     "date": {"valueDate": "2026-11-23"},
@@ -97,7 +58,7 @@ _VALUES: Final[dict[str, Resource]] = {
 }
 
 # file, key, and what the service puts where it comes to that key
-_Made = Iterator[tuple[str, str, "_House", Plan]]
+_Made = Iterator[tuple[str, str, House, Plan]]
 
 
 def hold(mappings: Mappings, definitions: Definitions, folder: Path) -> None:
@@ -137,120 +98,46 @@ def _taken(resource: bytes) -> bool:
     return True
 
 
-class _House:
-    """What stands while specimens are made, which is what was made before, and whose turn it is."""
-
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self._exchanges: list[Exchange] = []
-
-    @property
-    def exchange(self) -> Exchange:
-        """As the last plan left it."""
-        return self._exchanges[-1]
-
-    def at(self, shelf: str) -> Case:
-        change = replace(self.case.change, shelf=self.case.settings.shelves[shelf])
-        return replace(self.case, change=change)
-
-    def run(self, planner: Callable[[], _T]) -> _T:
-        """What it gives; what it asks to see and was not made does not stand."""
-        while True:
-            try:
-                return planner()
-            except NotLoaded as asked:
-                self.case.loaded.seen.update(dict.fromkeys(asked.wants))
-
-    def stands(self, plan: Plan) -> None:
-        for one in plan.puts:
-            stored = Stored(one.resource, one.expected + 1, one.exchange)
-            self.case.loaded.seen[Want("resource", one.shelf, fhir.name(one.resource))] = stored
-        self._exchanges += plan.exchanges
-
-    def standing(self, shelf: str, name: str) -> Stored:
-        found: Stored = self.case.loaded.seen[Want("resource", shelf, name)]
-        return found
-
-    def ours(self, plan: Plan) -> Iterator[Put]:
-        """What of a plan the service has made, and neither was sent nor is a copy of what was."""
-        others = {fhir.name(one) for one in _SENT}
-        others |= {copy for one in self._exchanges for copy in one.copies.values()}
-        for one in plan.puts:
-            if one.resource["resourceType"] in _OURS or fhir.name(one.resource) not in others:
-                yield one
-
-
 def made(mappings: Mappings, definitions: Definitions) -> _Made:
     """Every one; what depends on where a report goes, for each jurisdiction."""
-    opened = _open(mappings)
-    agencies = [_agency(index, place) for index, place in enumerate(mappings.jurisdictions)]
-    settings = Settings(tenants=(Tenant.model_validate(_CLINIC), *agencies))
+    opened = household.opened(mappings)
+    agencies = [
+        household.agency(index, place) for index, place in enumerate(mappings.jurisdictions)
+    ]
+    settings = Settings(tenants=(Tenant.model_validate(household.CLINIC), *agencies))
     sends = {one.kind for one in mappings.rules if one.direction == "outward"}
     for agency in agencies if "cps-report" in sends else ():
-        house = _House(_case("clinic/reports", settings, opened, definitions))
+        house = House(household.case("clinic/reports", settings, opened, definitions))
         if agency is agencies[0]:
             yield from _refused(house)
         yield from _report(house, agency)
         if agency is agencies[0]:
             yield from _answers(house)
             yield from _questions(house)
+            owner = {"name": "Example", "phone": "555-0100"}
+            yield from _recorded(house, "assigned", {"owner": owner})
+        if len(agencies) > 1 and agency is agencies[0]:
+            yield from _recorded(house, "transferred", {"to": agencies[1].id})
         file, received = _file(agency), opened.outcomes.event("cps-report", "received")
         if received:  # whom to call is of the agency, else of its jurisdiction
             yield file, "hotline", house, house.run(partial(_answered, house, received, {}))
     if "family-support" not in sends:
         return
-    house = _House(_case("clinic/chart", settings, opened, definitions))
+    house = House(household.case("clinic/chart", settings, opened, definitions))
     sent = house.run(lambda: _sending(house, agencies[0]))
     house.stands(sent)
     yield "disclosure.toml", f"rules.{_rule(house.case).id}", house, sent
     yield from _answers(house)
     yield from _questions(house)
-
-
-def _agency(index: int, jurisdiction: str) -> Tenant:
-    shelves = [
-        {"id": "support", "kind": "family-support", "role": "recipient"},
-        {"id": "intake", "kind": "cps-report", "role": "recipient"},
-    ]
-    said = {"id": f"agency-{index}", "name": "Agency", "jurisdiction": jurisdiction}
-    return Tenant.model_validate({**said, "shelves": shelves})
+    yield from _withdrawn(house)
 
 
 def _file(agency: Tenant) -> str:
     return f"jurisdictions/{agency.jurisdiction}.toml"
 
 
-def _case(shelf: str, settings: Settings, mappings: Mappings, definitions: Definitions) -> Case:
-    entries = tuple(
-        Entry("PUT", one, one["id"], f"urn:specimen:{one['resourceType']}", said=one)
-        for one in _SENT
-    )
-    change = Change(
-        settings.shelves[shelf], Caller(_SAID), "refer", entries, settings.base_url, _SAID
-    )
-    return Case(change, Loaded(), settings, mappings, definitions, _SAID.encode(), _NOW, entries)
-
-
-def _open(mappings: Mappings) -> Mappings:
-    """As if everything were permitted and signed that stands on file, all of it in each jurisdiction."""
-    rows = [row for place in mappings.jurisdictions.values() for row in place.feedback]
-    told: dict[Audience, dict[Class, None]] = {}
-    for row in rows:
-        told.setdefault(row.audience, {}).update(dict.fromkeys((*row.classes, *row.elsewhere)))
-    opened = tuple(
-        Feedback(audience=audience, classes=tuple(classes), statute=_SAID, signed_off=_SAID)
-        for audience, classes in told.items()
-    )
-    places = {
-        name: place.model_copy(update={"feedback": opened})
-        for name, place in mappings.jurisdictions.items()
-    }
-    rules = tuple(one.model_copy(update={"requires": ()}) for one in mappings.rules)
-    return replace(mappings, jurisdictions=places, rules=rules)
-
-
-def _sending(house: _House, agency: Tenant) -> Plan:
-    case, request = house.case, _SENT[0]
+def _sending(house: House, agency: Tenant) -> Plan:
+    case, request = house.case, SENT[0]
     kind = case.shelf.kind
     return Sending(
         case=case,
@@ -272,7 +159,7 @@ def _rule(case: Case) -> Rule:
     )
 
 
-def _refused(house: _House) -> _Made:
+def _refused(house: House) -> _Made:
     """A report that is not sent, as the draft that is kept of it."""
     case = house.case
     sent = house.run(lambda: draft.submitted(case))
@@ -284,7 +171,7 @@ def _refused(house: _House) -> _Made:
     yield "completeness.toml", "bands", house, kept
 
 
-def _report(house: _House, agency: Tenant) -> _Made:
+def _report(house: House, agency: Tenant) -> _Made:
     """A report, sent, and not acknowledged in time."""
     file, case = _file(agency), house.case
     sent = house.run(lambda: _sending(house, agency))
@@ -296,7 +183,7 @@ def _report(house: _House, agency: Tenant) -> _Made:
     yield file, "hotline", house, house.run(lambda: _overdue(house))
 
 
-def _overdue(house: _House) -> Plan:
+def _overdue(house: House) -> Plan:
     exchange, case = house.exchange, house.case
     name = exchange.source_task
     case.loaded.seen[Want("exchange", case.shelf.key, name)] = exchange
@@ -304,7 +191,7 @@ def _overdue(house: _House) -> Plan:
     return overdue.plan(replace(case, now=_LATE, entries=(entry, *case.entries)))
 
 
-def _answers(house: _House) -> _Made:
+def _answers(house: House) -> _Made:
     """Each event, each reason, and each thing that an agency may say of a case."""
     file, outcomes, kind = "outcomes.toml", house.case.mappings.outcomes, house.case.shelf.kind
     events = {one.id: one for one in outcomes.of(kind)}
@@ -343,21 +230,50 @@ def _values(spec: Output) -> Iterator[tuple[str, Resource]]:
         yield f"outputs.{spec.code}.codes.{code}", value
 
 
-def _answered(house: _House, event: Event, said: Resource) -> Plan:
+def _answered(house: House, event: Event, said: Resource) -> Plan:
     """An event after the first that it may follow."""
     exchange = house.exchange
     case, state = house.at(exchange.recipient), next(iter(event.after), "submitted")
     stored = house.standing(exchange.recipient, exchange.recipient_task)
     before = case.mappings.outcomes.event(exchange.kind, state)
     stored = replace(stored, resource=before.sets(stored.resource) if before else stored.resource)
-    owner = {"owner": _NAMED} if exchange.kind == "cps-report" else {}
+    owner = {"owner": NAMED} if exchange.kind == "cps-report" else {}
     exchange = replace(exchange, state=state)
     return outcome.answered(
         case, exchange, stored, {**stored.resource, **owner, **said}, Step(event, "applied"), Mark()
     )
 
 
-def _buried(house: _House) -> Plan:
+def _recorded(house: House, name: str, said: Resource) -> _Made:
+    """An event in a few words: a case's owner is a role of its own, a transfer is a report elsewhere."""
+    exchange = house.exchange
+    event = house.case.mappings.outcomes.event(exchange.kind, name)
+    if event is None:
+        return
+    case, state = house.at(exchange.recipient), next(iter(event.after), "submitted")
+    task = house.standing(exchange.recipient, exchange.recipient_task).resource
+    case.loaded.seen[Want("exchange", case.shelf.key, exchange.recipient_task)] = replace(
+        exchange, state=state
+    )
+    change = replace(case.change, act="record-event", said=record.said({"event": name, **said}))
+    case = replace(case, change=change, entries=(Entry("PUT", task, task["id"]),))
+    yield "outcomes.toml", f"events.{name}", house, house.run(lambda: record.plan(case))
+
+
+def _withdrawn(house: House) -> _Made:
+    """What is left of a referral that is taken back, and of one that was sent in error."""
+    exchange, case = house.exchange, house.at(house.exchange.source)
+    case.loaded.seen[Want("held", exchange.recipient, exchange.id)] = sorted(
+        exchange.copies.values()
+    )
+    for erroneous in (
+        (False, True) if case.mappings.outcomes.event(exchange.kind, "cancelled") else ()
+    ):
+        plan = house.run(partial(withdrawal.plan, case, exchange, erroneous=erroneous))
+        yield "outcomes.toml", "events.cancelled", house, plan
+
+
+def _buried(house: House) -> Plan:
     exchange = house.exchange
     tasks = {
         exchange.source: exchange.source_task,
@@ -367,14 +283,12 @@ def _buried(house: _House) -> Plan:
     puts = [
         one
         for shelf, name in tasks.items()
-        for one in expunge.buried(
-            house.standing(shelf, name), Purge(shelf, name, exchange.id), _NOW
-        )
+        for one in expunge.buried(house.standing(shelf, name), Purge(shelf, name, exchange.id), NOW)
     ]
     return Plan(Answer(()), tuple(puts))
 
 
-def _questions(house: _House) -> _Made:
+def _questions(house: House) -> _Made:
     """
     Each question of the agency on a report, and one of every other side.
 
@@ -396,11 +310,11 @@ def _questions(house: _House) -> _Made:
     yield "outcomes.toml", "questions", house, house.run(lambda: _told(house))
 
 
-def _asked(house: _House, shelf: str, code: str) -> Plan:
+def _asked(house: House, shelf: str, code: str) -> Plan:
     task: Resource = {
         "resourceType": "Task",
         "id": "asked",
-        "requester": _NAMED,
+        "requester": NAMED,
         "restriction": {"period": {"end": "2026-11-25"}},
         "input": [
             {
@@ -413,7 +327,7 @@ def _asked(house: _House, shelf: str, code: str) -> Plan:
     return question.asked(house.at(shelf), Entry("POST", task, "asked"), house.exchange)
 
 
-def _told(house: _House) -> Plan:
+def _told(house: House) -> Plan:
     """The clinic's answer to the question that stands."""
     exchange = house.exchange
     name = next(one for one, other in exchange.terms.talk.items() if other == "Task/asked")

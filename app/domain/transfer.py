@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app import fhir
-from app.domain import graph, parties
+from app.domain import disclosure, graph, parties
 from app.domain.case import Case
 from app.domain.change import Entry
+from app.domain.disclosure import Rule
 from app.domain.event import STATUS
 from app.domain.plan import Exchange, Plan, tracking
 from app.domain.sending import Sending
@@ -53,14 +54,25 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
         consent="",
         tenant=tenant,
         shelf=shelf,
-        rule=next(
-            one
-            for one in case.mappings.rules
-            if (one.kind, one.direction) == (exchange.kind, "outward")
-        ),
+        rule=_rule(case, exchange),
         override=exchange.terms.override,
     ).plan()
     return replace(made, receipts=())  # the message itself was taken in before
+
+
+def _rule(case: Case, exchange: Exchange) -> Rule:
+    """
+    The rule by which it was sent.
+
+    raises      Invalid: there is none any more
+    """
+    facts = disclosure.done(mandated=exchange.terms.mandated)
+    decision = disclosure.decide(
+        case.mappings.rules, kind=exchange.kind, direction="outward", facts=facts
+    )
+    if decision.rule is None or not decision.permitted:
+        raise disclosure.refusal(decision, case.mappings.advice, at="to")
+    return decision.rule
 
 
 def _standing(case: Case, shelf: str, name: str) -> Resource | None:

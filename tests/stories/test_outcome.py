@@ -170,6 +170,15 @@ def test_a_rule_for_mandated_reporters_is_for_them_alone(exchange):
     assert told.seen("dr-lin")[:3] == ("received", "received", ["intake-number", "named-contact"])
 
 
+def test_a_permissive_report_is_accounted_as_one(exchange):
+    """Who reports without a duty to is not accounted for as one whom a law obliged, and the law is named."""
+    sent(exchange, change=permissive)
+
+    ((purpose, rule, basis),) = exchange.rows("SELECT purpose, rule, basis FROM ledger")
+    assert (purpose, rule) == ("RPT-P", "permissive-report-with-attestation")
+    assert "164.512(a)(1)" not in basis
+
+
 def test_an_event_is_recorded_once(exchange):
     """The same event sent again changes nothing; another one under its number is refused."""
     told = sent(exchange)

@@ -18,14 +18,10 @@ SHOWN = (
   "requester", "status",
 ]
 
-[[rules]]
-id = "referral-with-consent"
-""",
+# 164.512(a)(1)""",
     """"lastModified", "owner", "priority", "requester", "status"]
 
-[[rules]]
-id = "referral-with-consent"
-""",
+# 164.512(a)(1)""",
 )
 
 
@@ -83,11 +79,12 @@ def test_what_is_made_of_the_shipped_mappings_conforms(definitions):
 
     specimens.hold(shipped, definitions, SHIPPED)
 
-    made = [
-        (key, one.shelf.rpartition("/")[2], one.resource["resourceType"])
+    whole = [
+        (key, one)
         for _, key, house, plan in specimens.made(shipped, definitions)
         for one in house.ours(plan)
     ]
+    made = [(key, one.shelf.rpartition("/")[2], one.resource["resourceType"]) for key, one in whole]
     keys = {key for key, *_ in made}
     outcomes = shipped.outcomes
     assert {f"events.{one.id}" for one in outcomes.events} <= keys
@@ -98,4 +95,8 @@ def test_what_is_made_of_the_shipped_mappings_conforms(definitions):
     assert {shelf for _, shelf, _ in made} == {
         "chart", "support", "reports", "intake", "reporter", "treating",
     }  # fmt: skip
-    assert {kind for *_, kind in made} == {"Bundle", "ServiceRequest", "Task"}
+    assert {kind for *_, kind in made} == {"Bundle", "PractitionerRole", "ServiceRequest", "Task"}
+    assert ("events.assigned", "intake", "PractitionerRole") in made
+    onward = [one for key, one in whole if key == "events.transferred" and one.expected == 0]
+    assert {one.shelf.split("/")[0] for one in onward} == {"clinic", "agency-1"}
+    assert ("events.cancelled", "chart", "Task") in made
