@@ -31,6 +31,7 @@ OPERATIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ),
     ("cps-report", "source"): ("report", "check-referral"),
 }
+_ACTS: Final = {("Patient", "source"): "account", ("Task", "recipient"): "record-event"}
 _VALIDATE: Final = {
     "name": "validate",
     "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
@@ -83,13 +84,13 @@ def statement(
 
 def _of_instance(name: str, shelf: Shelf) -> Resource:
     """The operations on a type and on one resource of it."""
-    act = {("Task", "recipient"): "record-event", ("Patient", "source"): "account"}.get(
-        (name, shelf.role)
-    )
-    if act is None:
-        return {"operation": [_VALIDATE]}
-    url = f"{CANONICAL}/OperationDefinition/{act}"
-    return {"operation": [_VALIDATE, {"name": act, "definition": url}]}
+    found = [_VALIDATE]
+    if name in {"Encounter", "Patient"}:
+        url = f"http://hl7.org/fhir/OperationDefinition/{name}-everything"
+        found.append({"name": "everything", "definition": url})
+    if act := _ACTS.get((name, shelf.role)):
+        found.append({"name": act, "definition": f"{CANONICAL}/OperationDefinition/{act}"})
+    return {"operation": found}
 
 
 @lru_cache(maxsize=2)  # the same for all shelves, and 2,300 parameters long

@@ -174,11 +174,8 @@ def entry(
 def made_entry(written: Written, base: str) -> bytes:
     """The answer's entry for an operation of a batch: everything that was made, as a Bundle."""
     said = {"status": "200 OK", "outcome": _findings(written.answer.issues)}
-    bundle = b'{"resourceType":"Bundle","type":"collection","entry":[' + b",".join(
-        b'{"fullUrl":' + fhir.encode(f"{base}/{name}") + b',"resource":' + row.body + b"}"
-        for name in written.answer.names
-        if (row := written.rows.get(name)) and row.stands
-    )
+    entries = b",".join(_made(written, base))
+    bundle = b'{"resourceType":"Bundle","type":"collection","entry":[' + entries
     return b'{"resource":' + bundle + b']},"response":' + fhir.encode(said) + b"}"
 
 
@@ -203,14 +200,19 @@ def bundle(request: Request, kind: str, entries: list[bytes], **more: Any) -> Re
 
 def all_of(request: Request, written: Written, base: str) -> Response:
     """Every resource that an operation made, and what there is to say about it."""
-    entries = [
+    entries = _made(written, base)
+    if written.answer.issues:
+        entries.append(b'{"resource":' + fhir.encode(_findings(written.answer.issues)) + b"}")
+    return bundle(request, "collection", entries)
+
+
+def _made(written: Written, base: str) -> list[bytes]:
+    """An entry for each resource of the answer that stands."""
+    return [
         b'{"fullUrl":' + fhir.encode(f"{base}/{name}") + b',"resource":' + row.body + b"}"
         for name in written.answer.names
         if (row := written.rows.get(name)) and row.stands
     ]
-    if written.answer.issues:
-        entries.append(b'{"resource":' + fhir.encode(_findings(written.answer.issues)) + b"}")
-    return bundle(request, "collection", entries)
 
 
 def past(one: Past, base: str, body: bytes) -> bytes:

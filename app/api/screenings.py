@@ -20,12 +20,15 @@ from app.flows import preview, worklist, write
 from app.flows.service import Service
 from app.settings import Shelf
 
+ACTS: Final = frozenset({"link", "submit-screening", "unlink"})
 DRY_RUN: Final = "dry-run"
 SCREENINGS: Final = frozenset({"Observation", "QuestionnaireResponse"})
 _AROUND: Final = frozenset(
     ["Encounter", "Organization", "Patient", "Practitioner", "PractitionerRole",
      "Questionnaire", "RelatedPerson"]
 )  # fmt: skip
+_NAMES: Final = ("kind", "question", "system", "code", "text")
+_SOURCES: Final = 20  # of what many send, some are enough to look at
 
 
 def is_dry(request: Request) -> bool:
@@ -53,9 +56,6 @@ async def seen(service: Service, change: Change) -> bytes:
     entries = [{"resource": outcome(preview.outcome(found))}]
     entries += [{"resource": one} for one in found.resources]
     return fhir.encode(fhir.bundle("collection", entries))
-
-
-ACTS: Final = frozenset({"link", "submit-screening", "unlink"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,7 @@ class Door:
         In a dry run nothing is there that an entry before would have brought.
         """
         dry = is_dry(request)
-        asked = sent.get("entry", [])
-        listed: list[Any] = asked if isinstance(asked, list) else []
+        listed = entries.listed(sent)
         answers: list[bytes] = [b""] * len(listed)
         order = sorted(range(len(listed)), key=lambda at: _leans(listed[at]))
         for at in order:
@@ -183,10 +182,6 @@ async def unmapped(service: Service, request: Request, shelf: Shelf, caller: Cal
     if parameters:
         answer["parameter"] = parameters
     return responses.fhir_json(request, fhir.encode(answer))
-
-
-_SOURCES: Final = 20  # of what many send, some are enough to look at
-_NAMES: Final = ("kind", "question", "system", "code", "text")
 
 
 def _what(one: Waiting) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,8 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="kinbridge-demo-"))
     try:
         run(folder, keep=keep, say=typer.echo)
+        if not keep:
+            shutil.rmtree(folder)
     except (StepMissing, RuntimeError) as missing:
         typer.echo(f"kinbridge: {missing}\nlogs: {folder}", err=True)
         raise typer.Exit(1) from None

@@ -206,6 +206,10 @@ def run(folder: Path, *, keep: bool, say: Callable[[str], None]) -> None:
         if not keep:
             parties.stop()
     say(f"The loop is whole, {time.monotonic() - begun:.1f} s in all.")
+    if not keep:
+        say(
+            "To look at it, run it again with KEEP=1 (kinbridge demo --keep): it leaves them running."
+        )
     if keep:
         say(f"Everything stays up; logs and databases: {folder}")
         for party in parties.all():

@@ -6,10 +6,8 @@ from typing import Any, Final
 
 import httpx2
 
-from app.sandbox.family import KINBRIDGE
 from app.sandbox.watch import Step, Watch, must, resources, tracking, until
 
-_OUTPUT: Final = f"{KINBRIDGE}/CodeSystem/task-output"
 _WORKER: Final = {"name": "Sam Porter, intake", "phone": "555-0142"}
 
 

@@ -143,3 +143,23 @@ def test_every_type_that_is_declared_is_stored_read_and_deleted(exchange):
         assert exchange.get(path, Accept="application/fhir+json").json() == made.json()
         assert exchange.call("DELETE", path).status_code == 204
         assert exchange.get(path).status_code == 410
+
+
+@pytest.mark.parametrize("kind", ["Encounter", "Patient"])
+def test_everything_is_declared_where_it_is_answered(exchange, patient, kind):
+    """By R4's own definitions, and by GET and POST."""
+    base = "clinic/chart/fhir"
+    visit = {
+        "resourceType": "Encounter",
+        "id": "rosa",
+        "status": "finished",
+        "class": {"code": "AMB"},
+    }
+    exchange.call("PUT", f"{base}/Encounter/rosa", visit)
+
+    _, flags = declared(exchange, kind)
+
+    url = f"http://hl7.org/fhir/OperationDefinition/{kind}-everything"
+    assert {"name": "everything", "definition": url} in flags["operation"]
+    for method in ("GET", "POST"):
+        assert exchange.call(method, f"{base}/{kind}/rosa/$everything", None).status_code == 200
