@@ -41,6 +41,7 @@ from app.settings import Shelf
 
 _BASE: Final = "/{tenant}/{shelf}/fhir"
 _METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+_ASKED: Final = {"check-referral": ("flag", "jurisdiction")}
 _ACTS: Final[dict[str, Act]] = {
     "submit-screening": "submit-screening",
     "work-off": "work-off",
@@ -180,6 +181,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if act not in offered:
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
+        target.only(request, screenings.DRY_RUN, *_ASKED.get(act, ()))
         if act == "work-off":
             return await screenings.worked_off(service, request, shelf, caller)
         sent = await body.resource(request, most=most)
@@ -199,7 +201,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 service,
                 asked,
                 jurisdiction=query.get("jurisdiction", ""),
-                flags=frozenset(query.getlist("flag")),
+                flags=frozenset(query.getlist("flag")) - {""},
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
         made = parted(change(shelf, caller, act, *came))
@@ -214,6 +216,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         if "unmapped" not in capability.OPERATIONS.get((shelf.kind, shelf.role), ()):
             raise NotSupported("$unmapped is for a clinic's chart.")
+        target.only(request)
         return await screenings.unmapped(service, request, shelf, caller)
 
     @routes.post(_BASE + "/{type}/{id}/$everything")
@@ -229,6 +232,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         if shelf.role != "source":
             raise NotSupported("$account is for a shelf that refers or reports.")
+        target.only(request)
         subject = f"Patient/{body.id_of(request.path_params['id'])}"
         found = await account.about(service, shelf, caller, subject)
         entries = [b'{"resource":' + fhir.encode(one) + b"}" for one in found]
@@ -238,6 +242,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def recorded(request: Request) -> Response:
         """An agency's event on its Task, as Parameters or a few words of JSON; docs/referrals.md."""
         shelf, caller = await access.enter(service, request)
+        target.only(request, screenings.DRY_RUN)
         told = record.said(await body.json(request, most=most))
         identity = body.id_of(request.path_params["id"])
         entry = Entry("PUT", {"resourceType": "Task", "id": identity}, identity)

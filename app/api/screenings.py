@@ -39,6 +39,9 @@ def is_dry(request: Request) -> bool:
     """
     if not request.scope["query_string"]:
         return False
+    for name in request.query_params:
+        if name != DRY_RUN and name.lower().replace("-", "").replace("_", "") == "dryrun":
+            raise Malformed("A dry run is asked for by dry-run=true.")
     asked = request.query_params.get(DRY_RUN, "false")
     if asked not in {"true", "false"}:
         raise Malformed("dry-run is true or false.")

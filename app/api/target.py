@@ -6,10 +6,26 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.api import body, header
+from app.api import body, header, view
 from app.domain import condition as conditions
 from app.domain.condition import Condition
 from app.errors import Malformed
+
+
+def only(request: Request, *names: str) -> None:
+    """
+    Refuse a parameter of the query that would be passed over.
+
+    names       those that this door reads, beside how its answer is written
+    raises      Malformed: `profle=` checks no profile, and `dryRun=` would send
+    """
+    if not request.scope["query_string"]:
+        return
+    unknown = sorted(request.query_params.keys() - {*names, *view.NAMES})
+    if unknown:
+        known = ", ".join(sorted({*names, *view.NAMES}))
+        text = f"Not known here: {', '.join(one[:80] for one in unknown)}; there are {known}."
+        raise Malformed(text)
 
 
 def key(request: Request) -> str:

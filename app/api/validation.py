@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import access, body, responses
+from app.api import access, body, responses, target
 from app.domain.change import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotSupported, outcome
 from app.flows import read, validate
@@ -51,6 +51,7 @@ async def answer(service: Service, request: Request, *, base: str, most: int) ->
                 NotFound: there is no such type, or nothing stands under this id
     """
     shelf, caller = await access.enter(service, request)
+    target.only(request, "mode", "profile")
     kind = request.path_params.get("type", "")
     identity = request.path_params.get("id", "")
     if kind:

@@ -24,6 +24,7 @@ from app.fhirpath import (
 from app.settings import CANONICAL
 
 SCORE: Final = f"{CANONICAL}/StructureDefinition/cps-completeness"
+_FLAG: Final = "juris:"
 _RULES: Final = f"{CANONICAL}/completeness"
 
 
@@ -151,6 +152,12 @@ class Standard(_Model):
         of_facts = any(name.startswith("fact:") for name in _QUOTED.findall(said))
         return fhirpath.compile(said) if element.known or of_facts else None
 
+    @cached_property
+    def flags(self) -> frozenset[str]:
+        """What a jurisdiction's form may ask for beside what all ask."""
+        asked = (one for element in self.elements for one in element.applies)
+        return frozenset(one.removeprefix(_FLAG) for one in asked if one.startswith(_FLAG))
+
     def measure(self, submission: Submission, *, flags: frozenset[str]) -> Measured:
         """
         The two numbers of a submission, and what is missing.
@@ -174,7 +181,7 @@ class Standard(_Model):
                 sight.bound |= self._by(_BY_ROLE[name], found, _roles)
         failed = tuple(rule for rule, test in compiled.structure if not sight.holds(test))
         applies = {str(getattr(one, "value", one)) for one in sight.gives(compiled.allegations)}
-        applies |= {f"juris:{flag}" for flag in flags}
+        applies |= {f"{_FLAG}{flag}" for flag in flags}
         elements = [
             one for one in compiled.elements if not one[0].applies or applies & set(one[0].applies)
         ]

@@ -18,12 +18,15 @@ def checked(case: Case, *, jurisdiction: str, flags: frozenset[str]) -> Measured
 
     jurisdiction    its id, "" for the recipient's
     flags           of a jurisdiction, to be tried
-    raises          Invalid: no such jurisdiction is on file
+    raises          Invalid: no such jurisdiction is on file, or no element asks for such a flag
     """
     made = submitted(case)
     if jurisdiction and jurisdiction not in case.mappings.jurisdictions:
         known = ", ".join(sorted(case.mappings.jurisdictions))
         raise Invalid(f"No jurisdiction of this name is on file; there are {known}.")
+    known_flags = case.mappings.completeness.flags
+    if flags - known_flags:
+        raise Invalid(f"No element asks for this flag; there are {', '.join(sorted(known_flags))}.")
     return measured(case, made, jurisdiction or _recipients(case, made), flags=flags)
 
 

@@ -123,6 +123,11 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
             f"{folder / 'disclosure.toml'}: [facts] does not say what {silent} needs"
         )
     jurisdictions = [_read(path, Jurisdiction) for path in _files(folder / "jurisdictions")]
+    completeness = _read(folder / "completeness.toml", Standard)
+    for place in jurisdictions:
+        for unknown in sorted(set(place.flags) - completeness.flags):
+            path = folder / "jurisdictions" / f"{place.id}.toml"
+            raise MappingError(f"{path}: flags: no element asks for {unknown}")
     forms = _forms(folder)
     profiles = _read(folder / "profiles.toml", _Profiles).profiles
     complete(profiles, disclosure.rules)
@@ -135,7 +140,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         advice=disclosure.facts,
         outcomes=_read(folder / "outcomes.toml", Outcomes),
         jurisdictions={one.id: one for one in jurisdictions},
-        completeness=_read(folder / "completeness.toml", Standard),
+        completeness=completeness,
         profiles=profiles,
         concept_maps=concept_map.load(settings.folder("fhir_profiles") / "kinbridge"),
     )

@@ -139,10 +139,17 @@ def said(body: Any) -> Said:
         }
         raise Malformed(
             issues=tuple(
-                Issue("error", "structure", fault["msg"] + ".", _place(fault["loc"], known))
+                Issue("error", "structure", _text(fault), _place(fault["loc"], known))
                 for fault in error.errors(include_input=False, include_url=False)
             )
         ) from None
+
+
+def _text(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(str(field.alias) for field in Said.model_fields.values())
+        return f"A member here is not known; known are {known}."
+    return f"{fault['msg']}."
 
 
 def _place(location: tuple[int | str, ...], known: set[str]) -> str:

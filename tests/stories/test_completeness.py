@@ -82,6 +82,23 @@ def test_an_unknown_jurisdiction_is_said(exchange):
     assert "example" in issues[0]["details"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("query", "status", "named"),
+    [
+        ("flag=rase", 422, "race"),
+        ("flags=race", 400, "flag"),
+        ("jurisdicton=ca", 400, "jurisdiction"),
+    ],
+)
+def test_a_question_that_is_not_understood_is_not_passed_over(exchange, query, status, named):
+    """A slip of the pen would give other numbers than those that were asked for."""
+    bundle = {"resourceType": "Bundle", "type": "collection"}
+
+    issues = refused(exchange.call("POST", f"{CHECK}?{query}", bundle), status)
+
+    assert named in issues[0]["details"]["text"]
+
+
 def test_an_empty_bundle_is_measured_too(exchange):
     """Nothing at all is no child, no reporter, no basis; and no error of ours."""
     found = said(exchange.call("POST", CHECK, {"resourceType": "Bundle", "type": "collection"}))

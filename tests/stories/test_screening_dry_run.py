@@ -131,6 +131,32 @@ def test_a_dry_run_of_an_agencys_event_tells_nobody(exchange, reported):
     assert exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json() == task
 
 
+@pytest.mark.parametrize(
+    "query", ["dryRun=true", "dryrun=true", "dry_run=true", "dry-run=yes", "dri-run=true"]
+)
+def test_a_dry_run_that_is_misspelt_sends_nothing(exchange, patient, query):
+    """What was meant to be looked at must not reach an agency."""
+    sent = family.referral("ServiceRequest/none", consented=True)
+
+    refused(exchange.call("POST", f"{CHART}/$refer?{query}", sent), 400)
+
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "Patient/rosa"), ("DELETE", "Patient/rosa"), ("POST", "Observation"), ("POST", "")],
+)
+def test_a_dry_run_that_is_misspelt_writes_nothing(exchange, patient, method, path):
+    """At the plain doors too."""
+    sent = {**patient, "gender": "male"} if path else bundle("transaction")
+    before = counted(exchange)
+
+    refused(exchange.call(method, f"{CHART}/{path}?dryRun=true", sent), 400)
+
+    assert counted(exchange) == before
+
+
 def test_what_has_no_dry_run_does_nothing_when_asked_for_one(exchange, patient):
     """$work-off says so; it must not be taken for the real thing."""
     issues = refused(exchange.call("POST", f"{CHART}/$work-off?dry-run=true", None), 422)

@@ -100,3 +100,11 @@ def test_what_is_made_of_the_shipped_mappings_conforms(definitions):
     onward = [one for key, one in whole if key == "events.transferred" and one.expected == 0]
     assert {one.shelf.split("/")[0] for one in onward} == {"clinic", "agency-1"}
     assert ("events.cancelled", "chart", "Task") in made
+
+
+def test_a_flag_that_no_element_asks_for_stops_the_start(tmp_path):
+    """A form's own question must not be lost to a slip of the pen."""
+    folder = changed(tmp_path, "jurisdictions/ca.toml", 'flags = ["race"]', 'flags = ["rase"]')
+
+    with pytest.raises(MappingError, match=r"ca\.toml: flags: no element asks for rase"):
+        mappings.load(folder)

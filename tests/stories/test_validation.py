@@ -130,6 +130,16 @@ def test_xml_is_checked_as_json_is(exchange, path):
         assert places(answer.json()["issue"]) == wrong
 
 
+def test_a_profile_that_is_misspelt_is_not_left_unchecked(exchange):
+    """A parameter that nothing reads is refused: silence would mean valid."""
+    path = f"{BASE}/Patient/$validate?profle=http://example.org/none"
+
+    answer = exchange.call("POST", path, {"resourceType": "Patient"})
+
+    assert answer.status_code == 400
+    assert "profile" in answer.json()["issue"][0]["details"]["text"]
+
+
 def test_who_sends_xml_is_told_in_words_that_fit(exchange):
     """A value that is not of its type is no matter of JSON."""
     body = AS_XML % b'<multipleBirthInteger value="two"/>'
