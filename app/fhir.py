@@ -172,6 +172,15 @@ def has_code(concepts: Any, system: str, code: str) -> bool:
     )
 
 
+def in_error(resource: Resource) -> bool:
+    """Whether its author says that it was entered in error: by status, of a Condition by verification."""
+    system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+    verified = resource.get("verificationStatus")
+    return resource.get("status") == "entered-in-error" or has_code(
+        verified, system, "entered-in-error"
+    )
+
+
 def listed(value: Any) -> list[Any]:
     """The value as a list: none for None, itself for a list, else one."""
     if value is None:

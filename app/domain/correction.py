@@ -14,6 +14,7 @@ from app.domain import (
     disclosed,
     disclosure,
     graph,
+    making,
     parties,
     progress,
     withdrawal,
@@ -24,7 +25,7 @@ from app.domain.feedback import owed
 from app.domain.graph import About
 from app.domain.plan import Answer, Exchange, Plan, Put, Stored, put, tracking
 from app.errors import Conflict, Invalid, Issue
-from app.fhir import Resource, concept
+from app.fhir import Resource
 
 # What says something of the person. A request is taken back or stands as it was sent, and who works
 # at the clinic is known to any number of referrals; neither follows.
@@ -34,7 +35,6 @@ _FOLLOW: Final = frozenset({
 })  # fmt: skip
 _OPEN: Final = ("accepted", "in-progress", "on-hold", "received", "requested")
 _WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
-_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 
 
 def followed(case: Case, made: Plan) -> Plan:
@@ -163,8 +163,8 @@ class _Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
-        if graph.is_taken_back(resource) or not graph.is_about(resource, about):
-            copy = in_error(there.resource)
+        if fhir.in_error(resource) or not graph.is_about(resource, about):
+            copy = _as_error(there.resource)
         elif not graph.goes(resource, rule, about, self._find):
             return self._stays("The disclosure rule does not send it.")
         else:
@@ -243,10 +243,10 @@ class _Correction:
 _NOTHING: Final = Plan(Answer(()))
 
 
-def in_error(copy: Resource) -> Resource | None:
+def _as_error(copy: Resource) -> Resource | None:
     """A copy that says that it was sent in error; None where its type cannot say so."""
     kind = copy["resourceType"]
     if kind == "Condition":
         kept = {name: value for name, value in copy.items() if name != "clinicalStatus"}
-        return {**kept, "verificationStatus": concept(_VERIFICATION, "entered-in-error")}
+        return {**kept, "verificationStatus": making.ENTERED_IN_ERROR}
     return {**copy, "status": "entered-in-error"} if "status" in copy else None

@@ -129,7 +129,7 @@ def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:
     It is of a type that is shown, about this person and nobody else, not taken back, not withheld.
     """
     kind, name = resource["resourceType"], fhir.name(resource)
-    if kind not in rule.shows or is_taken_back(resource) or _withheld(resource, rule):
+    if kind not in rule.shows or fhir.in_error(resource) or _withheld(resource, rule):
         return False
     if kind == "Consent" and about.consent and name != about.consent:
         return False
@@ -160,14 +160,6 @@ def _focused(focus: Resource, rule: Rule, about: About, find: Find) -> bool:
     name = fhir.versionless(str(focus["reference"]))
     target = None if "://" in name else find(name)
     return target is not None and "focus" not in target and goes(target, rule, about, find)
-
-
-def is_taken_back(resource: Resource) -> bool:
-    """Its author has said that it never was."""
-    system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
-    return resource.get("status") == "entered-in-error" or fhir.has_code(
-        resource.get("verificationStatus"), system, "entered-in-error"
-    )
 
 
 def _withheld(resource: Resource, rule: Rule) -> bool:

@@ -273,7 +273,7 @@ def _keep_waiting(
         if stored is None or not stored.stands or name in resources:
             continue
         leans = {one["reference"] for one in fhir.references(_ground(stored.resource))}
-        if leans & reopened and not standing.is_withdrawn(stored.resource):
+        if leans & reopened and not fhir.in_error(stored.resource):
             resources[name] = stored.resource
             reopened.add(name)
 

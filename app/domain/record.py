@@ -206,7 +206,7 @@ def plan(case: Case) -> Plan:
     if event is None:
         known = ", ".join(one.id for one in case.mappings.outcomes.of(exchange.kind))
         raise Invalid(f"The events of this Task are: {known}.", expression="event")
-    _known(case, told)
+    _known(case, exchange, event, told)
     before = str(stored.resource["status"])
     if told.sequence and told.sequence < exchange.terms.heard:
         step = Step(event, "late")
@@ -225,7 +225,7 @@ def plan(case: Case) -> Plan:
     return _asking(case, exchange, task, told, made) if told.question else made
 
 
-def _known(case: Case, told: Said) -> None:
+def _known(case: Case, exchange: Exchange, event: Event, told: Said) -> None:
     """
     The codes are some that can be told: what is misspelled would be kept and never reach anybody.
 
@@ -241,6 +241,10 @@ def _known(case: Case, told: Said) -> None:
                 known = ", ".join(sorted(spec.codes))
                 text = f"Say one of NCANDS's codes, or one of ours: {known}."
                 faults.append(Issue("error", "code-invalid", text, at or ""))
+    reasons = case.mappings.outcomes.reasons.get(event.id, {})
+    if exchange.kind == "cps-report" and told.reason and reasons and told.reason not in reasons:
+        text = f"The reasons of this event are: {', '.join(sorted(reasons))}."
+        faults.append(Issue("error", "code-invalid", text, "reason"))
     if faults:
         raise Invalid(issues=tuple(dict.fromkeys(faults)))
 

@@ -318,7 +318,18 @@ def _refused(
     refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
     ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
     unknown = ways if party.tenant is None else ()
-    return Invalid(issues=(*refusal.issues, *unknown, *report.hotline(case, party.tenant)))
+    held = _contained_consent(request) if consent is None else ()
+    return Invalid(issues=(*refusal.issues, *held, *unknown, *report.hotline(case, party.tenant)))
+
+
+def _contained_consent(request: Resource) -> tuple[Issue, ...]:
+    """A word to who contains the consent in the request, where nobody could withdraw it."""
+    if all(one["resourceType"] != "Consent" for one in listed(request.get("contained"))):
+        return ()
+    text = (
+        "A contained Consent can't be withdrawn and is not read; send it as a resource of its own."
+    )
+    return (Issue("error", "not-supported", text, "ServiceRequest.contained"),)
 
 
 def _consent(case: Case, request: Resource, party: Parties) -> Resource | None:

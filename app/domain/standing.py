@@ -159,7 +159,7 @@ def _targets(stored: Stored) -> tuple[str, ...]:
 
 def _put(resource: Resource, stored: Stored | None, case: Case) -> tuple[Put, ...]:
     """A new one is final; one that stood there and now says something else is corrected."""
-    if stored is None or not stored.stands or is_withdrawn(stored.resource):
+    if stored is None or not stored.stands or fhir.in_error(stored.resource):
         made = resource
         if stored and stored.stands and resource["resourceType"] == "Observation":
             made = {**resource, "status": "corrected"}
@@ -190,14 +190,6 @@ def _retract(stored: Stored | None, case: Case) -> tuple[Put, ...]:
     else:
         gone = {**resource, "status": "entered-in-error"}
     return put(gone, stored, shelf=case.shelf.key, now=case.now, held=True)
-
-
-def is_withdrawn(resource: Resource) -> bool:
-    """Whether it was entered in error."""
-    said = resource.get("verificationStatus")
-    return resource.get("status") == "entered-in-error" or fhir.has_code(
-        said, making.VERIFICATION, "entered-in-error"
-    )
 
 
 def _is_proposed(condition: Resource) -> bool:

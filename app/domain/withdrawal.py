@@ -64,7 +64,8 @@ def plan(case: Case, exchange: Exchange, *, erroneous: bool) -> Plan:
         *owed(case, exchange.source, exchange, tasks),
     )
     made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due)
-    return together([made, *(_taken_back(case, exchange) if erroneous else ())], answer)
+    more = _taken_back(case, exchange) if erroneous else []
+    return together([made, *more, *_unasked(case, exchange, erroneous=erroneous)], answer)
 
 
 def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
@@ -76,18 +77,19 @@ def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
         purge = Purge(exchange.recipient, name, exchange.id, "withdrawn")
         puts = buried(stored, purge, case.now) if stored.stands else ()
         plans.append(Plan(Answer(()), puts, purges=(purge,)))
-    return [*plans, *_unasked(case, exchange)]
+    return plans
 
 
-def _unasked(case: Case, exchange: Exchange) -> list[Plan]:
-    """What either side still asked is asked no more; the other half of it is gone."""
+def _unasked(case: Case, exchange: Exchange, *, erroneous: bool) -> list[Plan]:
+    """What either side still asked is asked no more; sent in error, the agency's half of it is gone."""
     plans = []
-    for name in exchange.terms.talk:
-        stored = case.loaded.resource(exchange.source, name)
-        if name.startswith("Task/") and stored and stored.resource.get("status") in _OPEN:
-            at = fhir.instant(case.now)
-            task: Resource = {**stored.resource, "status": "cancelled", "lastModified": at}
-            puts = put(task, stored, shelf=exchange.source, now=case.now)
-            due = owed(case, exchange.source, exchange, puts)
-            plans.append(Plan(Answer(()), puts, owed=due))
+    for ours, theirs in exchange.terms.talk.items():
+        halves = [(exchange.source, ours)] + ([] if erroneous else [(exchange.recipient, theirs)])
+        for shelf, name in halves if ours.startswith("Task/") else ():
+            stored = case.loaded.resource(shelf, name)
+            if stored and stored.resource.get("status") in _OPEN:
+                at = fhir.instant(case.now)
+                task: Resource = {**stored.resource, "status": "cancelled", "lastModified": at}
+                puts = put(task, stored, shelf=shelf, now=case.now)
+                plans.append(Plan(Answer(()), puts, owed=owed(case, shelf, exchange, puts)))
     return plans

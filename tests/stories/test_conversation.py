@@ -290,6 +290,19 @@ def test_a_question_on_a_referral_sent_in_error_ends_with_it(exchange, referred)
     refused(exchange.call("POST", "clinic/chart/fhir/Task", question(task["id"])), 409)
 
 
+def test_a_question_on_a_referral_that_is_taken_back_ends_on_both_sides(exchange, referred):
+    """Nobody is asked for an answer about a family that has said no."""
+    task, theirs = referred
+    assert (
+        exchange.call("POST", "agency/support/fhir/Task", question(theirs["id"])).status_code == 201
+    )
+
+    exchange.call("PUT", f"clinic/chart/fhir/Task/{task['id']}", {**task, "status": "cancelled"})
+
+    for shelf in ("clinic/chart", "agency/support"):
+        assert [one["status"] for one in questions(exchange, shelf)] == ["cancelled"]
+
+
 def test_an_unanswered_question_on_a_referral_is_raised(exchange, referred):
     """The clinician is told of it once, and nothing of it says that there was a report."""
     _, theirs = referred

@@ -277,6 +277,18 @@ def test_a_consent_shows_its_recipient_itself_alone(exchange, patient):
         assert trace not in text
 
 
+def test_a_contained_consent_is_said_to_be_none(exchange, patient):
+    """Nobody could withdraw it; who sends it so is told, and not to add what they have added."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    request, agreed = of(made, "ServiceRequest"), of(made, "Consent")
+    made["entry"] = [one for one in made["entry"] if one["resource"] is not agreed]
+    request |= {"contained": [{**agreed, "id": "c"}], "supportingInfo": [{"reference": "#c"}]}
+
+    issues = refused(exchange.call("POST", REFER, made), 422, "not-supported")
+
+    assert ["ServiceRequest.contained"] in [one["expression"] for one in issues]
+
+
 def test_a_number_that_is_not_well_formed_stops_no_report(exchange):
     """What an EHR writes beside a reference is no reason for a child to wait."""
     made = family.report(by_device=False)

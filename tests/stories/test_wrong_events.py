@@ -26,6 +26,7 @@ WRONG = [
     ({"event": "services", "services": ["housing", "hous"]}, "services"),
     ({"event": "services", "services": [""]}, "services"),
     ({"event": "screened-out", "reason": "two  spaces"}, "reason"),
+    ({"event": "screened-out", "reason": "too-poor"}, "reason"),
     ({"event": "transferred", "to": "agency"}, "to"),
 ]
 
