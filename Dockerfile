@@ -1,6 +1,6 @@
 # One image for web and worker: small, not root. It listens beyond loopback, so it asks for a client:
 #   docker run --rm -v kinbridge:/data kinbridge client add ehr clinic/chart 'system/*.cru' kinbridge/refer
-#   docker run -p 8000:8000 -v kinbridge:/data kinbridge
+#   docker run -p 8000:8000 -v kinbridge:/data -e KINBRIDGE_PUBLIC_URL=https://exchange.example.org kinbridge
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements.lock requirements.runtime.lock pyproject.toml README.md LICENSE ./

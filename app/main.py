@@ -127,6 +127,11 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
             "open to everyone on this machine; register clients with: kinbridge client add"
         )
 
+    if not (settings.loopback or settings.public_url):
+        _log.warning(
+            "links lead to the address that is listened on; set public_url", at=settings.base_url
+        )
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         delivering = asyncio.create_task(worker.run(service)) if deliver else None

@@ -90,7 +90,8 @@ def _permitted(case: Case) -> None:
     for entry in case.change.all_entries:
         must = partial(blamed, entry, case.change.caller.must)
         must(_PERMISSION[entry.method], entry.type)
-        if entry.if_none_exist:  # what is found is answered whole
+        # what is found, or was there before the patch, is answered whole, and a patch can test it
+        if entry.if_none_exist or entry.method == "PATCH":
             must("r", entry.type)
 
 

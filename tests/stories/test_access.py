@@ -151,6 +151,20 @@ def test_a_conditional_create_is_no_way_to_read(exchange, register):
     refused(answer, 403)
 
 
+@pytest.mark.parametrize("kind", ["application/json-patch+json", "application/merge-patch+json"])
+def test_a_patch_is_no_way_to_read(exchange, register, kind):
+    """Who may only update cannot try out what stands there, nor be answered with it."""
+    exchange.call("PUT", "clinic/chart/fhir/Patient/rosa", family.PATIENT)
+    writer = register("writer", "clinic/chart", "system/Patient.u")
+    sent = [{"op": "test", "path": "/gender", "value": "female"}] if "json-patch" in kind else {}
+
+    answer = exchange.call(
+        "PATCH", "clinic/chart/fhir/Patient/rosa", sent, Content_Type=kind, Authorization=writer
+    )
+
+    assert "system/Patient.r" in refused(answer, 403)[0]["details"]["text"]
+
+
 def test_counts_are_for_clients_too(exchange, register):
     """The metrics of a service with clients are not for everyone."""
     assert exchange.get("metrics").status_code == 200
@@ -158,6 +172,20 @@ def test_counts_are_for_clients_too(exchange, register):
 
     refused(exchange.get("metrics"), 401)
     assert exchange.get("metrics", Authorization=ehr).status_code == 200
+
+
+def test_links_that_lead_nowhere_are_warned_of(tmp_path, capsys):
+    """A service that is reached by another name than it listens on has to be told that name."""
+    url = f"sqlite:///{tmp_path / 'k.db'}"
+    CliRunner().invoke(
+        cli, ["client", "add", "ehr", "clinic/chart", "system/*.r", "--database", url]
+    )
+
+    asyncio.run(build(settings.read(host="0.0.0.0", database_url=url)))
+    assert "public_url" in capsys.readouterr().out
+    named = {"host": "0.0.0.0", "public_url": "https://exchange.example.org"}
+    asyncio.run(build(settings.read(database_url=url, **named)))
+    assert "public_url" not in capsys.readouterr().out
 
 
 def test_without_clients_only_loopback_is_open(tmp_path):
