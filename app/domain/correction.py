@@ -171,7 +171,7 @@ class _Correction:
             try:
                 copy = self._trimmed(resource, rule, about)
             except Invalid:
-                return self._stays("It has a modifier extension, which is not sent on.")
+                return self._stays("What changes the meaning of the rest is not sent on.")
         puts = self._puts(copy, there) if copy else ()
         if not puts:
             return _NOTHING

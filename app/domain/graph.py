@@ -19,7 +19,9 @@ _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _REFERENCE: Final = frozenset({
     "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
 })  # fmt: skip
-_MODIFIER: Final = "A modifier extension is not sent on: the recipient might not understand it."
+_MODIFIER: Final = (
+    "What changes the meaning of the rest is not sent on: the recipient might not understand it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:
     kind, name = resource["resourceType"], fhir.name(resource)
     if kind not in rule.shows or fhir.in_error(resource) or _withheld(resource, rule):
         return False
+    if rule.kind == "cps-report" and not _is_understood(resource, rule):
+        return False  # and the report goes without it; a referral is refused, and can wait
     if kind == "Consent" and about.consent and name != about.consent:
         return False
     return is_about(resource, about) and all(
@@ -160,6 +164,14 @@ def _focused(focus: Resource, rule: Rule, about: About, find: Find) -> bool:
     name = fhir.versionless(str(focus["reference"]))
     target = None if "://" in name else find(name)
     return target is not None and "focus" not in target and goes(target, rule, about, find)
+
+
+def _is_understood(resource: Resource, rule: Rule) -> bool:
+    try:
+        _copy(resource, fhir.name(resource), rule, {})
+    except Invalid:
+        return False
+    return True
 
 
 def _withheld(resource: Resource, rule: Rule) -> bool:
@@ -216,8 +228,9 @@ def _copy(resource: Resource, name: str, rule: Rule, names: dict[str, str]) -> R
     made["meta"] = {"security": security, "tag": [tag]} if security else {"tag": [tag]}
     if kind != "Provenance":  # the one type exchanged that has no identifier
         made["identifier"] = [{"system": _COPY, "value": identity}]
-    if "modifierExtension" in resource:
-        raise Invalid(_MODIFIER, expression=f"{kind}.modifierExtension")
+    for element in ("implicitRules", "modifierExtension"):
+        if element in resource:
+            raise Invalid(_MODIFIER, expression=f"{kind}.{element}")
     return {**made, **trimmed(resource, rule, names)}
 
 

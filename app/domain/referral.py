@@ -268,6 +268,8 @@ def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
         )
     if request.get("intent") != "order" or request.get("status") != "active":
         fault("Only an active order is sent; a proposal waits until a clinician orders.", "intent")
+    if request.get("doNotPerform"):
+        fault("This orders that something is not done; that is no referral.", "doNotPerform")
     subject = str((request.get("subject") or {}).get("reference", ""))
     if not subject.startswith("Patient/") or case.find(subject) is None:
         fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")

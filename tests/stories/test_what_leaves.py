@@ -6,6 +6,8 @@ import pytest
 from exchange import agency_task, refused, resources
 from test_report_contained import of
 
+from app import settings
+from app.domain import mappings
 from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
@@ -275,6 +277,67 @@ def test_a_consent_shows_its_recipient_itself_alone(exchange, patient):
     text = json.dumps(held(exchange, "agency/support"))
     for trace in ("Shelter", "hiv-clinic", "clinic.internal"):
         assert trace not in text
+
+
+def test_what_changes_the_meaning_of_a_copy_is_shown(definitions):
+    """That a child has died, or that a record is not in use, is never left out of a copy."""
+    apart = {
+        "implicitRules",
+        "modifierExtension",
+        "link",
+        "doNotPerform",
+    }  # refused, or means no other person
+    for rule in mappings.load(settings.folder("mappings")).rules:
+        for kind, shown in rule.shows.items():
+            base = definitions.resource(
+                f"http://hl7.org/fhir/StructureDefinition/{kind}", "StructureDefinition"
+            )
+            for row in base["snapshot"]["element"]:
+                name = row["path"].partition(".")[2]
+                if (
+                    row.get("isModifier")
+                    and "." not in name
+                    and name not in apart
+                    and rule.direction == "outward"
+                ):
+                    stem = name.removesuffix("[x]")
+                    assert any(one.startswith(stem) for one in shown), (rule.id, row["path"])
+
+
+def test_that_a_child_has_died_is_told(exchange):
+    """The caseworker does not ask for the child at the door."""
+    made = family.report(by_device=False)
+    of(made, "Patient")["deceasedDateTime"] = "2026-11-23"
+
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    assert held(exchange, "agency/intake", "Patient")[0]["deceasedDateTime"] == "2026-11-23"
+
+
+@pytest.mark.parametrize(
+    "strange", [{"modifierExtension": [{"url": "urn:x", "valueBoolean": True}]}, {"implicitRules": "urn:rules"},
+                {"component": [{"code": {"text": "x"}, "valueString": "y",
+                                "modifierExtension": [{"url": "urn:x", "valueBoolean": True}]}]}],
+)  # fmt: skip
+def test_a_report_goes_without_what_nobody_could_understand(exchange, strange):
+    """One strange record beside the report is no reason for a child to wait; that it stays is said."""
+    made = attached(family.report(by_device=False), seen("strange", **strange))
+
+    sent = exchange.call("POST", REPORT, made)
+
+    assert resources(sent, "Task")
+    assert "strange" not in json.dumps(held(exchange, "agency/intake"))
+    assert "suppressed" in {one["code"] for one in resources(sent, "OperationOutcome")[0]["issue"]}
+
+
+def test_an_order_not_to_do_something_is_not_sent(exchange, patient):
+    """Do not bring food is not bring food."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    of(made, "ServiceRequest")["doNotPerform"] = True
+
+    issues = refused(exchange.call("POST", REFER, made), 422, "business-rule")
+
+    assert issues[0]["expression"] == ["ServiceRequest.doNotPerform"]
 
 
 def test_a_contained_consent_is_said_to_be_none(exchange, patient):
