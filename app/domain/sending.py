@@ -122,15 +122,14 @@ class Sending:
         return About(subject, fhir.numbers((find(subject) or {}).get("identifier")), self.consent)
 
     def _ordered(self) -> Resource:
-        """The request; the agency is named in it though the clinic's record of it stays behind."""
+        """The request; the agency is named in it, though the clinic's record of it stays, and no other."""
         request = contained.alone(self.request)
         number = {"system": f"{CANONICAL}/sid/tenant", "value": self.tenant.id}
         known = {"type": "Organization", "identifier": number, "display": self.tenant.name}
         performers = [
-            {**known, **one} if self._is_theirs(one) else one
-            for one in listed(request.get("performer"))
+            {**known, **one} for one in listed(request.get("performer")) if self._is_theirs(one)
         ]
-        return {**request, "performer": performers} if performers else request
+        return {**request, "performer": performers or [known]}
 
     def _told(self) -> Resource:
         """The Task as the request has it: for whom, and who asks, by reference though it contains that one."""

@@ -340,6 +340,24 @@ def test_an_order_not_to_do_something_is_not_sent(exchange, patient):
     assert issues[0]["expression"] == ["ServiceRequest.doNotPerform"]
 
 
+@pytest.mark.parametrize("addressed", [True, False])
+def test_an_order_names_its_recipient_alone(exchange, patient, addressed):
+    """That the clinic also asked a shelter is not the agency's to learn, whoever is named first."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    request = of(made, "ServiceRequest")
+    agency = request["performer"][0]
+    request["performer"] = [{"display": "Shelter for women"}, *([agency] if addressed else [])]
+    made["entry"].append({"resource": {
+        "resourceType": "Task", "id": "own", "status": "requested", "intent": "order", "for": CHILD,
+        "focus": {"reference": f"ServiceRequest/{request['id']}"}, "owner": agency}})  # fmt: skip
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
+
+    (copy,) = held(exchange, "agency/support", "ServiceRequest")
+    assert [one["identifier"]["value"] for one in copy["performer"]] == ["agency"]
+    assert "Shelter" not in json.dumps(held(exchange, "agency/support"))
+
+
 def test_a_contained_consent_is_said_to_be_none(exchange, patient):
     """Nobody could withdraw it; who sends it so is told, and not to add what they have added."""
     made = family.referral("ServiceRequest/none", consented=True)
