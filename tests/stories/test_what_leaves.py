@@ -279,29 +279,52 @@ def test_a_consent_shows_its_recipient_itself_alone(exchange, patient):
         assert trace not in text
 
 
+# such a resource is refused; or it is said of the sender's record, and the copy is another
+NOT_SHOWN = frozenset({
+    "implicitRules", "modifierExtension", "ServiceRequest.doNotPerform", "Patient.active", "Patient.link",
+})  # fmt: skip
+
+
 def test_what_changes_the_meaning_of_a_copy_is_shown(definitions):
-    """That a child has died, or that a record is not in use, is never left out of a copy."""
-    apart = {
-        "implicitRules",
-        "modifierExtension",
-        "link",
-        "doNotPerform",
-    }  # refused, or means no other person
-    for rule in mappings.load(settings.folder("mappings")).rules:
-        for kind, shown in rule.shows.items():
-            base = definitions.resource(
-                f"http://hl7.org/fhir/StructureDefinition/{kind}", "StructureDefinition"
-            )
-            for row in base["snapshot"]["element"]:
-                name = row["path"].partition(".")[2]
-                if (
-                    row.get("isModifier")
-                    and "." not in name
-                    and name not in apart
-                    and rule.direction == "outward"
-                ):
-                    stem = name.removesuffix("[x]")
-                    assert any(one.startswith(stem) for one in shown), (rule.id, row["path"])
+    """That a child has died is never left out of a copy, nor that a finding is only preliminary."""
+    rules = mappings.load(settings.folder("mappings")).rules
+    outward = [one for one in rules if one.direction == "outward"]
+    for rule, kind in [(one, kind) for one in outward for kind in one.shows]:
+        url = f"http://hl7.org/fhir/StructureDefinition/{kind}"
+        rows = definitions.resource(url, "StructureDefinition")["snapshot"]["element"]
+        modifiers = {
+            one["path"] for one in rows if one.get("isModifier") and one["path"].count(".") == 1
+        }
+        for path in modifiers:
+            name = path.partition(".")[2]
+            if not {path, name} & NOT_SHOWN:
+                stem = name.removesuffix("[x]")
+                assert any(one.startswith(stem) for one in rule.shows[kind]), (rule.id, path)
+
+
+@pytest.mark.parametrize("act", ["link", "PUT"])
+def test_two_records_made_one_are_no_news_of_the_child(exchange, referred, act):
+    """That the clinic keeps another record now does not make the agency's look out of use."""
+    mine = exchange.get("clinic/chart/fhir/Patient/rosa").json()
+    other = {"resourceType": "Patient", "id": "other", "name": mine["name"]}
+    assert exchange.call("PUT", "clinic/chart/fhir/Patient/other", other).status_code == 201
+    if act == "link":
+        said = [{"name": name, "valueReference": {"reference": f"Patient/{one}"}}
+                for name, one in (("source", "rosa"), ("target", "other"))]  # fmt: skip
+        done = exchange.call(
+            "POST",
+            "clinic/chart/fhir/Patient/$link",
+            {"resourceType": "Parameters", "parameter": said},
+        )
+    else:
+        link = [{"other": {"reference": "Patient/other"}, "type": "replaced-by"}]
+        done = exchange.call(
+            "PUT", "clinic/chart/fhir/Patient/rosa", {**mine, "active": False, "link": link}
+        )
+    assert done.status_code == 200, done.text
+
+    (copy,) = held(exchange, "agency/support", "Patient")
+    assert copy["meta"]["versionId"] == "1"
 
 
 def test_that_a_child_has_died_is_told(exchange):
