@@ -60,9 +60,7 @@ def fhirpath_patch(parameters: Resource) -> Patch:
     operations = [
         _operation(one, f"Parameters.parameter[{index}]") for index, one in enumerate(asked)
     ]
-    if not operations:
-        raise Malformed("A FHIRPath Patch has at least one operation.", expression="Parameters")
-    environment = Environment(budget=_STEPS // len(operations))
+    environment = Environment(budget=_STEPS // max(len(operations), 1))
 
     def apply(resource: Resource) -> Resource:
         made = copy.deepcopy(resource)

@@ -191,6 +191,19 @@ def test_a_patch_keeps_each_value_with_what_stands_beside_it(exchange, made, exp
     assert stands == {name: value for name, value in whole.items() if value is not None}
 
 
+def test_no_operation_changes_nothing(exchange):
+    """As HL7's own test cases have it: Parameters, or a JSON Patch, that is empty is one that fits."""
+    stood = exchange.call("PUT", f"{CHART}/Patient/c", BESIDE).json()
+
+    for sent, media in (
+        ({"resourceType": "Parameters"}, "application/fhir+json"),
+        ([], "application/json-patch+json"),
+    ):
+        answer = exchange.call("PATCH", f"{CHART}/Patient/c", sent, Content_Type=media)
+        assert answer.status_code == 200, answer.text
+        assert {**answer.json(), "meta": 0} == {**stood, "meta": 0}
+
+
 @pytest.mark.parametrize(
     "made",
     [
