@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from app import fhir
 from app.api import body, entries, responses, screenings, view
 from app.domain.change import Caller, Change, Entry
-from app.errors import Gone, Issue, Refusal
+from app.errors import Gone, Issue, Refusal, TooLarge
 from app.fhir import Resource
 from app.flows import write
 from app.flows.service import Service
@@ -23,6 +24,9 @@ from app.settings import Shelf
 
 # What a request in a Bundle says beside its url, as the header that it stands for.
 _HEADERS: Final = {"ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modified-since"}
+# A line of 60 bytes asks for the CapabilityStatement's 350,000: without a bound 10 MiB ask for 50 GB.
+_MOST_READ: Final = 32 * 2**20
+_TOO_MUCH: Final = f"The reads of one Bundle are answered with {_MOST_READ} bytes; ask in several."
 _OURS: Final = frozenset({b"authorization", b"host"})
 
 
@@ -40,13 +44,14 @@ class _Read:
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bundled:
     """
     What a caller asks of one shelf in one Bundle.
 
     change      makes the change of these entries
     get         answers a GET as if it had come alone
+    left        bytes that the reads may still be answered with
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
 
@@ -56,6 +61,7 @@ class Bundled:
     base: str
     change: Callable[..., Change]
     get: Callable[[Request], Awaitable[Response]]
+    left: int = _MOST_READ
 
     async def answer(self, request: Request, bundle: Resource) -> Response:
         asked = [(one, f"Bundle.entry[{at}]") for at, one in enumerate(entries.listed(bundle))]
@@ -81,6 +87,7 @@ class Bundled:
             return list(tried.values())
         made = self.change(self.shelf, self.caller, "transaction", *writes)
         done = await write.write(self.service, made)
+        self.left = _MOST_READ  # the same once more, as things stand after the writes
         names = iter(done.answer.names)
         # of several entries that come to one resource the first has made it
         again = replace(done, answer=replace(done.answer, created=frozenset()))
@@ -176,12 +183,18 @@ class Bundled:
         return responses.entry(done, name, self.base, prefer=prefer, findings=found)
 
     async def _read(self, one: _Read) -> bytes:
+        if self.left < 0:
+            raise TooLarge(_TOO_MUCH)
         found = await self.get(one.request)
         said: Resource = {"status": f"{found.status_code} {HTTPStatus(found.status_code).phrase}"}
         if "etag" in found.headers:
             said["etag"] = found.headers["etag"]
         response = b'"response":' + fhir.encode(said) + b"}"
         content = bytes(found.body)
+        self.left -= len(content)
+        if self.left < 0:
+            raise TooLarge(_TOO_MUCH)
+        await asyncio.sleep(0)  # who asks for thousands lets others in between
         if not content or one.request.method == "HEAD":
             return b"{" + response
         url = b'"fullUrl":' + fhir.encode(f"{self.base}/{one.name}") + b"," if one.name else b""

@@ -386,3 +386,20 @@ def test_an_operation_is_asked_for_by_itself(exchange, patient, url):
     assert issue["expression"] == ["Bundle.entry[0].request.url"]
     assert "by itself" in issue["details"]["text"]
     assert read["resource"] == patient
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_small_bundle_is_not_answered_without_end(exchange, patient, kind):
+    """A hundred times the CapabilityStatement is more than one answer holds: the rest is refused."""
+    sent = bundle(kind, *[asked("GET", "metadata")] * 100, asked("GET", "Patient/rosa"))
+
+    answer = exchange.call("POST", CHART, sent)
+
+    if kind == "transaction":
+        (issue,) = refused(answer, 413, "too-long")
+    else:
+        *_, last = answered(answer)
+        assert last["response"]["status"].startswith("413")
+        (issue,) = last["response"]["outcome"]["issue"]
+        assert len(answer.content) < 40 * 2**20
+    assert issue["expression"][0].startswith("Bundle.entry[")
