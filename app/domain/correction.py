@@ -16,6 +16,7 @@ from app.domain import (
     graph,
     making,
     parties,
+    patients,
     progress,
     withdrawal,
 )
@@ -75,15 +76,21 @@ def _more(plan: Plan, other: Plan) -> Plan:
 def _under_way(case: Case, resource: Resource) -> Iterator[Exchange]:
     """The open referrals of the person that a resource is about, whose recipient has a copy of it."""
     name = fhir.name(resource)
-    about = resource.get("subject") or resource.get("patient") or {}
-    person = name if name.startswith("Patient/") else str(about.get("reference", ""))
-    for task in _tasks(case, fhir.versionless(person)) if person else ():
+    person = name if name.startswith("Patient/") else _person(resource)
+    records = patients.records(case, person) if person else []
+    for task in [task for one in records for task in _tasks(case, one)]:
         exchange = case.loaded.exchange(case.shelf.key, task)
         if exchange is None or exchange.source != case.shelf.key or name not in exchange.copies:
             continue
         theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
         if theirs and theirs.stands and theirs.resource["status"] in _OPEN:
             yield exchange
+
+
+def _person(resource: Resource) -> str:
+    """Type/id of whom a resource says that it is about, "" where it names no record."""
+    about = resource.get("subject") or resource.get("patient") or {}
+    return fhir.versionless(str(about.get("reference", "")))
 
 
 def _tasks(case: Case, person: str) -> list[str]:
@@ -163,7 +170,8 @@ class _Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
-        if fhir.in_error(resource) or not graph.is_about(resource, about):
+        person = _person(resource)
+        if fhir.in_error(resource) or person not in {"", about.subject, *about.records}:
             copy = _as_error(there.resource)
         elif not graph.goes(resource, rule, about, self._find):
             return self._stays("The disclosure rule does not send it.")
@@ -212,8 +220,7 @@ class _Correction:
     def _about(self) -> About:
         request = self.case.find(self.exchange.source_request) or {}
         subject = fhir.versionless(str((request.get("subject") or {}).get("reference", "")))
-        numbers = fhir.numbers((self.case.find(subject) or {}).get("identifier"))
-        return About(subject, numbers, self.exchange.consent)
+        return patients.about(self.case, subject, consent=self.exchange.consent)
 
     def _find(self, name: str) -> Resource | None:
         """Of what stands on the sender's shelf what this agency was sent."""

@@ -32,18 +32,20 @@ class About:
     subject     Type/id of the one person
     numbers     what that person is known by, system|value: a reference may say no more
     consent     Type/id of the consent under which it goes; no other goes along
+    records     Type/id of every record of this person, where links make several one
     """
 
     subject: str
     numbers: frozenset[str] = frozenset()
     consent: str = ""
+    records: frozenset[str] = frozenset()
 
     def means(self, reference: Any) -> bool:
         """Whether a reference means this person; one that says only a name might mean anybody."""
         if not isinstance(reference, dict):
             return False
         if "reference" in reference:
-            return fhir.versionless(str(reference["reference"])) == self.subject
+            return fhir.versionless(str(reference["reference"])) in {self.subject, *self.records}
         numbers = fhir.numbers(reference.get("identifier"))
         return bool(numbers) and numbers <= self.numbers
 
@@ -203,11 +205,11 @@ def _at(node: Any, steps: list[str]) -> Iterator[Any]:
 
 
 def _said_of(resource: Resource, about: About) -> Resource:
-    """The resource, whose subject is a literal reference where it was a number of the same person."""
+    """The resource, whose subject is the one record where it was a number or another of the person's."""
     literal: Resource = {
         one: {"reference": about.subject}
         for one in ("subject", "patient")
-        if one in resource and "reference" not in resource[one] and about.means(resource[one])
+        if one in resource and about.means(resource[one])
     }
     return {**resource, **literal}
 

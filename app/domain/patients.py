@@ -8,11 +8,13 @@ from typing import Any, Final
 from app import fhir
 from app.domain import condition
 from app.domain.case import Case
+from app.domain.graph import About
 from app.domain.plan import Answer, Plan, Put, Stored, Waiting, derive, put
 from app.errors import Conflict, Issue, NotFound
 from app.fhir import Resource, listed
 
 _BETWEEN: Final = "\x1f"
+_ONE: Final = frozenset({"replaced-by", "replaces"})
 _FOLLOWED: Final = 8  # links from one record to the next; a chain is no longer
 
 
@@ -116,6 +118,27 @@ def _followed(case: Case, name: str) -> str:
     """The record that stands for this one, where a link says that it was replaced."""
     standing = [one for one in _chain(case, name) if case.find(one)]
     return standing[-1] if standing else name
+
+
+def records(case: Case, name: str) -> list[str]:
+    """The names of all records that links make one patient with this one, itself first."""
+    found = [name]
+    for one in found:
+        for link in listed((case.find(one) or {}).get("link")):
+            other = str(link.get("other", {}).get("reference", ""))
+            if link.get("type") in _ONE and other not in found and len(found) <= _FOLLOWED:
+                found.append(other)
+    return found
+
+
+def about(case: Case, name: str, *, consent: str) -> About:
+    """
+    The person of a record (Type/id), as a disclosure about them knows them.
+
+    consent     Type/id of the one under which it goes; "" for none
+    """
+    numbers = fhir.numbers((case.find(name) or {}).get("identifier"))
+    return About(name, numbers, consent, frozenset(records(case, name)))
 
 
 def held(name: str) -> str:

@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import fhir
-from app.domain import consents, contained, disclosed, graph, inbox, parties, reminder, report
+from app.domain import (
+    consents,
+    contained,
+    disclosed,
+    graph,
+    inbox,
+    parties,
+    patients,
+    reminder,
+    report,
+)
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
@@ -96,7 +106,9 @@ class Sending:
         find = self._find()
         starts = [self._ordered(), self._told()]
         starts += [contained.alone(self.attestation)] if self.attestation else []
-        about = self._about(find)
+        about = patients.about(
+            self.case, str(self.request["subject"]["reference"]), consent=self.consent
+        )
         starts += self._said(about, find)
         rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction)
         return graph.copies(starts, rule, find, about=about, known={}, place=place)
@@ -116,10 +128,6 @@ class Sending:
     def _is_theirs(self, reference: Resource) -> bool:
         """Whether a reference means the agency that receives."""
         return parties.recipient(self.case, reference).tenant is self.tenant
-
-    def _about(self, find: Find) -> About:
-        subject = str(self.request["subject"]["reference"])
-        return About(subject, fhir.numbers((find(subject) or {}).get("identifier")), self.consent)
 
     def _ordered(self) -> Resource:
         """The request; the agency is named in it, though the clinic's record of it stays, and no other."""

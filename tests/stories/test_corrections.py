@@ -127,6 +127,56 @@ def test_a_fact_that_never_was_is_said_to_be_an_error(exchange, change):
     assert copy["id"] in json.loads(ledger(exchange)[-1][-1])[0]
 
 
+def test_a_record_that_was_made_one_with_another_is_the_same_child(exchange):
+    """An EHR merges two records and moves the findings: they are the child's as before, and go on to be."""
+    made = attached(family.report(by_device=False), seen("bruise"))
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+    put(
+        exchange,
+        REPORTS,
+        {"resourceType": "Patient", "id": "other", "name": [{"family": "Example"}]},
+    )
+    mine = exchange.get(f"{REPORTS}/Patient/rosa").json()
+    link = {"other": {"reference": "Patient/other"}, "type": "replaced-by"}
+    put(exchange, REPORTS, {**mine, "active": False, "link": [link]})
+    other = {"reference": "Patient/rosa"}
+    put(exchange, REPORTS, {"resourceType": "Patient", "id": "other", "name": [{"family": "Example"}],
+                            "link": [{"other": other, "type": "replaces"}]})  # fmt: skip
+
+    for said in ("larger", "larger still"):
+        put(
+            exchange,
+            REPORTS,
+            seen("bruise", subject={"reference": "Patient/other"}, valueString=said),
+        )
+
+        (copy,) = (
+            each
+            for each in held(exchange, "agency/intake", "Observation")
+            if each["code"].get("text")
+        )
+        assert (copy["status"], copy["valueString"]) == ("final", said)
+        assert copy["subject"] == {
+            "reference": f"Patient/{one(exchange, 'agency/intake', 'Patient')['id']}"
+        }
+
+
+def test_a_subject_that_names_no_record_is_no_error(exchange):
+    """A name alone does not say that the finding was another child's."""
+    exchange.call("POST", REPORT, attached(family.report(by_device=False), seen("bruise")))
+
+    put(
+        exchange,
+        REPORTS,
+        seen("bruise", subject={"display": "the girl"}, valueString="other words"),
+    )
+
+    (copy,) = (
+        each for each in held(exchange, "agency/intake", "Observation") if each["code"].get("text")
+    )
+    assert (copy["status"], copy["valueString"]) == ("final", "said of bruise")
+
+
 def test_a_refuted_condition_is_said_to_be_an_error(exchange):
     """The same of a diagnosis, which says it in another element."""
     condition = {

@@ -80,6 +80,26 @@ def test_a_fact_of_the_child_by_number_or_version_goes(exchange, subject):
     assert found["subject"] == {"reference": f"Patient/{child['id']}"}
 
 
+def test_a_fact_on_a_record_that_was_made_one_with_the_childs_goes(exchange):
+    """Two records that are one child by a link: what stands on either is the child's."""
+    made = family.report(by_device=False)
+    of(made, "Patient")["link"] = [{"other": {"reference": "Patient/old"}, "type": "replaces"}]
+    old = {"resourceType": "Patient", "id": "old", "active": False, "name": [{"family": "Example"}],
+           "link": [{"other": CHILD, "type": "replaced-by"}]}  # fmt: skip
+    exchange.call("PUT", "clinic/reports/fhir/Patient/old", old)
+
+    assert resources(
+        exchange.call(
+            "POST", REPORT, attached(made, seen("before", subject={"reference": "Patient/old"}))
+        ),
+        "Task",
+    )
+
+    (child,) = held(exchange, "agency/intake", "Patient")
+    found = {one["code"].get("text"): one for one in held(exchange, "agency/intake", "Observation")}
+    assert found["before"]["subject"] == {"reference": f"Patient/{child['id']}"}
+
+
 @pytest.mark.parametrize(
     "focus", [{"reference": "Patient/leo"}, {"reference": "RelatedPerson/leos-mother"},
               {"identifier": {"system": "urn:mrn", "value": "7"}, "display": "Leo"}],
