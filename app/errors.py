@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+
+class Issue(Struct, frozen=True):
     """
     One finding, for a person and for a program; never a value from the resource.
 

@@ -17,12 +17,12 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import processes
+from msgspec.structs import replace
 
 from app import conformance, fhir, settings
 from app.domain import mappings, planner

@@ -1,9 +1,12 @@
 """One case between a clinic and an agency, and everything that either may send, in any order; no database."""
 
 import contextlib
+import dataclasses
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from app import conformance, fhir, settings
 from app.domain import mappings, planner, record
@@ -19,7 +22,7 @@ KINBRIDGE = settings.CANONICAL
 RANK = {"draft": 0, "requested": 0, "received": 1, "accepted": 2, "in-progress": 3, "on-hold": 3,
         "rejected": 4, "completed": 4, "failed": 4, "cancelled": 4, "entered-in-error": 5}  # fmt: skip
 # the order, not the shape: that what is put fits its profile has its own stories
-MAPPINGS = replace(mappings.load(settings.folder("mappings")), profiles=())
+MAPPINGS = dataclasses.replace(mappings.load(settings.folder("mappings")), profiles=())
 DEFINITIONS = conformance.load(settings.folder("fhir_profiles"))
 SETTINGS = settings.Settings()
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)

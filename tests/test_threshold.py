@@ -1,9 +1,9 @@
 """The last door: whatever planned it, a report by a machine, of two children, unattested, is not let through."""
 
 import copy
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from app import settings
 from app.domain import threshold

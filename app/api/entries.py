@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from app.api import body
 from app.domain import condition

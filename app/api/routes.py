@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from msgspec.structs import replace
 from starlette.routing import BaseRoute, Match
 
 from app import fhir

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
 
 from app.errors import Forbidden
 from app.fhir import Resource
@@ -26,8 +28,7 @@ Act = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """
     Who calls, and what it may do.
 
@@ -59,8 +60,7 @@ class Caller:
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """
     One thing that came in.
 
@@ -82,7 +82,7 @@ class Entry:
     if_none_exist: str = ""
     condition: str = ""
     patch: Callable[[Resource], Resource] | None = None
-    said: Resource = field(default_factory=dict)
+    said: Resource = msgspec.field(default_factory=dict)
     at: str = ""
 
     @property
@@ -95,8 +95,7 @@ class Entry:
         return f"{self.type}/{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """
     What a door hands in.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import Invalid, Issue
@@ -53,8 +53,7 @@ class Rule(BaseModel):
         return self.model_copy(update={"extensions": self.extensions + more}) if more else self
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """
     rule        the one that permits, or the one that came nearest
     missing     facts that it requires and that do not hold; empty: permitted

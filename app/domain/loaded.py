@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
 
 from app.domain.plan import Exchange, Receipt, Recorded, Stored, Waiting
 from app.fhir import Resource
@@ -52,11 +54,10 @@ class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
         super().__init__()
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What was read for one change; asking for what was not read announces it."""
 
-    seen: dict[Want, Any] = field(default_factory=dict)
+    seen: dict[Want, Any] = msgspec.field(default_factory=dict)
 
     def resource(self, shelf: str, name: str) -> Stored | None:
         found: Stored | None = self._get(Want("resource", shelf, name))

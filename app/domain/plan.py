@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
 
 from app import fhir
 from app.domain.change import Method
@@ -15,8 +17,7 @@ from app.fhir import Resource
 from app.settings import CANONICAL, Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """
     The last version of a resource.
 
@@ -37,8 +38,7 @@ class Stored:
         return bool(self.resource)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """
     What holds for one referral or report since it was sent.
 
@@ -59,13 +59,12 @@ class Terms:
     override: str = ""
     track: str = ""
     heard: int = 0
-    inboxes: dict[str, str] = field(default_factory=dict)
+    inboxes: dict[str, str] = msgspec.field(default_factory=dict)
     draft: str = ""
-    talk: dict[str, str] = field(default_factory=dict)
+    talk: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """
     One referral or report: the truth of which the Tasks on both shelves are projections.
 
@@ -93,8 +92,7 @@ class Exchange:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """
     One event that an agency said, once.
 
@@ -112,8 +110,7 @@ class Recorded:
     standing: Literal["applied", "late"]
 
 
-@dataclass(frozen=True, slots=True)
-class Purge:
+class Purge(Struct, frozen=True):
     """
     Nothing of what a resource ever said is left; the put beside it is its tombstone.
 
@@ -127,8 +124,7 @@ class Purge:
     why: Literal["expunged", "amended", "withdrawn"] = "expunged"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """That this message was taken in: what it became, and a digest of it."""
 
     shelf: str
@@ -137,8 +133,7 @@ class Receipt:
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """
     A resource goes onto a shelf, or, with method DELETE, from it.
 
@@ -157,8 +152,7 @@ class Put:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True):
     """
     A push to the partner's own server of a shelf.
 
@@ -171,8 +165,7 @@ class Owed:
     versions: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Accounted:
+class Accounted(Struct, frozen=True):
     """A row of the accounting of disclosures, 45 CFR 164.528(b)(2)."""
 
     exchange: str
@@ -187,8 +180,7 @@ class Accounted:
     disclosed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """
     What maps nowhere yet, kept with its resource until somebody maps it.
 
@@ -204,8 +196,7 @@ class Waiting:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Worklist:
+class Worklist(Struct, frozen=True):
     """What of one source waits, in place of what waited of it before."""
 
     shelf: str
@@ -213,8 +204,7 @@ class Worklist:
     waiting: tuple[Waiting, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What became of one place of what came in; for the dry run."""
 
     at: str
@@ -222,8 +212,7 @@ class Fate:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the door says after the commit: the names of what was written, in order, and findings."""
 
     names: tuple[str, ...]
@@ -232,8 +221,7 @@ class Answer:
     fates: tuple[Fate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """
     Everything that one change does, or nothing of it.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
+from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
     BaseModel,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from app import fhir
 from app.domain import consents, contained, disclosure, draft, parties, report, routing, withdrawal

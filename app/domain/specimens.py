@@ -9,11 +9,12 @@ identifier, which says only what a caller said; and copies of what a sender said
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from app import fhir
 from app.conformance import Definitions

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from app import fhir
 from app.domain import condition, making, patients
@@ -16,8 +17,7 @@ from app.errors import Issue
 from app.fhir import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """
     What one screening comes to.
 

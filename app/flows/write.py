@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from app import fhir
 from app.domain import case, planner, threshold
@@ -31,8 +31,7 @@ _TRIES: Final = 8
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """
     The answer, with what it names as it now stands.
 

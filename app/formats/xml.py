@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from app.conformance import primitives, structure
 from app.conformance.findings import finding

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import Text, bindparam, func, literal, literal_column, select, update
 
 from app import fhir
@@ -50,8 +51,7 @@ _STEP: Final = statement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """
     A plan, with what its commit needs to know.
 

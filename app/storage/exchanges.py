@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Final, NamedTuple
 
+from msgspec.structs import asdict
 from sqlalchemy import bindparam, func, literal, select, update
 
 from app.domain.event import EXPUNGED

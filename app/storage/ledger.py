@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any, Final
 
+from msgspec.structs import asdict
 from sqlalchemy import bindparam, insert, select
 
 from app.domain.plan import Accounted
