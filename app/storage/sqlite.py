@@ -245,6 +245,7 @@ class Sqlite:
         except OSError:
             inode = 0
         if inode != self._inode:
+            self._seen_at = -math.inf
             message = "the database file is another one than was opened"
             raise sqlite3.OperationalError(message)
         self._seen_at = time.monotonic()
