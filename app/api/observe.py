@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST: Final[ContextVar[str]] = ContextVar("request", default="")  # the id of the one at hand
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
-_log = structlog.get_logger()
 
 
 class Observe:
@@ -32,6 +31,7 @@ class Observe:
             registry=registry,
         )  # fmt: skip
         self._measures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._log = structlog.get_logger().bind()  # else it is made anew for each line
         self._numbers = itertools.count(1)
         self._process = uuid.uuid4().hex[:16]  # with a number, a request id that nobody else has
 
@@ -61,7 +61,7 @@ class Observe:
             count, histogram = self._measured(method, route, status)
             count.inc()
             histogram.observe(seconds)
-            _log.info(
+            self._log.info(
                 "request", method=method, route=route, status=status, ms=round(seconds * 1000, 2)
             )
             REQUEST.reset(here)

@@ -7,7 +7,9 @@ import atexit
 import logging
 import sys
 import threading
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, Any, Final
 
 import msgspec
@@ -39,8 +41,15 @@ def _line(_: Any, level: str, event: Any) -> bytes:
     if request := REQUEST.get():
         event["request_id"] = request
     event["level"] = level
-    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    now = time.time()
+    event["timestamp"] = f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z"
     return _encode(event)
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    """UNIX seconds as ISO 8601 in UTC, without the zone."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class _Lines:
