@@ -96,9 +96,9 @@ def _person(resource: Resource) -> str:
 
 
 def _tasks(case: Case, person: str) -> list[str]:
-    """The sender's open Tasks of a person, found by their index; a search of a planner answers two."""
+    """The sender's Tasks of a person, found by their index; a search of a planner answers two."""
     system = tracking("")["system"]
-    asked = {"patient": person, "status": ",".join(_OPEN), "identifier": f"{system}|"}
+    asked = {"patient": person, "identifier": f"{system}|"}
     found: list[str] = []
     seen: list[str] = []
     while True:
