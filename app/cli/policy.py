@@ -91,14 +91,14 @@ def account(
 
     from app import fhir
     from app.cli import opened
-    from app.storage import ledger
+    from app.flows import account as accounts
 
     shelves = opened.settings_of(config, database).shelves
     if shelf not in shelves:
         refuse(f"there is no shelf {shelf}; there are {', '.join(shelves)}")
     if not fhir.is_relative(subject):
         refuse(f"{subject} is no Type/id, such as Patient/p1")
-    work = partial(ledger.about, source=shelf, subject=subject)
+    work = partial(accounts.rows, shelf=shelf, subject=subject)
     found = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from app.domain.plan import Accounted, derive
@@ -29,10 +30,14 @@ def events(
     source      45 CFR 164.528(b)(2): date, recipient, what in brief, purpose;
                 https://profiles.ihe.net/ITI/BALP/, privacy disclosure at the source
     """
-    return [
-        _event(at, row, derive(key, "account", row.source, row.subject, str(place)), source, kind)
-        for place, (at, row) in enumerate(rows)
-    ]
+    places: Counter[str] = Counter()
+    found = []
+    for at, row in rows:
+        place = str(places[row.subject])
+        places[row.subject] += 1
+        identity = derive(key, "account", row.source, row.subject, place)
+        found.append(_event(at, row, identity, source, kind))
+    return found
 
 
 def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -> Resource:

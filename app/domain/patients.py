@@ -124,11 +124,19 @@ def records(case: Case, name: str) -> list[str]:
     """The names of all records that links make one patient with this one, itself first."""
     found = [name]
     for one in found:
-        for link in listed((case.find(one) or {}).get("link")):
-            other = str(link.get("other", {}).get("reference", ""))
-            if link.get("type") in _ONE and other not in found and len(found) <= _FOLLOWED:
-                found.append(other)
+        found += further(case.find(one) or {}, found)
     return found
+
+
+def further(patient: Resource, found: list[str]) -> list[str]:
+    """The records that a record's links make one patient with it, and that are not found yet."""
+    others = [
+        str(link.get("other", {}).get("reference", ""))
+        for link in listed(patient.get("link"))
+        if link.get("type") in _ONE
+    ]
+    new = [one for one in dict.fromkeys(others) if one not in found]
+    return new[: max(_FOLLOWED + 1 - len(found), 0)]
 
 
 def about(case: Case, name: str, *, consent: str) -> About:

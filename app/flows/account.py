@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.domain import accounting
+from app import fhir
+from app.domain import accounting, patients
 from app.domain.change import Caller
 from app.domain.plan import Accounted
 from app.errors import NotFound
@@ -27,18 +28,29 @@ async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) ->
     caller.must_act("account")
 
     async def look(tx: Reading) -> list[dict[str, Any]]:
-        rows = await ledger.about(tx, shelf.key, subject)
-        if not rows and await resources.read(tx, shelf.key, subject) is None:
+        found = await rows(tx, shelf.key, subject)
+        if not found and await resources.read(tx, shelf.key, subject) is None:
             raise NotFound("Nobody of this id was ever on this shelf.")
-        return rows
+        return found
 
-    rows = await service.database.read(look, shelves=(shelf.key,))
+    found = await service.database.read(look, shelves=(shelf.key,))
     return accounting.events(
-        [_row(one) for one in rows],
+        [_row(one) for one in found],
         source=service.settings.tenant(shelf.tenant),
         kind=shelf.kind,
         key=service.key,
     )
+
+
+async def rows(tx: Reading, shelf: str, subject: str) -> list[dict[str, Any]]:
+    """The rows of a shelf about a person, oldest first, whichever of the linked records they name."""
+    records = [subject]
+    for one in records:
+        row = await resources.read(tx, shelf, one) if fhir.is_relative(one) else None
+        if row and row.stands:
+            records += patients.further(fhir.decode(row.body), records)
+    found = [row for one in records for row in await ledger.about(tx, shelf, one)]
+    return sorted(found, key=lambda row: str(row["at"]))
 
 
 def _row(stored: dict[str, Any]) -> tuple[str, Accounted]:

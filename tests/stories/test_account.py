@@ -137,3 +137,25 @@ def test_where_it_can_be_asked_is_declared(exchange):
         said = exchange.get(f"{shelf}/fhir/metadata").json()["rest"][0]["resource"]
         names = {(one["type"], act["name"]) for one in said for act in one["operation"]}
         assert (("Patient", "account") in names) is has
+
+
+def test_records_that_are_one_person_have_one_account(exchange, patient):
+    """What went under the number that was merged away is asked for under either; apart again, not."""
+    chart = "clinic/chart/fhir"
+    sent = family.referral("ServiceRequest/none", consented=True)
+    assert exchange.call("POST", f"{chart}/$refer", sent).status_code == 200
+    exchange.call("PUT", f"{chart}/Patient/rosa-2", {"resourceType": "Patient", "id": "rosa-2"})
+    two = {"resourceType": "Parameters", "parameter": [
+        {"name": "source", "valueReference": {"reference": "Patient/rosa"}},
+        {"name": "target", "valueReference": {"reference": "Patient/rosa-2"}},
+    ]}  # fmt: skip
+    (before,) = events(exchange.get(f"{chart}/Patient/rosa/$account"))
+
+    assert exchange.call("POST", f"{chart}/$link", two).status_code == 200
+    for one in ("rosa", "rosa-2"):
+        assert events(exchange.get(f"{chart}/Patient/{one}/$account")) == [before]
+        assert account(exchange, "clinic/chart", f"Patient/{one}")[-1] == ["1 disclosure"]
+
+    assert exchange.call("POST", f"{chart}/$unlink", two).status_code == 200
+    assert events(exchange.get(f"{chart}/Patient/rosa-2/$account")) == []
+    assert events(exchange.get(f"{chart}/Patient/rosa/$account")) == [before]
