@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -22,10 +21,11 @@ from app.domain import (
     progress,
     withdrawal,
 )
-from app.domain.case import Case
+from app.domain.case import Case, at_once
 from app.domain.disclosure import Rule
 from app.domain.feedback import owed
 from app.domain.graph import About
+from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, Stored, put, tracking
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource
@@ -36,6 +36,7 @@ _FOLLOW: Final = frozenset({
     "Condition", "Consent", "DiagnosticReport", "DocumentReference", "Media", "Observation", "Patient",
     "RelatedPerson",
 })  # fmt: skip
+_MOST: Final = 64  # a write reads so often; whoever has more referrals than that has old ones
 _OPEN: Final = ("accepted", "in-progress", "on-hold", "received", "requested")
 _WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
 
@@ -50,18 +51,29 @@ def followed(case: Case, made: Plan) -> Plan:
     if case.shelf.role != "source":
         return made
     moved = {step.id for step in made.exchanges}
-    for one in made.puts:
-        if one.shelf != case.shelf.key or one.resource["resourceType"] not in _FOLLOW:
-            continue
-        stored = (
-            case.loaded.resource(case.shelf.key, fhir.name(one.resource)) if one.expected else None
-        )
-        if stored is None or not stored.stands:
-            continue
-        for exchange in _under_way(case, stored.resource):
-            if exchange.id not in moved:
-                made = _more(made, _Correction(case, exchange, one, stored).plan())
+    changed = at_once(
+        lambda one: (one, case.loaded.resource(case.shelf.key, fhir.name(one.resource))),
+        [
+            one
+            for one in made.puts
+            if one.shelf == case.shelf.key and one.expected and _follows(one)
+        ],
+    )
+    stood = [(one, stored) for one, stored in changed if stored and stored.stands]
+    under_way = at_once(lambda pair: _under_way(case, pair[1].resource), stood)
+    each = [
+        _Correction(case, exchange, one, stored)
+        for (one, stored), exchanges in zip(stood, under_way, strict=True)
+        for exchange in exchanges
+        if exchange.id not in moved
+    ]
+    for plan in at_once(_Correction.plan, each):
+        made = _more(made, plan)
     return made
+
+
+def _follows(one: Put) -> bool:
+    return one.resource["resourceType"] in _FOLLOW
 
 
 def _more(plan: Plan, other: Plan) -> Plan:
@@ -75,18 +87,22 @@ def _more(plan: Plan, other: Plan) -> Plan:
     )
 
 
-def _under_way(case: Case, resource: Resource) -> Iterator[Exchange]:
+def _under_way(case: Case, resource: Resource) -> list[Exchange]:
     """The open referrals of the person that a resource is about, whose recipient has a copy of it."""
-    name = fhir.name(resource)
+    name, shelf = fhir.name(resource), case.shelf.key
     person = name if name.startswith("Patient/") else _person(resource)
     records = patients.records(case, person) if person else []
-    for task in [task for one in records for task in _tasks(case, one)]:
-        exchange = case.loaded.exchange(case.shelf.key, task)
-        if exchange is None or exchange.source != case.shelf.key or name not in exchange.copies:
-            continue
-        theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
-        if theirs and theirs.stands and theirs.resource["status"] in _OPEN:
-            yield exchange
+    tasks = [task for found in at_once(lambda one: _tasks(case, one), records) for task in found]
+    case.loaded.announce({Want("exchange", shelf, one) for one in tasks})
+    sent = [one for task in tasks if (one := case.loaded.exchange(shelf, task))]
+    sent = [one for one in sent if one.source == shelf and name in one.copies]
+    case.loaded.announce({Want("resource", one.recipient, one.recipient_task) for one in sent})
+    return [one for one in sent if _is_open(case, one)]
+
+
+def _is_open(case: Case, exchange: Exchange) -> bool:
+    theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
+    return theirs is not None and theirs.stands and theirs.resource["status"] in _OPEN
 
 
 def _person(resource: Resource) -> str:
@@ -96,21 +112,27 @@ def _person(resource: Resource) -> str:
 
 
 def _tasks(case: Case, person: str) -> list[str]:
-    """The sender's Tasks of a person, found by their index; a search of a planner answers two."""
+    """
+    The sender's Tasks of a person, found by their index, the newest first; no more than _MOST.
+
+    A search of a planner answers two: those that were found are left out of the next.
+    """
     system = tracking("")["system"]
     asked = {"patient": person, "identifier": f"{system}|"}
     found: list[str] = []
     seen: list[str] = []
-    while True:
+    while len(found) < _MOST:
         but = {"identifier:not": ",".join(seen)} if seen else {}
         more = case.loaded.meeting(case.shelf.key, f"Task?{urlencode({**asked, **but})}")
         new = [one for one in more if one not in found]
         found += new
         if len(more) < 2 or not new:
-            return found
+            break
+        case.loaded.expect(case.shelf.key, new)
         for task in new:
             numbers = fhir.numbers((case.find(task) or {}).get("identifier"))
             seen += sorted(one for one in numbers if one.startswith(f"{system}|"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

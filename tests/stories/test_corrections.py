@@ -270,6 +270,40 @@ def test_every_open_referral_of_the_child_follows(exchange, patient):
     assert len(ledger(exchange)) == rows + 5
 
 
+def test_whoever_has_been_referred_often_can_still_be_corrected(exchange, patient):
+    """Seventy referrals, and a transaction of the record and the consent: it is written, and follows."""
+    for number in range(70):
+        refer(exchange, number, "agency" if number % 2 else "pantry")
+    moved = {**patient, "telecom": [{"system": "phone", "value": "555-0199"}]}
+
+    assert put(exchange, CHART, moved).status_code == 200
+
+    copies = held(exchange, "agency/support", "Patient") + held(
+        exchange, "pantry/support", "Patient"
+    )
+    assert sum(one.get("telecom", [{}])[0].get("value") == "555-0199" for one in copies) >= 64
+
+
+def test_many_records_are_corrected_at_once(exchange, referred, patient):
+    """An EHR sends all its patients of the day anew; the one who was referred follows."""
+
+    def transaction(**more):
+        people = [{"resourceType": "Patient", "id": f"p{number}", "name": [{"family": "Example"}]}
+                  for number in range(210)]  # fmt: skip
+        entries = [{"resource": {**one, **more}, "request": {"method": "PUT", "url": f"Patient/{one['id']}"}}
+                   for one in (*people, patient)]  # fmt: skip
+        return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+    assert exchange.call("POST", CHART, transaction()).status_code == 200
+
+    answer = exchange.call(
+        "POST", CHART, transaction(telecom=[{"system": "phone", "value": "555-0199"}])
+    )
+
+    assert answer.status_code == 200, answer.text[:300]
+    assert one(exchange, "agency/support", "Patient")["telecom"][0]["value"] == "555-0199"
+
+
 def test_a_correction_on_the_chart_does_not_reach_intake(exchange, patient, child):
     """The two purposes are two records of the child."""
     put(exchange, CHART, {**patient, "address": MOVED})
