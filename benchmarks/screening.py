@@ -147,7 +147,8 @@ def parts() -> dict[str, float]:
     def indexed() -> None:
         for put in plan.puts:
             key = (put.shelf, put.resource["resourceType"], "x")
-            index.postings(*key, "2026-11-23", index.facts(parameters, put.resource))
+            facts = index.facts(parameters, put.resource)
+            index.moved(*key, ("", ""), ("2026-11-23", facts))
 
     checked = best(lambda: list(halves.faults(made, definitions, now=now)))
     rows = best(indexed)

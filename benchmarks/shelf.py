@@ -164,9 +164,10 @@ def _statements(parameters: Parameters, *, blob: str) -> Iterator[str]:
         columns = "shelf, type, id, version, updated, method, exchange, facts, body"
         yield f"INSERT INTO resource ({columns}) SELECT {', '.join(made)} FROM {source} ORDER BY 3"
         posted += [
-            f"SELECT {_filled(row['term'])}, at, {_filled(row['id'])}, {_filled(row['qualifier'])}"
-            f" FROM {source}"
-            for row in index.postings(SHELF, kind, identity, _MARK["at"], facts)
+            f"SELECT {_filled(term)}, at, {_filled(named)}, {_filled(qualifier)} FROM {source}"
+            for _, term, _, named, qualifier in index.moved(
+                SHELF, kind, identity, ("", ""), (_MARK["at"], facts)
+            )[1]
         ]
     yield (
         "INSERT INTO posting (shelf, term, updated, id, qualifier)"

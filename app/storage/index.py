@@ -59,23 +59,36 @@ def _terms(kind: str, led: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def postings(shelf: str, kind: str, identity: str, updated: str, facts: str) -> list[Posting]:
-    """The rows that lead to a resource."""
-    terms = _terms(kind, _LED.findall(facts))
-    return [(shelf, term, updated, identity, qualifier) for term, qualifier in terms]
-
-
 async def stood(tx: Reading, shelf: str, kind: str, identity: str) -> tuple[str, str]:
     """When what stands there was stored, and its facts; "" for nothing."""
     rows = await tx.rows(_STOOD, shelf=shelf, type=kind, id=identity)
     return (rows[0][0], rows[0][1]) if rows else ("", "")
 
 
+def moved(
+    shelf: str, kind: str, identity: str, stood: tuple[str, str], stands: tuple[str, str]
+) -> tuple[list[Posting], list[Posting]]:
+    """
+    The rows that lead there no longer, and those that do from now on.
+
+    stood, stands   when it was stored, and its facts: the version before, and the one after
+    """
+    (before, was), (updated, facts) = stood, stands
+    entries, old = _LED.findall(facts), _LED.findall(was)
+    terms = _terms(kind, entries)
+    gone = terms if old == entries else _terms(kind, old)
+    if before == updated:  # two versions of one millisecond: what leads to both stays
+        terms, gone = (
+            [one for one in terms if one not in gone],
+            [one for one in gone if one not in terms],
+        )
+    return (
+        [(shelf, term, before, identity, qualifier) for term, qualifier in gone],
+        [(shelf, term, updated, identity, qualifier) for term, qualifier in terms],
+    )
+
+
 def changes(gone: list[Posting], led: list[Posting]) -> list[Batch]:
     """Lead no longer to what was written over, and to what stands from now on."""
-    if gone and led:  # two versions of one millisecond have the same postings
-        both = {*gone} & {*led}
-        if both:
-            gone, led = ([one for one in some if one not in both] for some in (gone, led))
     batches = (Batch(_UNPOST, _COLUMNS, gone), Batch(_POST, _COLUMNS, led))
     return [one for one in batches if one.rows]

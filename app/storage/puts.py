@@ -113,16 +113,18 @@ async def put(
             facts, body = "", b""
         else:
             facts, body = index.facts(parameters, resource), fhir.encode(resource)
-            led += index.postings(shelf, kind, identity, updated, facts)
         name = f"{kind}/{identity}"
         stand[shelf, name] = Version(body, version, updated, one.method, one.exchange)
         row = (shelf, kind, identity, version, updated, one.method, one.exchange, facts, body)
+        stood = ("", "")
         if one.expected == 0:
             new.append(row)
-            continue
-        before, stood = await _stood(tx, one, seen.get(Want("resource", shelf, name)))
-        gone += index.postings(shelf, kind, identity, before, stood)
-        kept.append((*row, one.expected, stood))
+        else:
+            stood = await _stood(tx, one, seen.get(Want("resource", shelf, name)))
+            kept.append((*row, one.expected, stood[1]))
+        less, more = index.moved(shelf, kind, identity, stood, (updated, facts))
+        gone += less
+        led += more
     batches = [Batch(_REPLACE, _REPLACED, kept), Batch(_CREATE, _CREATED, new)]
     batches = [one for one in batches if one.rows]
     touched = await tx.run_all([*batches, *index.changes(gone, led)])

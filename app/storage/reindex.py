@@ -121,10 +121,9 @@ async def _batch(
             continue
         facts = index.facts(parameters, fhir.decode(bytes(body)))
         if facts != stood:
-            key = (shelf, kind, identity)
             await tx.run(_KEEP, facts=facts, of_shelf=shelf, of_type=kind, of_id=identity)
-            gone, led = (index.postings(*key, updated, one) for one in (stood, facts))
-            await tx.run_all(index.changes(gone, led))
+            moved = index.moved(shelf, kind, identity, (updated, stood), (updated, facts))
+            await tx.run_all(index.changes(*moved))
             changed += 1
     if rows:
         said = json.dumps([rule, shelf, rows[-1][0], rows[-1][1]])
