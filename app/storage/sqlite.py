@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _CACHE_KIB: Final = 16 * 1024  # a connection; a page of a search in a large file touches some 2 MiB
-_LOG_PAGES: Final = 4000  # 16 MB; a page that changes often goes to the file once in so many
+_LOG_PAGES: Final = 16000  # 64 MB; a page that changes often goes to the file once in so many
 _TEXT: Final = "The database cannot be reached or written now; nothing was stored. Try again."
 _SEEN_SECONDS: Final = 0.1  # between two looks of readers whether the file is still there
 _BUSY_SECONDS: Final = 10.0  # how long a second process may hold the write lock
