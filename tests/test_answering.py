@@ -63,6 +63,7 @@ def test_every_answer_arrives_whole(port, path, method):
 
 @pytest.mark.parametrize("path", ["/whole", "/204", "/nothing"])
 def test_an_answer_is_there_before_its_connection_is_closed(port, path):
+    """Who asks once and wants the connection closed still gets all of it."""
     with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
         opened.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         said = b""
@@ -84,6 +85,8 @@ def test_a_client_is_told_to_go_on(port):
 
 
 def test_head_and_body_are_one_write():
+    """What is written at once is one packet, and one call of the kernel."""
+
     class Written:
         def __init__(self):
             self.pieces = []

@@ -23,6 +23,7 @@ class Written(io.BytesIO):
 
 
 def test_lines_are_written_together_a_moment_later():
+    """In order, and in one write."""
     file = Written()
     lines = _Lines(file)
 
@@ -38,6 +39,7 @@ def test_lines_are_written_together_a_moment_later():
 
 
 def test_a_warning_is_written_at_once_with_all_before_it():
+    """What goes wrong is in the log when it does, and after what led to it."""
     file = Written()
     lines = _Lines(file)
 
@@ -53,6 +55,7 @@ def test_a_warning_is_written_at_once_with_all_before_it():
 
 
 def test_threads_lose_no_line():
+    """Whoever writes beside the loop, each line is there once."""
     file = Written()
     lines = _Lines(file)
 
@@ -87,6 +90,7 @@ asyncio.run(tell())
 
 
 def test_what_is_kept_is_written_when_the_process_ends():
+    """An end in order loses nothing."""
     done = subprocess.run(
         [sys.executable, "-c", TELLING], capture_output=True, check=True, timeout=60
     )
