@@ -1,5 +1,5 @@
 # One image for web and worker: small, not root. It listens beyond loopback, so it asks for a client:
-#   docker run --rm -v kinbridge:/data kinbridge client add ehr clinic/chart 'system/*.cru' kinbridge/refer
+#   docker run --rm -v kinbridge:/data kinbridge client add ehr clinic/chart 'system/*.crus' kinbridge/refer
 #   docker run -p 8000:8000 -v kinbridge:/data -e KINBRIDGE_PUBLIC_URL=https://exchange.example.org kinbridge
 FROM python:3.11-slim AS build
 WORKDIR /src

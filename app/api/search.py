@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import body, responses, sealing, view
+from app.api import binary, body, responses, sealing, view
 from app.domain.change import Caller
 from app.errors import Issue, Malformed, NotFound, NotSupported, outcome
 from app.flows import read, search
@@ -124,6 +124,9 @@ async def bundled(  # noqa: PLR0913 — what a search is asked with
             kind, asked, base, within, after, back, lenient, 0 if shown.summary == "count" else None
         ),
     )
+    for one in (*result.page.found, *result.included):
+        if one.type == "Binary":
+            binary.permit(caller, one.body)
     here = f"{base}/{where}".rstrip("/")
     kept = [*result.query.used, *((n, v) for n, v in asked if n in view.NAMES)]
 

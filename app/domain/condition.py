@@ -45,6 +45,18 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\,|$])", r"\\\1", text)
 
 
+def searched(said: Condition) -> str:
+    """
+    The type that a caller must be permitted to search for this condition; * where it leads to others.
+
+    source      https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html: `u` and `d` are
+                of an instance; to find it by a condition is a search
+    """
+    kind, _, query = said.partition("?")
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    return "*" if any("." in name or name.startswith("_has:") for name in names) else kind
+
+
 def identified(said: Condition) -> tuple[str, str] | None:
     """System and value where a condition is identifier=system|value and nothing else."""
     asked = parse_qsl(said.partition("?")[2], keep_blank_values=True)

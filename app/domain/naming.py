@@ -51,6 +51,7 @@ class Names:
         raises      NotLoaded: it is a conditional one, about what stands
                     Malformed: a urn that no entry carries
                     Stale: a conditional one that not one resource meets
+                    Forbidden: a conditional one, by who may not search
         """
         if target in self.urls:
             return self.urls[target]
@@ -95,6 +96,7 @@ class Names:
             for one, name in zip(self.change.entries, self.order, strict=True)
             if one.type == kind and one.method in {"POST", "PUT"} and _carries(one, said)
         }
+        self.change.caller.must("s", condition.searched(said))
         names |= set(loaded.meeting(self.change.shelf.key, said))
         if len(names) != 1:
             how = "Several resources meet" if names else "No resource meets"

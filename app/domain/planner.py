@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app.domain import (
+    condition,
     conformity,
     converse,
     correction,
@@ -91,9 +92,12 @@ def _permitted(case: Case) -> None:
     for entry in case.change.all_entries:
         must = partial(blamed, entry, case.change.caller.must)
         must(_PERMISSION[entry.method], entry.type)
+        if said := entry.if_none_exist or entry.condition:
+            must("s", condition.searched(said))
         # what is found, or was there before the patch, is answered whole, and a patch can test it
         if entry.if_none_exist or entry.method == "PATCH":
-            must("r", entry.type)
+            # a Binary is as closed as what it belongs to, and that may be of any type
+            must("r", "*" if entry.type == "Binary" else entry.type)
 
 
 def _blamed(case: Case, entry: Entry) -> Plan:
@@ -223,7 +227,7 @@ def _sole(plan: Plan) -> bool:
 def _absent(case: Case) -> tuple[tuple[str, str], ...]:
     """Conditions that nothing may meet still when their resource is made."""
     return tuple(
-        (case.shelf.key, condition)
+        (case.shelf.key, said)
         for entry in case.entries
-        if (condition := entry.if_none_exist or entry.condition)
+        if (said := entry.if_none_exist or entry.condition)
     )

@@ -76,9 +76,10 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
 
     most        versions on the page; 0 asks for the total alone
     raises      NotFound: there never was such a resource
+                Forbidden: `r` is for one resource's history, `s` for that of many, as SMART has it
     source      https://hl7.org/fhir/R4/http.html#history
     """
-    caller.must("r", asked.of.get("type", "*"))
+    caller.must("r" if "id" in asked.of else "s", asked.of.get("type", "*"))
     name = "/".join(asked.of.values())
 
     async def look(tx: Reading) -> History | None:

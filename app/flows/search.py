@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -65,7 +66,7 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
     One page of what is found.
 
     raises      Malformed: a parameter, modifier or value that is not understood; it is named
-                Forbidden: the caller may not search this type
+                Forbidden: the caller may not search this type, or one that a chain leads to
     source      https://hl7.org/fhir/R4/search.html
     """
     kinds = _kinds(service, caller, asked)
@@ -74,6 +75,8 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
     except NotIndexed:  # another process may have indexed it since
         await reindex.look(service.database, service.parameters, service.settings.shelves)
         queries = _queries(service, asked, kinds)
+    for kind in sorted(_led_to(queries)):
+        caller.must("s", kind)
     first = queries[0]
     most = first.count if asked.most is None else asked.most
 
@@ -129,6 +132,12 @@ def _queries(service: Service, asked: Asked, kinds: list[str]) -> list[Query]:
     if not made:
         raise NotFound("No resource of this type stands in such a compartment.")
     return made
+
+
+def _led_to(queries: Iterable[Query]) -> set[str]:
+    """The types at the other ends of chains and of _has, which the answer tells something of."""
+    inner = [one for query in queries for linked in query.linked for one in linked.queries]
+    return {one.kind for one in inner} | (_led_to(inner) if inner else set())
 
 
 async def _included(

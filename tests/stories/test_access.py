@@ -4,6 +4,7 @@ import asyncio
 import base64
 
 import pytest
+from asking import CHART, PATIENT, asked, bundle
 from exchange import basic, refused, resources
 from typer.testing import CliRunner
 
@@ -201,3 +202,86 @@ def test_without_clients_only_loopback_is_open(tmp_path):
         CliRunner().invoke(cli, ["client", "remove", "ehr", "--database", url])
 
         assert http.get("/clinic/chart/fhir/Patient/1").status_code == 401
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_who_may_not_search_names_no_one_by_a_condition(exchange, patient, register, method):
+    """200, 201 and 412 would tell a writer who is on the shelf, one guess at a time."""
+    writer = register("writer", "clinic/chart", "system/Patient.crud")
+    sent = {"resourceType": "Patient", "gender": "male"}
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/fhir+json"
+    heads = {"Content_Type": kind, "Authorization": writer}
+    body = {"PUT": sent, "PATCH": {"gender": "male"}, "DELETE": None}[method]
+
+    for said in ("name=Rosa", "name=Nobody"):
+        answer = exchange.call(method, f"{CHART}/Patient?{said}", body, **heads)
+        assert "system/Patient.s" in refused(answer, 403)[0]["details"]["text"]
+
+    searcher = register("searcher", "clinic/chart", "system/Patient.cruds")
+    heads["Authorization"] = searcher
+    done = exchange.call(method, f"{CHART}/Patient?name=Rosa", body, **heads)
+    assert done.status_code in {200, 204}
+
+
+def test_a_conditional_create_is_a_search_too(exchange, patient, register):
+    """Alone and in a Bundle, where the entry is named."""
+    writer = register("writer", "clinic/chart", "system/Patient.cru")
+    new = {"resourceType": "Patient", "name": [{"family": "Novak"}]}
+
+    alone = exchange.call(
+        "POST", f"{CHART}/Patient", new, If_None_Exist="name=Novak", Authorization=writer
+    )
+    entry = asked("POST", "Patient", new, request={"ifNoneExist": "name=Novak"})
+    within = exchange.call("POST", CHART, bundle("transaction", entry), Authorization=writer)
+
+    assert "system/Patient.s" in refused(alone, 403)[0]["details"]["text"]
+    assert refused(within, 403)[0]["expression"] == ["Bundle.entry[0]"]
+
+
+def test_a_conditional_reference_is_a_search_too(exchange, patient, register):
+    """Who may write Tasks and nothing else does not learn whether a child is known here."""
+    writer = register("writer", "clinic/chart", "system/Task.crus")
+    about = {"reference": "Patient?name=Rosa"}
+    task = {"resourceType": "Task", "status": "draft", "intent": "order", "for": about}
+    sent = bundle("transaction", asked("POST", "Task", task))
+
+    answer = exchange.call("POST", CHART, sent, Authorization=writer)
+
+    issue = refused(answer, 403)[0]
+    assert "system/Patient.s" in issue["details"]["text"]
+    assert issue["expression"][0].startswith("Bundle.entry[0]")
+    searcher = register("searcher", "clinic/chart", "system/Task.c", "system/Patient.s")
+    made = exchange.call("POST", CHART, sent, Authorization=searcher)
+    assert made.json()["entry"][0]["resource"]["for"] == {"reference": "Patient/rosa"}
+
+
+@pytest.mark.parametrize(
+    "chain",
+    ["patient.name=Rosa", "subject:Patient.name=Rosa", "_has:Provenance:target:recorded=gt2020"],
+)
+def test_a_chain_asks_for_the_types_it_leads_to(exchange, patient, register, chain):
+    """Who may search Tasks alone learns nothing of the children whom they are for."""
+    reader = register("reader", "clinic/chart", "system/Task.cruds")
+    task = {"resourceType": "Task", "status": "draft", "intent": "order"}
+
+    found = exchange.get(f"{CHART}/Task?{chain}", Authorization=reader)
+    met = exchange.call("PUT", f"{CHART}/Task?{chain}", task, Authorization=reader)
+
+    led = "Provenance" if chain.startswith("_has") else "Patient"
+    assert f"system/{led}.s" in refused(found, 403)[0]["details"]["text"]
+    assert "system/*.s" in refused(met, 403)[0]["details"]["text"]
+    both = register("both", "clinic/chart", "system/Task.s", f"system/{led}.s")
+    assert exchange.get(f"{CHART}/Task?{chain}", Authorization=both).status_code == 200
+
+
+def test_the_history_of_many_is_for_who_may_search(exchange, patient, register):
+    """Who may read what it knows by id may read its past, and does not list what else there is."""
+    reader = register("reader", "clinic/chart", "system/*.r")
+    searcher = register("searcher", "clinic/chart", "system/*.s")
+
+    assert exchange.get(f"{PATIENT}/_history", Authorization=reader).status_code == 200
+    for many in ("Patient/_history", "_history"):
+        said = refused(exchange.get(f"{CHART}/{many}", Authorization=reader), 403)
+        assert ".s" in said[0]["details"]["text"]
+        assert exchange.get(f"{CHART}/{many}", Authorization=searcher).status_code == 200
+    refused(exchange.get(f"{PATIENT}/_history", Authorization=searcher), 403)

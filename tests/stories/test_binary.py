@@ -154,11 +154,39 @@ def test_who_may_not_read_the_document_may_not_read_its_letter(exchange, registe
     """securityContext: the Binary is as closed as what it belongs to."""
     context = {"X_Security_Context": "DocumentReference/1", "Content_Type": "text/plain"}
     owner = register("owner", "clinic/chart", "system/*.cruds")
-    reader = register("reader", "clinic/chart", "system/Binary.r")
-    both = register("both", "clinic/chart", "system/Binary.r", "system/DocumentReference.r")
+    reader = register("reader", "clinic/chart", "system/Binary.rs")
+    both = register("both", "clinic/chart", "system/Binary.rs", "system/DocumentReference.r")
     exchange.call("PUT", f"{BINARY}/b", b"secret", Authorization=owner, **context)
 
-    for path in (f"{BINARY}/b", f"{BINARY}/b/_history/1", f"{BINARY}/_history"):
+    listed = (f"{BINARY}/_history", f"{BINARY}?_id=b", f"{CHART}?_type=Binary&_summary=data")
+    for path in (f"{BINARY}/b", f"{BINARY}/b/_history/1", *listed):
         for accept in ("*/*", "application/fhir+json"):
             refused(exchange.get(path, Authorization=reader, Accept=accept), 403)
             assert exchange.get(path, Authorization=both, Accept=accept).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/json-patch+json", "application/merge-patch+json"])
+def test_a_letter_is_not_read_by_writing(exchange, register, kind):
+    """A patch can test what stands, a conditional create is answered with it."""
+    context = {"X_Security_Context": "DocumentReference/1", "Content_Type": "text/plain"}
+    owner = register("owner", "clinic/chart", "system/*.cruds")
+    writer = register("writer", "clinic/chart", "system/Binary.cruds")
+    exchange.call("PUT", f"{BINARY}/b", b"secret", Authorization=owner, **context)
+    test = [{"op": "test", "path": "/data", "value": "c2VjcmV0"}] if "json-p" in kind else {}
+    other = {"resourceType": "Binary", "contentType": "text/plain"}
+
+    patched = {
+        who: exchange.call("PATCH", f"{BINARY}/b", test, Content_Type=kind, Authorization=who)
+        for who in (owner, writer)
+    }
+    made = exchange.call(
+        "POST",
+        BINARY,
+        other,
+        If_None_Exist="_id=b",
+        Authorization=writer,
+    )
+
+    assert patched[owner].status_code == 200
+    refused(patched[writer], 403)
+    refused(made, 403)
