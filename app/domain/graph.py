@@ -177,21 +177,31 @@ def _is_understood(resource: Resource, rule: Rule) -> bool:
 
 
 def _withheld(resource: Resource, rule: Rule) -> bool:
-    """Whether it is of a kind that stays: by category, by label, or by what it is the answer to."""
-    labels = {"coding": listed(resource.get("meta", {}).get("security"))}
-    if any(
-        fhir.has_code(carried, *code.split("|", 1))
-        for carried, codes in (
-            (resource.get("category"), rule.withholds),
-            (labels, rule.withholds_labels),
-        )
-        for code in codes
-    ):
+    """
+    Whether it is of a kind that stays: by category, by label, or by what it is the answer to.
+
+    A label holds by its code: its system comes under its url of R4 or of STU3, as OID, or not at all.
+    """
+    labels = {label.partition("|")[2] for label in rule.withholds_labels}
+    if not labels.isdisjoint(_labels(resource)):
+        return True
+    if any(fhir.has_code(resource.get("category"), *code.split("|", 1)) for code in rule.withholds):
         return True
     says = [resource.get("code"), *(one.get("code") for one in listed(resource.get("component")))]
     codes = {key for one in says for key in reading.codings(one)}
     codes |= {(system, code.partition(".")[0]) for system, code in codes}  # the category in ICD
     return not rule.withholds_codes.isdisjoint(f"{system}|{code}" for system, code in codes)
+
+
+def _labels(resource: Resource) -> Iterator[str]:
+    """Codes of its security labels, in meta and, of a DocumentReference, in the element of that name."""
+    said = [
+        one
+        for concept in listed(resource.get("securityLabel"))
+        for one in listed(concept.get("coding"))
+    ]
+    for one in (*listed(resource.get("meta", {}).get("security")), *said):
+        yield str(one.get("code", ""))
 
 
 def _at(node: Any, steps: list[str]) -> Iterator[Any]:

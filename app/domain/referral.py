@@ -17,7 +17,7 @@ from app.domain.parties import Parties
 from app.domain.plan import Answer, Exchange, Plan, Put, put, same, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
-from app.errors import Conflict, Invalid, Issue, NotSupported
+from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Tenant
 
@@ -82,9 +82,11 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     measured = _measured(case, request, party) if kind == "cps-report" else None
     try:
         return _sending(case, sent, own, request, party, measured)
-    except Invalid as refusal:
+    except Refusal as refusal:
         if measured is None:
             raise
+        if not isinstance(refusal, Invalid):
+            raise report.unfit(case, refusal) from None
         raise report.keep(case, refusal, sent=sent, measured=measured) from None
 
 

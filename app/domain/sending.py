@@ -19,7 +19,7 @@ from app.domain import (
     reminder,
     report,
 )
-from app.domain.case import Case
+from app.domain.case import Case, guarded
 from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
 from app.domain.graph import About, Copies
@@ -169,6 +169,8 @@ class Sending:
             mark = self.exchange if entry.resource is self.task else ""
             if mark and stored and stored.exchange:
                 raise Conflict("This Task is sent already.", expression="Task.id")
+            if not mark:
+                guarded(self.case, entry)
             puts += put(
                 entry.resource,
                 stored,
