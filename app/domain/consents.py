@@ -10,6 +10,7 @@ from app.fhir import Resource, listed
 
 # What of Consent.provision is understood; a limit that is not is none that was kept.
 _PROVISION: Final = frozenset({"actor", "id", "period", "type"})
+WHOLE: Final = frozenset({"consent-active", "consent-in-force", "consent-names-recipient"})
 _RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who receives
 
 

@@ -45,8 +45,8 @@ def followed(case: Case, made: Plan) -> Plan:
     """
     The plan, with what its changes on the sender's shelf mean to those who were sent what it changes.
 
-    A consent that is withdrawn takes its referral back; anything else is copied anew where the rule
-    still lets it out. What the agency was not sent stays so.
+    A consent that is withdrawn, or changed so that it covers its referral no more, takes it back; anything
+    else is copied anew where the rule still lets it out. What the agency was not sent stays so.
     """
     if case.shelf.role != "source":
         return made
@@ -84,6 +84,7 @@ def _more(plan: Plan, other: Plan) -> Plan:
         exchanges=(*plan.exchanges, *other.exchanges),
         owed=(*plan.owed, *other.owed),
         accounted=(*plan.accounted, *other.accounted),
+        purges=(*plan.purges, *other.purges),
     )
 
 
@@ -168,19 +169,40 @@ class _Correction:
         return self.exchange.copies[self._name]
 
     def _withdraws(self) -> bool:
-        """Whether it is the consent under which this was sent, which stands no more."""
+        """
+        Whether it is the consent under which this was sent, which stands no more.
+
+        One that has run out covers nothing either, and nobody has withdrawn it.
+        """
         if self._name != self.exchange.consent:
             return False
         given = self.put.resource
         denied = (given.get("provision") or {}).get("type") == "deny"
-        return self.put.method == "DELETE" or denied or given.get("status") in _WITHDRAWN
+        if self.put.method == "DELETE" or denied or given.get("status") in _WITHDRAWN:
+            return True
+        return self._covers(self.stored.resource) and not self._covers(given)
+
+    def _covers(self, consent: Resource) -> bool:
+        """Whether this consent would let the referral out now: of this person, to this agency."""
+        return progress.consent(self.case, self.exchange, consent) >= consents.WHOLE
 
     def _taken_back(self, there: Stored) -> Plan:
-        """Nobody works on, and the agency's copy says that the consent stands no more."""
+        """
+        Nobody works on, and the agency's copy says that the consent stands no more.
+
+        Where nobody there has said a word yet, nothing of the family is left there.
+        """
+        unanswered = self.exchange.state == "submitted" and not self.exchange.terms.talk
         try:
-            made = withdrawal.plan(self.case, self.exchange, erroneous=False)
+            made = withdrawal.plan(self.case, self.exchange, wholly=unanswered)
         except Conflict:  # the agency has done its part
             made = _NOTHING
+        else:
+            text = "This consent does not cover its referral any more, which is taken back."
+            note = Issue("information", "informational", text, self._kind)
+            made = replace(made, answer=Answer((), issues=(note,)))
+            if unanswered:
+                return made
         status = self.put.resource.get("status")
         ended = {**there.resource, "status": status if status in _WITHDRAWN else "inactive"}
         puts = self._puts(ended, there)

@@ -76,7 +76,7 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
         raise Stale("The Task has changed since; read it again.")
     status = entry.resource.get("status")
     if status in withdrawal.CANCELLED and exchange.state not in {"cancelled", EXPUNGED}:
-        return withdrawal.plan(case, exchange, erroneous=status == "entered-in-error")
+        return withdrawal.plan(case, exchange, wholly=status == "entered-in-error")
     if stored and same(copied.read(case, entry.resource, stored), entry.resource):
         return Plan(Answer((entry.name,)))
     raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")

@@ -115,7 +115,7 @@ class Purge(Struct, frozen=True):
     Nothing of what a resource ever said is left; the put beside it is its tombstone.
 
     why     expunged: all of it; amended: its past versions, the present one is newer; withdrawn: what
-            the agency was sent in error
+            the agency was sent in error, or without anybody's answer before the consent was withdrawn
     """
 
     shelf: str

@@ -225,8 +225,8 @@ def followed(case: Case, request: Resource) -> Plan:
     if before is None or stored is None or same(stored.resource, request):
         return nothing
     if request.get("status") in withdrawal.WITHDRAWN:
-        erroneous = request["status"] == "entered-in-error"
-        return withdrawal.plan(case, before, erroneous=erroneous)
+        wholly = request["status"] == "entered-in-error"
+        return withdrawal.plan(case, before, wholly=wholly)
     text = "This was sent; the agency's copy stays as it was."
     return Plan(Answer((), issues=(Issue("warning", "business-rule", text, "ServiceRequest"),)))
 

@@ -267,10 +267,8 @@ def _withdrawn(house: House) -> _Made:
     case.loaded.seen[Want("held", exchange.recipient, exchange.id)] = sorted(
         exchange.copies.values()
     )
-    for erroneous in (
-        (False, True) if case.mappings.outcomes.event(exchange.kind, "cancelled") else ()
-    ):
-        plan = house.run(partial(withdrawal.plan, case, exchange, erroneous=erroneous))
+    for wholly in (False, True) if case.mappings.outcomes.event(exchange.kind, "cancelled") else ():
+        plan = house.run(partial(withdrawal.plan, case, exchange, wholly=wholly))
         yield "outcomes.toml", "events.cancelled", house, plan
 
 

@@ -20,13 +20,12 @@ _OPEN: Final = frozenset({"requested", "received", "accepted", "in-progress"})
 CANCELLED: Final = frozenset({"cancelled", "entered-in-error"})
 
 
-def plan(case: Case, exchange: Exchange, *, erroneous: bool) -> Plan:
+def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
     """
     Both Tasks are cancelled and the agency's copy of the order is revoked.
 
-    Sent in error, what the agency was sent is taken back as well: nothing but its Task is left there.
-
-    erroneous   sent in error
+    wholly      what the agency was sent is taken back as well, and nothing but its Task is left there: it was
+                sent in error, or nobody there has answered when the family withdrew its consent
     raises      NotSupported: a report; one that was made stands
                 Conflict: the agency has done its part; it says what may follow
     """
@@ -53,20 +52,20 @@ def plan(case: Case, exchange: Exchange, *, erroneous: bool) -> Plan:
     )
     copy = exchange.copies.get(exchange.source_request, "")
     request = case.loaded.resource(exchange.recipient, copy) if copy else None
-    if request and request.stands and not erroneous:
+    if request and request.stands and not wholly:
         status: Resource = {**request.resource, "status": "revoked"}
         there += put(status, request, shelf=exchange.recipient, now=case.now)
     answer = Answer((exchange.source_task,))
     after = replace(exchange, state=event.id, sequence=exchange.sequence + 1, due=0.0)
-    if erroneous:
+    if wholly:
         after = replace(after, copies={}, terms=replace(exchange.terms, talk={}))
     due = (
         *owed(case, exchange.recipient, exchange, there),
         *owed(case, exchange.source, exchange, tasks),
     )
     made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due)
-    more = _taken_back(case, exchange) if erroneous else []
-    return together([made, *more, *_unasked(case, exchange, erroneous=erroneous)], answer)
+    more = _taken_back(case, exchange) if wholly else []
+    return together([made, *more, *_unasked(case, exchange, wholly=wholly)], answer)
 
 
 def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
@@ -81,11 +80,11 @@ def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
     return plans
 
 
-def _unasked(case: Case, exchange: Exchange, *, erroneous: bool) -> list[Plan]:
-    """What either side still asked is asked no more; sent in error, the agency's half of it is gone."""
+def _unasked(case: Case, exchange: Exchange, *, wholly: bool) -> list[Plan]:
+    """What either side still asked is asked no more; taken back wholly, the agency's half of it is gone."""
     plans = []
     for ours, theirs in exchange.terms.talk.items():
-        halves = [(exchange.source, ours)] + ([] if erroneous else [(exchange.recipient, theirs)])
+        halves = [(exchange.source, ours)] + ([] if wholly else [(exchange.recipient, theirs)])
         for shelf, name in halves if ours.startswith("Task/") else ():
             stored = case.loaded.resource(shelf, name)
             if stored and stored.resource.get("status") in _OPEN:

@@ -1,0 +1,195 @@
+"""A family takes its consent back: what was sent under it goes no further, however the clinic writes it down."""
+
+import json
+
+import pytest
+from exchange import refused
+from test_corrections import CHART, TENANT, put, refer
+from test_delivery import settled
+from test_what_leaves import REFER, held
+
+from app.sandbox import family
+
+AGENCY = "agency/support/fhir"
+
+
+@pytest.fixture
+def given(exchange, referred):
+    """The consent of the referral, as it stands on the chart."""
+    return exchange.get(f"{CHART}/Consent/rosa-food").json()
+
+
+def withdraw(exchange, consent, how):
+    """The consent stands no more, as a clinic writes that."""
+    path = f"{CHART}/Consent/{consent['id']}"
+    if how == "DELETE":
+        return exchange.call("DELETE", path, Prefer="return=OperationOutcome")
+    answer = put(exchange, CHART, changed(consent, how), Prefer="return=OperationOutcome")
+    assert "is taken back" in answer.text
+    return answer
+
+
+def changed(consent, how):
+    provision = consent["provision"]
+    (actor,) = provision["actor"]
+    pantry = {"identifier": {"system": TENANT, "value": "pantry"}, "display": "Food pantry"}
+    changes = {
+        "inactive": {"status": "inactive"},
+        "an error": {"status": "entered-in-error"},
+        "denied": {"provision": {**provision, "type": "deny"}},
+        "another agency": {"provision": {**provision, "actor": [{**actor, "reference": pantry}]}},
+        "ended before today": {"provision": {**provision, "period": {"end": "2026-11-20"}}},
+        "another child's": {"patient": {"reference": "Patient/leo"}},
+        "a limit": {"provision": {**provision, "purpose": [{"code": "TREAT"}]}},
+        "not agreed yet": {"status": "proposed"},
+    }
+    return {**consent, **changes[how]}
+
+
+HOW = [
+    "inactive",
+    "an error",
+    "denied",
+    "DELETE",
+    "another agency",
+    "ended before today",
+    "another child's",
+    "a limit",
+    "not agreed yet",
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_before_anybody_answered_nothing_of_the_family_is_left(exchange, referred, given, how):
+    """No caseworker has taken it up: the agency keeps a cancelled Task, and nobody's name, in no version."""
+    task, theirs = referred
+    names = [f"{one['resourceType']}/{one['id']}" for one in held(exchange, "agency/support")]
+    put(exchange, CHART, {"resourceType": "Patient", "id": "leo", "name": [{"family": "Other"}]})
+
+    assert withdraw(exchange, given, how).status_code in {200, 204}
+
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "cancelled"
+    (left,) = held(exchange, "agency/support")
+    assert (left["id"], left["status"]) == (theirs["id"], "cancelled")
+    for name in set(names) - {f"Task/{theirs['id']}"}:
+        assert exchange.get(f"{AGENCY}/{name}").status_code == 410, name
+        assert exchange.get(f"{AGENCY}/{name}/_history/1").status_code in {404, 410}, name
+    everything = json.dumps(exchange.get(f"{AGENCY}/_history").json())
+    for word in (family.PATIENT["name"][0]["family"], "12 Sample Street", "food"):
+        assert word not in everything
+
+
+def test_what_is_not_delivered_yet_is_not_delivered_any_more(exchange, undelivered):
+    """The agency's server was down when the family changed its mind: it never gets the record."""
+    given = exchange.get(f"{CHART}/Consent/rosa-food").json()
+
+    put(exchange, CHART, {**given, "status": "inactive"})
+    before = len(exchange.network.sent)
+    exchange.network.answers.clear()
+    settled(exchange, "delivered", 2)
+
+    later = [
+        one["resource"]
+        for _, bundle in exchange.network.sent[before + 1 :]
+        for one in bundle["entry"]
+    ]
+    assert {one["resourceType"] for one in later} == {"Task"}
+    assert later[-1]["status"] == "cancelled"
+
+
+@pytest.fixture
+def undelivered(exchange):
+    """A referral to an agency whose server does not answer."""
+    exchange.network.answers += [503] * 10_000
+    exchange.call("PUT", f"{CHART}/Patient/rosa", family.PATIENT)
+    assert exchange.call("POST", REFER, family.referral("ServiceRequest/none", consented=True))
+    exchange.network.arrived.wait(5)
+
+
+@pytest.fixture
+def endpoints(request):
+    """The agency's own server, for the stories in which it is down."""
+    down = "undelivered" in request.fixturenames
+    return {"agency/support": "https://agency.example.org/fhir"} if down else {}
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_an_agency_that_has_taken_it_up_keeps_its_record(exchange, referred, given, how):
+    """It has begun to help: it stops, reads why, and can still say what it has done."""
+    task, theirs = referred
+    exchange.call("PUT", f"{AGENCY}/Task/{theirs['id']}", {**theirs, "status": "accepted"})
+
+    withdraw(exchange, given, how)
+
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "cancelled"
+    kinds = {one["resourceType"]: one for one in held(exchange, "agency/support")}
+    assert kinds["Task"]["status"] == "cancelled"
+    assert kinds["ServiceRequest"]["status"] == "revoked"
+    assert kinds["Consent"]["status"] in {"inactive", "entered-in-error"}
+    assert kinds["Patient"]["name"] == family.PATIENT["name"]
+    later = {**kinds["Task"], "status": "completed"}
+    refused(exchange.call("PUT", f"{AGENCY}/Task/{theirs['id']}", later), 409)
+
+
+def test_who_has_asked_has_taken_it_up(exchange, referred, given):
+    """A caseworker wrote to the clinic before she accepted: she keeps what she wrote about."""
+    _, theirs = referred
+    message = {
+        "resourceType": "Communication", "status": "completed", "basedOn": [theirs["focus"]],
+        "sender": {"display": "Kim"}, "payload": [{"contentString": "Which language do they speak?"}],
+    }  # fmt: skip
+    assert exchange.call("POST", f"{AGENCY}/Communication", message).status_code == 201
+
+    put(exchange, CHART, {**given, "status": "inactive"})
+
+    assert {"Communication", "Patient"} <= {
+        one["resourceType"] for one in held(exchange, "agency/support")
+    }
+
+
+def test_a_change_that_leaves_it_covered_takes_nothing_back(exchange, referred, given):
+    """A later end, a signed form: it is the same consent, and the agency reads it."""
+    task, _ = referred
+    provision = {**given["provision"], "period": {"end": "2027-11-20"}}
+
+    put(exchange, CHART, {**given, "provision": provision})
+
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "requested"
+    (copy,) = held(exchange, "agency/support", "Consent")
+    assert copy["provision"]["period"] == {"end": "2027-11-20"}
+
+
+def test_a_note_on_a_consent_that_has_run_out_takes_nothing_back(exchange, referred, given):
+    """Nobody withdrew it: its day was over, and what the clinic writes about it later is no withdrawal."""
+    task, _ = referred
+    provision = {**given["provision"], "period": {"end": "2026-11-24"}}
+    put(exchange, CHART, {**given, "provision": provision})
+    exchange.now = exchange.now.replace(day=27)
+
+    put(exchange, CHART, {**given, "provision": provision, "dateTime": "2026-11-22"})
+
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "requested"
+
+
+def test_another_agencys_referral_of_the_same_child_goes_on(exchange, patient):
+    """Two referrals, two consents: who withdraws the one has not withdrawn the other."""
+    refer(exchange, 1, "agency")
+    refer(exchange, 2, "pantry")
+    first = exchange.get(f"{CHART}/Consent/c1").json()
+
+    put(exchange, CHART, {**first, "status": "inactive"})
+
+    assert [one["status"] for one in held(exchange, "agency/support", "Task")] == ["cancelled"]
+    assert [one["status"] for one in held(exchange, "pantry/support", "Task")] == ["requested"]
+    assert len(held(exchange, "pantry/support", "Patient")) == 1
+
+
+def test_whoever_agrees_again_is_referred_again(exchange, referred, given):
+    """The family changes its mind a second time: a new consent, a new referral, the record is there."""
+    put(exchange, CHART, {**given, "status": "inactive"})
+
+    refer(exchange, 7, "agency")
+
+    found = {one["status"] for one in held(exchange, "agency/support", "Task")}
+    assert found == {"cancelled", "requested"}
+    assert len(held(exchange, "agency/support", "Patient")) == 1
