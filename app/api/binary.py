@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from app.api import body, responses
+from app.api import body, header, responses
 from app.conformance import Definitions
 from app.domain.change import Caller
 from app.fhir import Resource
@@ -58,7 +58,7 @@ def is_raw(request: Request) -> bool:
 
 def is_quiet(request: Request) -> bool:
     """Whether content that came as it is goes back to nobody: no FHIR is named in Accept."""
-    return is_raw(request) and not _as_fhir(request.headers.get("Accept", ""), "")
+    return is_raw(request) and not _as_fhir(header.every(request, b"accept"), "")
 
 
 async def sent(request: Request, *, identity: str = "", most: int) -> Resource:
@@ -109,7 +109,7 @@ def answer(request: Request, row: Version, caller: Caller, definitions: Definiti
     ):
         return responses.read(request, row, definitions)
     found = _read(row.body)
-    if _as_fhir(request.headers.get("Accept", ""), found.contentType):
+    if _as_fhir(header.every(request, b"accept"), found.contentType):
         return responses.read(request, row, definitions)
     headers = {**responses.validators(row), **_GUARD}
     if responses.is_known(request, row):

@@ -38,7 +38,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # https://hl7.org/fhir/R4/data
 _CHARSET: Final = re.compile(r';\s*charset="?([\w.:-]+)', re.ASCII | re.IGNORECASE)
 # https://hl7.org/fhir/R4/http.html#version-parameter
 _VERSION: Final = re.compile(r';\s*fhirVersion="?([\w.-]+)', re.ASCII | re.IGNORECASE)
-_ETAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
+_ETAG: Final = re.compile(r'(?:W/)?"?([1-9][0-9]{0,8})"?')
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
 
@@ -196,14 +196,29 @@ def id_of(text: str, at: str = "") -> str:
     return text
 
 
-def version_of(if_match: str | None) -> int | None:
-    """The version in If-Match, quoted or not: real clients send both."""
-    if if_match is None:
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        raise Stale('If-Match is not a version id such as W/"1".')
-    return int(found[1])
+def guard(if_match: str, if_none_match: str, at: str = "") -> tuple[int, ...] | None:
+    """
+    What must stand for a write, as Entry.if_match has it; version ids quoted or not, as clients send.
+
+    raises      Stale: If-Match names no version that could stand
+                Malformed: If-None-Match names versions, and no write here depends on those
+    source      https://www.rfc-editor.org/rfc/rfc9110#section-13.1
+    """
+    if if_none_match.strip() not in ("", "*"):
+        text = "If-None-Match of a write is *; name the version that must stand in If-Match."
+        raise Malformed(text, expression=at and f"{at}.ifNoneMatch")
+    if if_none_match.strip():
+        return (0,)
+    if if_match.strip() in ("", "*"):
+        return () if if_match.strip() else None
+    versions = tuple(
+        int(found[1]) for one in if_match.split(",") if (found := _ETAG.fullmatch(one.strip()))
+    )
+    if not versions:
+        raise Stale(
+            'If-Match is not a version id such as W/"1".', expression=at and f"{at}.ifMatch"
+        )
+    return versions
 
 
 def patch_of(sent: Resource) -> Patch:

@@ -127,7 +127,9 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
         {"resourceType": kind, **({"id": identity} if identity else {})},
         identity,
         str(entry.get("fullUrl", "")),
-        if_match=body.version_of(asked.get("ifMatch")),
+        if_match=body.guard(
+            str(asked.get("ifMatch", "")), str(asked.get("ifNoneMatch", "")), f"{at}.request"
+        ),
         condition=condition.read(query, kind, f"{at}.request.url") if query else "",
         at=f"{at}.resource",
     )
@@ -154,6 +156,4 @@ def _placed(made: Entry, resource: Resource, asked: Resource, at: str) -> Entry:
         return replace(made, resource=resource, if_none_exist=said)
     if made.id and resource.get("id", made.id) != made.id:
         raise Malformed("The id is another than the url's.", expression=f"{at}.resource.id")
-    if asked.get("ifNoneMatch") == "*":
-        made = replace(made, if_match=0)
     return replace(made, resource=resource, id=made.id or resource.get("id", ""))

@@ -5,6 +5,16 @@ from __future__ import annotations
 from starlette.requests import Request
 
 
+def every(request: Request, name: bytes) -> str:
+    """
+    The headers of this name as one list, "" where there is none.
+
+    source      https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+    """
+    said = [value for one, value in request.scope["headers"] if one == name]
+    return b", ".join(said).decode("latin-1") if said else ""
+
+
 def of(request: Request, name: bytes) -> str | None:
     """
     The first header of this name, None where there is none.

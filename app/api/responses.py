@@ -72,8 +72,7 @@ def _modified(second: str) -> str:
 
 def is_known(request: Request, row: Version) -> bool:
     """Whether the caller says that it has this version."""
-    seen = header.of(request, b"if-none-match")
-    if seen is not None:
+    if seen := header.every(request, b"if-none-match"):
         known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
         return bool(known & {str(row.version), "*"})
     since = _date(header.of(request, b"if-modified-since") or "")
@@ -106,7 +105,7 @@ def preference(request: Request, name: str) -> str:
 
     source      https://www.rfc-editor.org/rfc/rfc7240
     """
-    for one in (header.of(request, b"prefer") or "").replace(",", ";").split(";"):
+    for one in header.every(request, b"prefer").replace(",", ";").split(";"):
         said, _, value = one.partition("=")
         if said.strip().lower() == name:
             return value.strip().strip('"').lower()

@@ -37,11 +37,10 @@ def named(request: Request) -> str:
     return f"{kind}/{body.id_of(request.path_params['id'])}"
 
 
-def guard(request: Request) -> int | None:
-    """The version that must stand; If-None-Match: * asks that nothing does."""
-    if (header.of(request, b"if-none-match") or "").strip() == "*":
-        return 0
-    return body.version_of(header.of(request, b"if-match"))
+def guard(request: Request) -> tuple[int, ...] | None:
+    """What must stand, as Entry.if_match has it, by the headers of a write."""
+    match, none = (header.every(request, name) for name in (b"if-match", b"if-none-match"))
+    return body.guard(match, none)
 
 
 def condition(request: Request) -> tuple[str, Condition]:

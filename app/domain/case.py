@@ -18,7 +18,17 @@ from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
-from app.errors import Conflict, Forbidden, Invalid, Issue, Malformed, NotFound, Refusal, Stale
+from app.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    Issue,
+    Malformed,
+    NotFound,
+    Refusal,
+    Stale,
+)
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
 
@@ -137,7 +147,7 @@ def arrived(case: Case) -> Case:
     raises      NotLoaded: conditions and patches are about what stands
                 Malformed: a urn that no entry carries, two entries for one resource
                 Stale: a condition, or a conditional reference, that not one resource meets
-                NotFound: a patch of nothing
+                NotFound, Gone: a patch of nothing, or of what was deleted
     source      https://hl7.org/fhir/R4/http.html#trules
     """
     case.loaded.announce(_conditions(case))
@@ -241,10 +251,12 @@ def guarded(case: Case, entry: Entry) -> Stored | None:
     """
     stored = case.loaded.resource(case.shelf.key, entry.name)
     stands = stored.version if stored and stored.stands else 0
-    if entry.if_match is not None and entry.if_match != stands:
-        if not entry.if_match:
+    if not entry.meets(stands):
+        if entry.if_match == (0,):
             raise Stale("A resource stands here already; read it, and update it with If-Match.")
-        raise Stale("The resource has changed since; read it again.")
+        raise Stale(
+            "The resource has changed since; read it again." if stands else "Nothing stands here."
+        )
     gone = entry.type == "Task" and entry.method == "DELETE"  # a sent referral, refused as such
     copied = stored is not None and stored.exchange and not gone
     if (
@@ -298,9 +310,11 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
 def _patched(case: Case, entry: Entry) -> Entry:
     """The patch as the PUT of what it makes; of two patches at once the second sees the first's."""
     stored = case.loaded.resource(case.shelf.key, entry.name)
-    if stored is None or not stored.stands or entry.patch is None:
+    if stored is None or entry.patch is None:
         raise NotFound("There is nothing to patch.")
-    if entry.if_match not in (None, stored.version):
+    if not stored.stands:
+        raise Gone("It was deleted, so there is nothing to patch; an update makes it stand again.")
+    if not entry.meets(stored.version):
         raise Stale("The resource has changed since; read it again.")
     made = entry.patch(stored.resource)
     if (made.get("resourceType"), made.get("id")) != (entry.type, entry.id):

@@ -68,7 +68,7 @@ class Entry(Struct, frozen=True):
     id          "" until it has one
     condition   search (Type?…) that the target of PUT, PATCH or DELETE meets
     if_none_exist   the same, for POST: found, nothing is created
-    if_match    version that must stand; 0: nothing may stand there
+    if_match    versions of which one must stand; () any, (0,) none, None whatever stands
     patch       from the stored resource to the one that is to stand
     said        the resource as it was sent, before ids and references were settled
     at          where it stands in the Bundle that brought it, as FHIRPath; "" if it came alone
@@ -78,7 +78,7 @@ class Entry(Struct, frozen=True):
     resource: Resource
     id: str = ""
     full_url: str = ""
-    if_match: int | None = None
+    if_match: tuple[int, ...] | None = None
     if_none_exist: str = ""
     condition: str = ""
     patch: Callable[[Resource], Resource] | None = None
@@ -93,6 +93,12 @@ class Entry(Struct, frozen=True):
     @property
     def name(self) -> str:
         return f"{self.type}/{self.id}"
+
+    def meets(self, version: int) -> bool:
+        """Whether what stands, 0 where nothing does, is what it says must stand."""
+        if self.if_match is None:
+            return True
+        return version in self.if_match if self.if_match else version > 0
 
 
 class Change(Struct, frozen=True):

@@ -38,7 +38,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
                 Forbidden: another's message, changed
     """
     stored = case.loaded.resource(case.shelf.key, entry.name)
-    if entry.if_match is not None and entry.if_match != (stored.version if stored else 0):
+    if not entry.meets(stored.version if stored and stored.stands else 0):
         raise Stale("The message has changed since; read it again.")
     both = talk.sides(case, exchange)
     if stored and stored.stands and stored.exchange:

@@ -60,7 +60,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     stored = case.loaded.resource(shelf, name)
     if shelf != exchange.recipient:
         return _of_the_sender(case, entry, exchange, stored)
-    if stored is None or entry.if_match not in (None, stored.version):
+    if stored is None or not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
     if exchange.state == EXPUNGED:
         return expunged(case, exchange, entry.resource.get("status") == "entered-in-error")
@@ -72,7 +72,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
 
 def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored | None) -> Plan:
     """The sender follows its Task; the one thing that it may say is that it takes it back."""
-    if stored and entry.if_match not in (None, stored.version):
+    if stored and not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
     status = entry.resource.get("status")
     if status in withdrawal.CANCELLED and exchange.state not in {"cancelled", EXPUNGED}:

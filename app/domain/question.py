@@ -169,7 +169,7 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
                 Forbidden: not this side's to say
                 Invalid: answered without an answer
     """
-    if entry.if_match not in (None, stored.version):
+    if not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
     both = talk.sides(case, exchange)
     before, task = stored.resource, entry.resource

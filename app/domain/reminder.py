@@ -118,7 +118,7 @@ def changed(case: Case, entry: Entry, stored: Stored) -> Plan:
 
     raises      Conflict: it was ended before
     """
-    if entry.if_match not in (None, stored.version):
+    if not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
     before = stored.resource
     made, ignored = copied.taken(

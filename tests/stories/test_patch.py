@@ -1,7 +1,7 @@
 """JSON Patch and FHIRPath Patch."""
 
 import pytest
-from asking import CHART, PATIENT, operation, parameters
+from asking import CHART, PATIENT, asked, bundle, operation, parameters
 from exchange import refused
 
 MAIDEN = {"extension": [{"url": "https://clinic.example.org/maiden", "valueBoolean": True}]}
@@ -264,3 +264,30 @@ def test_a_small_patch_makes_nothing_huge(exchange, made, status):
     media = "application/json-patch+json" if isinstance(made, list) else "application/fhir+json"
 
     refused(exchange.call("PATCH", f"{CHART}/Patient/c", made, Content_Type=media), status)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_what_was_deleted_is_gone_for_who_patches_too(exchange, patient, method):
+    """410 says that the id was right; 404 that there never was such a record."""
+    media = {"Content_Type": "application/merge-patch+json"}
+    patch = {"gender": "male"} if method == "PATCH" else None
+    exchange.call("DELETE", PATIENT)
+
+    refused(exchange.call(method, PATIENT, patch, **media), 410, "deleted")
+    refused(exchange.call(method, f"{CHART}/Patient/never", patch, **media), 404, "not-found")
+
+
+def test_a_patch_of_what_was_deleted_undoes_its_transaction(exchange, patient):
+    """The entry is named, and nothing of the Bundle is there."""
+    exchange.call("DELETE", PATIENT)
+    patch = parameters(operation("replace", path="Patient.gender", value={"valueCode": "male"}))
+    sent = bundle(
+        "transaction",
+        asked("PUT", "Patient/new", {"resourceType": "Patient", "id": "new"}),
+        asked("PATCH", "Patient/rosa", patch),
+    )
+
+    issue = refused(exchange.call("POST", CHART, sent), 410)[0]
+
+    assert issue["expression"] == ["Bundle.entry[1]"]
+    refused(exchange.get(f"{CHART}/Patient/new"), 404)
