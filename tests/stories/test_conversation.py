@@ -215,15 +215,19 @@ def test_a_sent_message_is_not_rewritten(exchange, reported):
     )  # fmt: skip
 
 
-def test_a_withdrawn_consent_ends_the_conversation(exchange, referred):
+@pytest.mark.parametrize(("answered", "status"), [(True, 422), (False, 409)])
+def test_a_withdrawn_consent_ends_the_conversation(exchange, referred, answered, status):
     """After the family withdraws, no message about a voluntary referral passes."""
-    task, _ = referred
+    task, theirs = referred
+    if answered:
+        accepted = {**theirs, "status": "accepted"}
+        exchange.call("PUT", f"agency/support/fhir/Task/{theirs['id']}", accepted)
     consent = exchange.get("clinic/chart/fhir/Consent/rosa-food").json()
     exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "status": "inactive"})
 
     refused(
         exchange.call("POST", "clinic/chart/fhir/Communication",
-                      message(task["focus"]["reference"], LIN, "Hello.")), 422
+                      message(task["focus"]["reference"], LIN, "Hello.")), status
     )  # fmt: skip
 
     assert held(exchange, "agency/support", "Communication") == []

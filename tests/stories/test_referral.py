@@ -276,8 +276,9 @@ def test_a_consent_that_has_ended_stops_the_way_back(exchange, referred):
     """After its last day the clinic learns nothing more about what the agency does."""
     task, theirs = referred
     consent = exchange.get("clinic/chart/fhir/Consent/rosa-food").json()
-    ended = {**consent["provision"], "period": {"start": "2026-01-01", "end": "2026-11-01"}}
+    ended = {**consent["provision"], "period": {"start": "2026-01-01", "end": "2026-11-24"}}
     exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "provision": ended})
+    exchange.now = exchange.now.replace(day=27)
 
     exchange.call(
         "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}
