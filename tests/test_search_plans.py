@@ -34,6 +34,8 @@ ASKED = (
     "Patient?name=mul",
     "Organization?_sort=-_lastUpdated&type=cbo",
     "Questionnaire?_sort=title",
+    "Task?focus=s1",
+    "Task?identifier=http://x|1&_lastUpdated=gt2026-05-15T00:00:00Z",
 )
 
 
@@ -90,6 +92,11 @@ def test_a_key_read_on_postgres_looks_at_the_key(postgres):
     assert "resource_pkey" in plan, plan
 
 
+def sorts(statement):
+    """Whether it is one of a term that leads to few; these alone are sorted."""
+    return "posting.updated = ''" in statement.sql
+
+
 @pytest.mark.parametrize("query", ASKED)
 def test_sqlite_walks_an_index(tmp_path, parameters, query):
     """Each table is searched by its key, and nothing is sorted."""
@@ -105,7 +112,7 @@ def test_sqlite_walks_an_index(tmp_path, parameters, query):
             steps = [row[3] for row in opened.execute(explain, {**statement.constants, **values})]
             for step in steps:
                 assert not re.match(r"SCAN (resource|posting)", step), (query, steps)
-                assert "TEMP B-TREE" not in step, (query, steps)
+                assert "TEMP B-TREE" not in step or sorts(statement), (query, steps)
 
 
 @pytest.mark.parametrize("query", ASKED)
@@ -117,7 +124,7 @@ def test_postgres_walks_an_index(postgres, filled, parameters, query):
         plan = "\n".join(postgres.explain(made.seeing, [*given, CHART]))
 
         assert not re.search(r"Seq Scan on (resource|posting)", plan), (query, plan)
-        assert "Sort" not in plan, (query, plan)
+        assert "Sort" not in plan or sorts(made), (query, plan)
 
 
 @pytest.mark.parametrize("query", ["Task?owner=Organization/o1", "Task?identifier=1&intent=order"])
@@ -140,15 +147,19 @@ def filled(postgres):
     at = (
         "to_char(timestamp '2026-01-01' + i * interval '1 s', 'YYYY-MM-DD\"T\"HH24:MI:SS.000\"Z\"')"
     )
-    terms = {"owner~r": "'o' || i % 50", "status~t": "'requested'", "identifier~t": "i"}
+    terms = (
+        ("owner~r", "'o' || i % 50", at),
+        ("status~t", "'requested'", at),
+        ("identifier~t", "i", "''"),
+    )
     postgres.do(
         "kinbridge",
         f"INSERT INTO resource {columns} SELECT '{CHART}', 'Task', 't' || i, 1, {at}, 'POST', '',"
         " E'\\x1e+status~t\\x1frequested\\x1f\\x1e', '' FROM generate_series(1, 20000) i",
         *(
-            f"INSERT INTO posting SELECT '{CHART}', E'Task.{name}\\x1f' || {value}, {at}, 't' || i, ''"
+            f"INSERT INTO posting SELECT '{CHART}', E'Task.{name}\\x1f' || {value}, {when}, 't' || i, ''"
             " FROM generate_series(1, 20000) i"
-            for name, value in terms.items()
+            for name, value, when in terms
         ),
         "ANALYZE",
         role="owner",

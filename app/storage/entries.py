@@ -34,6 +34,13 @@ FOLDED: Final = 1000  # characters of a text that a search looks at
 BEGINNING: Final = -(10**18)  # before every date; microseconds
 END: Final = 10**18
 _MARKS: Final = str.maketrans({ENTRY: " ", FIELD: " "})
+
+# What is said once, of one matter: few refer to it, while a person or a place gathers thousands.
+_SAID_ONCE: Final = frozenset(
+    {"CommunicationRequest", "Communication", "Condition", "Consent", "DiagnosticReport",
+     "DocumentReference", "Goal", "Observation", "Procedure", "QuestionnaireResponse",
+     "ServiceRequest", "Task"}
+)  # fmt: skip
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?"
@@ -43,6 +50,18 @@ _DAY: Final = 86400 * _SECOND
 
 # (value, the atom's name, position or "", entries so far)
 Convert = "Callable[[Any, str, str, list[str]], None]"
+
+
+def leads_to_few(name: str, value: str, qualifier: str | None) -> bool:
+    """
+    Whether an entry to which the index leads is one that few resources share; docs/decisions/0040.
+
+    name        the atom's, with what stands beside it; qualifier: what follows the value
+    """
+    path, _, kind = name.partition("~")
+    if kind[:1] != "r":
+        return kind[:1] != "t" or path != "status"
+    return kind == "r" and qualifier in _SAID_ONCE and "/" not in value and ":" not in value
 
 
 def clean(text: str) -> str:

@@ -3,18 +3,19 @@ The index: what is kept of each resource, so that searches find it. docs/decisio
 
 Beside its body each resource has its facts, all that a search may look at, as one text.
 The index itself leads from a term to the resources that carry it, newest last, and only for
-what tells few resources apart from many.
+what tells few resources apart from many. What leads to few has no time, docs/decisions/0040:
+they are sorted when they are found, and an update leaves them where they are.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import bindparam, select
 
 from app.storage.database import Batch, Reading, delete_rows, insert_once, statement
-from app.storage.entries import ENTRY, FIELD, LONGEST
+from app.storage.entries import ENTRY, FIELD, LONGEST, leads_to_few
 from app.storage.tables import POSTING, RESOURCE
 
 if TYPE_CHECKING:
@@ -47,18 +48,6 @@ def facts(parameters: Parameters, resource: Resource) -> str:
     return f"{ENTRY}{ENTRY.join(dict.fromkeys(out))}{ENTRY}"
 
 
-def _terms(kind: str, led: list[str]) -> list[tuple[str, str]]:
-    """Term and qualifier of each entry to which the index leads."""
-    found = []
-    for entry in led:
-        name, value, *rest = entry.split(FIELD)
-        if "~s" in name:
-            found.append((f"{kind}.{name}{FIELD}{value[:LONGEST]}", ""))
-        else:
-            found.append((f"{kind}.{name}{FIELD}{value}", rest[0] if rest else ""))
-    return found
-
-
 async def stood(tx: Reading, shelf: str, kind: str, identity: str) -> tuple[str, str]:
     """When what stands there was stored, and its facts; "" for nothing."""
     rows = await tx.rows(_STOOD, shelf=shelf, type=kind, id=identity)
@@ -74,18 +63,41 @@ def moved(
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
     (before, was), (updated, facts) = stood, stands
-    entries, old = _LED.findall(facts), _LED.findall(was)
+    old, entries = _LED.findall(was), _LED.findall(facts)
     terms = _terms(kind, entries)
-    gone = terms if old == entries else _terms(kind, old)
-    if before == updated:  # two versions of one millisecond: what leads to both stays
-        terms, gone = (
-            [one for one in terms if one not in gone],
-            [one for one in gone if one not in terms],
-        )
-    return (
-        [(shelf, term, before, identity, qualifier) for term, qualifier in gone],
-        [(shelf, term, updated, identity, qualifier) for term, qualifier in terms],
-    )
+    if old == entries:  # as after most updates: what has no time leads there already
+        terms = [one for one in terms if one.timed and before != updated]
+        return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
+    gone = _rows(shelf, identity, before, _terms(kind, old))
+    led = _rows(shelf, identity, updated, terms)
+    stays = {*gone}.intersection(led)
+    return [one for one in gone if one not in stays], [one for one in led if one not in stays]
+
+
+class _Term(NamedTuple):
+    term: str
+    qualifier: str
+    timed: bool
+
+
+def _terms(kind: str, entries: list[str]) -> list[_Term]:
+    """Where the index leads there from."""
+    made = []
+    for entry in entries:
+        name, value, *rest = entry.split(FIELD)
+        qualifier = rest[0] if rest else ""
+        timed = not leads_to_few(name, value, qualifier)
+        if "~s" in name:
+            value, qualifier = value[:LONGEST], ""
+        made.append(_Term(f"{kind}.{name}{FIELD}{value}", qualifier, timed))
+    return made
+
+
+def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[Posting]:
+    return [
+        (shelf, term, updated if timed else "", identity, qualifier)
+        for term, qualifier, timed in terms
+    ]
 
 
 def changes(gone: list[Posting], led: list[Posting]) -> list[Batch]:

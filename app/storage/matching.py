@@ -16,9 +16,11 @@ from app.storage import escaping
 from app.storage.entries import (
     ENTRY,
     FIELD,
+    LONGEST,
     clean,
     fold,
     instants,
+    leads_to_few,
     microseconds,
     place,
     short,
@@ -61,11 +63,13 @@ class Way:
 
     term        the first; high: the one after the last, "" for the one term alone
     qualifier   system, type or version that they carry, None for any
+    few         whether it is a range of those that have no time
     """
 
     term: str
     high: str = ""
     qualifier: str | None = None
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,18 @@ def token(atom: Atom, value: str, bound: Callable[[str, str], bool]) -> Alternat
     return _equal(atom, code, system)
 
 
+def way_to(atom: Atom, beside: str, value: str, qualifier: str | None) -> Way | None:
+    """
+    The range of one value; None where the index does not lead there.
+
+    beside      what stands beside the atom's own entries, with its colon; "" for these
+    """
+    if not atom.led_to:
+        return None
+    few = leads_to_few(f"{atom.name[1:]}{beside}", value, qualifier)
+    return Way(f"{atom.key}{beside}{FIELD}{value}", qualifier=qualifier, few=few)
+
+
 def _equal(atom: Atom, value: str, qualifier: str | None) -> Alternative:
     def match(fields: Fields) -> bool:
         return fields[0] == value and qualifier in (None, fields[1])
@@ -114,7 +130,7 @@ def _equal(atom: Atom, value: str, qualifier: str | None) -> Alternative:
     needle = f"{ENTRY}{atom.name}{FIELD}{value}{FIELD}"
     if qualifier is not None:
         needle += f"{qualifier}{'' if atom.placed else ENTRY}"
-    way = Way(f"{atom.key}{FIELD}{value}", qualifier=qualifier) if atom.led_to else None
+    way = way_to(atom, "", value, qualifier)
     return Alternative(
         atom.name, match, "" if atom.placed and qualifier is not None else needle, way
     )
@@ -144,7 +160,7 @@ def _beside(atom: Atom, what: str, value: str, qualifier: str | None = None) -> 
     needle = f"{ENTRY}{name}{FIELD}{value}{FIELD}"
     if qualifier is not None:
         needle += f"{qualifier}{ENTRY}"
-    way = Way(f"{atom.key}:{what}{FIELD}{value}", qualifier=qualifier) if atom.led_to else None
+    way = way_to(atom, f":{what}", value, qualifier)
     return Alternative(
         name,
         lambda fields: fields[0] == value and qualifier in (None, fields[1]),
@@ -175,11 +191,20 @@ def reference(atom: Atom, value: str, kind: str, base: str) -> list[Alternative]
     if not found and "/" not in url and ":" not in url:  # an id alone
         kinds = [kind] if kind else list(atom.targets)
         if not kinds:
-            return [_equal(atom, identity, None)]
+            return _of_any_type(atom, identity)
         return [_equal(atom, identity, one) for one in kinds]
     if (kind and found and found != kind) or (atom.targets and found not in atom.targets):
         return []
     return [_equal(atom, identity, found or None)]
+
+
+def _of_any_type(atom: Atom, identity: str) -> list[Alternative]:
+    """An id alone: of those that refer to it some may have a time, and some not."""
+    found = _equal(atom, identity, None)
+    if found.way is None:
+        return [found]
+    few = Way(found.way.term, few=True)
+    return [found, Alternative(found.name, found.match, found.needle, few)]
 
 
 def uri(atom: Atom, value: str, modifier: str) -> Alternative:
@@ -189,7 +214,7 @@ def uri(atom: Atom, value: str, modifier: str) -> Alternative:
         way = None
         if atom.led_to and len(value) <= 150:
             term = f"{atom.key}{FIELD}{value}"
-            way = Way(term, f"{term}\U0010ffff")
+            way = Way(term, f"{term}\U0010ffff", few=True)
         return Alternative(atom.name, lambda fields: _below(fields[0], value), way=way)
     if modifier == "above":
         return Alternative(atom.name, lambda fields: _below(value, fields[0]))
@@ -209,15 +234,15 @@ def string(atom: Atom, value: str, modifier: str) -> Alternative:
         exact, folded = short(clean(value)), fold(value)
         way = None
         if atom.led_to:
-            way = Way(f"{atom.key}{FIELD}{folded[:200]}")
+            way = Way(f"{atom.key}{FIELD}{folded[:LONGEST]}", few=True)
         return Alternative(atom.name, lambda fields: fields[1] == exact, way=way)
     folded = fold(value)
     if modifier == "contains":
         return Alternative(atom.name, lambda fields: folded in fields[0])
     way = None
     if atom.led_to and folded:
-        term = f"{atom.key}{FIELD}{folded[:200]}"
-        way = Way(term, f"{term}\U0010ffff")
+        term = f"{atom.key}{FIELD}{folded[:LONGEST]}"
+        way = Way(term, f"{term}\U0010ffff", few=True)
     needle = f"{ENTRY}{atom.name}{FIELD}{folded}"
     return Alternative(atom.name, lambda fields: fields[0].startswith(folded), needle, way)
 

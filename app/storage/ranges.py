@@ -34,7 +34,7 @@ class Shape(NamedTuple):
     """
     What a statement depends on; its values come apart from it.
 
-    lead        time, term, range, terms or ids
+    lead        time; term, few or range, as a Way says; terms or ids
     columns     body, facts, all or count
     groups      of texts that stand in the facts: whether none may, and how many they are
     """
@@ -52,7 +52,7 @@ class Shape(NamedTuple):
 @lru_cache(maxsize=2000)
 def statement(shape: Shape) -> Statement:
     """For either database."""
-    make = _by_index if shape.lead in {"term", "range", "terms"} else _by_type
+    make = _by_type if shape.lead in {"time", "ids"} else _by_index
     return Statement(make(shape, sqlite=True), make(shape, sqlite=False))
 
 
@@ -67,21 +67,21 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
     at = [RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")]
     at += [RESOURCE.c.id == POSTING.c.id, *_standing(shape, sqlite=sqlite)]
     names = _COLUMNS[shape.columns]
-    columns: list[Any]
+    source: Any
     if sqlite:
-        columns = [RESOURCE.c[name] for name in names]
-        source: Any = POSTING.join(RESOURCE, RESOURCE.c.id == POSTING.c.id)
+        of: Any = RESOURCE
+        source = POSTING.join(RESOURCE, RESOURCE.c.id == POSTING.c.id)
     else:
-        wanted = [RESOURCE.c[name] for name in names or ("id",)]
-        found = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
-        columns, at = [found.c[name] for name in names], []
-        source = POSTING.join(found, true())
+        wanted = [RESOURCE.c[name] for name in names or ("id", "updated")]
+        of = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
+        source, at = POSTING.join(of, true()), []
+    columns = [of.c[name] for name in names]
     if shape.columns == "count":  # what carries a code of two systems stands there twice
         columns = [func.count() if shape.qualified else func.count(POSTING.c.id.distinct())]
     made = select(*columns).where(POSTING.c.shelf == bindparam("shelf"), *at)
     match shape.lead:
-        case "term":
-            made = made.where(POSTING.c.term == bindparam("term"))
+        case "term" | "few":
+            made = made.where(POSTING.c.term == bindparam("term"), *_timed(shape))
         case "range":
             made = made.where(
                 POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high")
@@ -94,7 +94,16 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
             source = terms.join(source, true())
     if shape.qualified:
         made = made.where(POSTING.c.qualifier == bindparam("qualifier"))
-    return _paged(made.select_from(source), shape, POSTING)
+    return _paged(made.select_from(source), shape, POSTING if shape.lead == "term" else of)
+
+
+def _timed(shape: Shape) -> list[Any]:
+    """Of a term those rows that have a time, or those that have none."""
+    if shape.lead == "few":
+        return [POSTING.c.updated == literal_column("''")]
+    if shape.qualified or shape.since:  # either says it already
+        return []
+    return [POSTING.c.updated > literal_column("''")]
 
 
 def _by_type(shape: Shape, *, sqlite: bool) -> Any:
@@ -140,9 +149,9 @@ def _paged(made: Any, shape: Shape, of: Any) -> Any:
     if shape.placed:
         here = tuple_(bindparam("at", type_=Text), bindparam("at_id", type_=Text))
         made = made.where(tuple_(*order) > here if shape.upwards else tuple_(*order) < here)
-    if shape.lead in {"time", "term"}:
+    if shape.lead in {"time", "term", "few"}:
         made = made.order_by(*(one.asc() if shape.upwards else one.desc() for one in order))
-    if shape.lead in {"time", "term", "terms"}:
+    if shape.lead in {"time", "term", "few", "terms"}:
         made = made.limit(bindparam("most"))
     return made
 

@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from app.errors import NotSupported
-from app.storage import ranges
+from app.storage import matching, ranges
 from app.storage.asked import Criterion, Linked, Query
 from app.storage.database import Reading
-from app.storage.entries import FIELD
 from app.storage.matching import Facts, Way
 from app.storage.order import Order, Place, Row
 
@@ -180,10 +179,10 @@ async def _followed(tx: Reading, shelf: str, query: Query, linked: Linked) -> Qu
         return any((fields[0], fields[1]) in targets for name in names for fields in facts.of(name))
 
     ways = tuple(
-        Way(f"{atom.key}{FIELD}{identity}", qualifier=kind)
+        way
         for identity, kind in sorted(targets)
         for atom in linked.atoms
-        if atom.led_to
+        if (way := matching.way_to(atom, "", identity, kind))
     )
     led = len(ways) <= _WAYS and all(atom.led_to for atom in linked.atoms)
     needles = () if not targets else None
@@ -236,7 +235,7 @@ def _shaped(source: _Source, columns: str, **how: Any) -> tuple[ranges.Shape, di
         groups.append((criterion.negated, len(criterion.needles)))
     lead = "time"
     if way:
-        lead = "range" if way.high else "term"
+        lead = "range" if way.high else "few" if way.few else "term"
         values["term"] = way.term
         if way.high:
             values["high"] = way.high

@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _CACHE_KIB: Final = 16 * 1024  # a connection; a page of a search in a large file touches some 2 MiB
+# SQLite goes through all that a connection keeps at a commit that has split a page of an index
+_WRITER_CACHE_KIB: Final = 4 * 1024
 _LOG_PAGES: Final = 16000  # 64 MB; a page that changes often goes to the file once in so many
 _TEXT: Final = "The database cannot be reached or written now; nothing was stored. Try again."
 _SEEN_SECONDS: Final = 0.1  # between two looks of readers whether the file is still there
@@ -105,6 +107,7 @@ class Sqlite:
         self._aside = Aside(self._connect)
         self._writer = self._connect()
         self._writer.execute("PRAGMA temp_store=MEMORY")  # what a statement may have to undo
+        self._writer.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
         self._wait_seconds = _BUSY_SECONDS
         self._idle = Reader(self._writer, time.thread_time, writes=True)
         self._waiting: list[_Job] = []

@@ -63,6 +63,7 @@ VERSION: Final = Table(
 
 # From what a search asks for to what stands and carries it, newest last; docs/decisions/0010.
 # term: Type.path and value; qualifier: the system of a code, the type of a reference.
+# updated: "" where a term leads to few; docs/decisions/0040.
 POSTING: Final = Table(
     "posting",
     METADATA,

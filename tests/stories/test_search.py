@@ -527,3 +527,25 @@ def test_another_shelf_is_never_touched(chart):
     chart.call("DELETE", f"{CHART}/Patient/rosa")
     assert found(chart, "Task?patient.name=rosa") == []
     assert found(chart, "Task?patient.name=rosa", SUPPORT) == ["t0", "t1"]
+
+
+@pytest.mark.parametrize("query", ["identifier=shared", "focus=17", "focus=ServiceRequest/17"])
+def test_what_has_no_time_in_the_index_comes_newest_first(exchange, query):
+    """By the last update of each, page by page and back, whichever type an id alone is of."""
+    for turn, number in enumerate((1, 2, 3, 4, 5, 3, 1)):
+        kind = "Patient" if query == "focus=17" and number % 2 else "ServiceRequest"
+        put(exchange, {
+            **TASK, "id": f"t{number}", "description": f"turn {turn}",
+            "identifier": [{"system": CODES, "value": "shared"}, {"value": "shared"}],
+            "focus": {"reference": f"{kind}/17"},
+        })  # fmt: skip
+
+    forward, backward = walk(exchange, f"Task?{query}&_count=2")
+    newest = searched(exchange, f"Task?{query}&_count=2&_total=accurate")
+    since = newest["entry"][1]["resource"]["meta"]["lastUpdated"]
+
+    assert forward == backward == [["t1", "t3"], ["t5", "t4"], ["t2"]]
+    assert newest["total"] == 5
+    assert ids(searched(exchange, f"Task?{query}&_sort=_lastUpdated")) == "t2 t4 t5 t3 t1".split()
+    assert found(exchange, f"Task?{query}&_lastUpdated=ge{since}") == ["t1", "t3"]
+    assert found(exchange, f"Task?{query}&_lastUpdated=lt{since}") == ["t2", "t4", "t5"]

@@ -1,0 +1,120 @@
+"""What leads from a value to its resources: which of it has a time, and what an update moves."""
+
+import sqlite3
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import app as cli
+from app.storage import index
+from app.storage.entries import ENTRY, FIELD, leads_to_few
+
+POSTINGS = "SELECT shelf, term, updated, id, qualifier FROM posting ORDER BY 1, 2, 3, 4, 5"
+
+
+def facts(*entries):
+    """As a resource's row holds them."""
+    return f"{ENTRY}{ENTRY.join(FIELD.join(one) for one in entries)}{ENTRY}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "qualifier", "few"),
+    [
+        ("identifier~t", "r-17", "urn:x", True),
+        ("identifier~t:of-type", "urn:x|MR|17", "", True),
+        ("telecom~t", "+1-555-0100", "", True),
+        ("name.family~s", "rivera", "Rivera", True),
+        ("url~u", "urn:x", "", True),
+        ("focus~r", "order-17", "ServiceRequest", True),
+        ("status~t", "requested", "", False),
+        ("owner~r", "north", "Organization", False),
+        ("for~r", "rosa", "Patient", False),
+        ("encounter~r", "e1", "Encounter", False),
+        ("owner~r:identifier", "9999999992", "urn:npi", False),
+        ("questionnaire~r", "urn:x", "Task", False),
+        ("questionnaire~r", "https://x.example.org/Questionnaire/a", "Observation", False),
+        ("focus~r", "order-17", None, False),
+    ],
+)
+def test_what_leads_to_few(name, value, qualifier, few):
+    """Not what gathers thousands, nor a URL whatever its version is called."""
+    assert leads_to_few(name, value, qualifier) is few
+
+
+def test_an_update_moves_what_has_a_time_and_nothing_else():
+    """The order of what gathers thousands changes; an identifier leads where it led."""
+    said = facts(("+identifier~t", "r-17", "urn:x"), ("+owner~r", "north", "Organization"))
+
+    gone, led = index.moved("a/b", "Task", "t1", ("2026-01-01", said), ("2026-01-02", said))
+
+    term = f"Task.owner~r{FIELD}north"
+    assert gone == [("a/b", term, "2026-01-01", "t1", "Organization")]
+    assert led == [("a/b", term, "2026-01-02", "t1", "Organization")]
+
+
+def test_an_update_moves_what_it_changes():
+    """Of two identifiers the one that is another; of one millisecond nothing that is the same."""
+    before = facts(("+identifier~t", "1", "u"), ("+identifier~t", "2", "u"), ("+status~t", "a", ""))
+    after = facts(("+identifier~t", "1", "u"), ("+identifier~t", "3", "u"), ("+status~t", "a", ""))
+
+    gone, led = index.moved("a/b", "Task", "t1", ("2026", before), ("2026", after))
+
+    assert gone == [("a/b", f"Task.identifier~t{FIELD}2", "", "t1", "u")]
+    assert led == [("a/b", f"Task.identifier~t{FIELD}3", "", "t1", "u")]
+
+
+def test_what_is_deleted_is_not_led_to():
+    """Nothing stands there: every row goes."""
+    said = facts(("+identifier~t", "1", "u"), ("+status~t", "requested", ""))
+
+    gone, led = index.moved("a/b", "Task", "t1", ("2026-01-01", said), ("2026-01-02", ""))
+
+    assert ([one[2] for one in gone], led) == (["", "2026-01-01"], [])
+
+
+def test_an_index_of_before_is_moved(exchange, referred):
+    """Migration 0008 makes of an index in which all has a time the one that the service makes."""
+    made = exchange.rows(POSTINGS)
+    exchange.http.__exit__()
+    few = [row for row in made if not row[2]]
+    assert 0 < len(few) < len(made)
+    undo(
+        exchange.database_url,
+        "UPDATE posting SET updated = (SELECT r.updated FROM resource r"
+        " WHERE r.shelf = posting.shelf AND r.id = posting.id AND posting.term LIKE r.type || '.%')"
+        " WHERE updated = ''",
+        "UPDATE alembic_version SET version_num = '0007'",
+    )
+    assert all(row[2] for row in exchange.rows(POSTINGS))
+
+    done = CliRunner().invoke(
+        cli,
+        ["migrate", "--database", exchange.database_url],
+        env={"KINBRIDGE_OWNER_URL": owner(exchange.database_url)},
+    )
+
+    assert done.exit_code == 0, done.output
+    assert exchange.rows(POSTINGS) == made
+
+
+def owner(url):
+    return url.replace("service@", "owner@") if url.startswith("postgresql") else ""
+
+
+def undo(url, *statements):
+    """Statements by who owns the tables."""
+    if not url.startswith("postgresql"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as database:
+            for one in statements:
+                database.execute(one)
+        return
+    import anyio
+    import asyncpg
+
+    async def run():
+        connection = await asyncpg.connect(owner(url))
+        for one in statements:
+            await connection.execute(one)
+        await connection.close()
+
+    anyio.run(run)
