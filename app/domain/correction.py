@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from app import fhir
 from app.domain import (
+    condition,
     conformity,
     consents,
     disclosed,
@@ -67,7 +68,9 @@ def followed(case: Case, made: Plan) -> Plan:
         for exchange in exchanges
         if exchange.id not in moved
     ]
-    for plan in at_once(_Correction.plan, each):
+    each += [one for one in _parted(case, stood) if one.exchange.id not in moved]
+    once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
+    for plan in at_once(_Correction.plan, once.values()):
         made = _more(made, plan)
     return made
 
@@ -90,15 +93,64 @@ def _more(plan: Plan, other: Plan) -> Plan:
 
 def _under_way(case: Case, resource: Resource) -> list[Exchange]:
     """The open referrals of the person that a resource is about, whose recipient has a copy of it."""
-    name, shelf = fhir.name(resource), case.shelf.key
-    person = name if name.startswith("Patient/") else _person(resource)
-    records = patients.records(case, person) if person else []
+    name = fhir.name(resource)
+    people = [name] if name.startswith("Patient/") else _people(case, resource)
+    records = [record for one in people for record in patients.records(case, one)]
+    return [one for one in _referrals(case, records) if name in one.copies]
+
+
+def _referrals(case: Case, records: list[str]) -> list[Exchange]:
+    """The open referrals and reports of whom these records (Type/id) are."""
+    shelf = case.shelf.key
     tasks = [task for found in at_once(lambda one: _tasks(case, one), records) for task in found]
     case.loaded.announce({Want("exchange", shelf, one) for one in tasks})
     sent = [one for task in tasks if (one := case.loaded.exchange(shelf, task))]
-    sent = [one for one in sent if one.source == shelf and name in one.copies]
+    sent = [one for one in sent if one.source == shelf]
     case.loaded.announce({Want("resource", one.recipient, one.recipient_task) for one in sent})
     return [one for one in sent if _is_open(case, one)]
+
+
+def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[_Correction]:
+    """
+    The facts that were sent as this person's, and stand on a record that is theirs no more.
+
+    Two records were taken for one child; they are two, and what was told of the one was the other's.
+    """
+    changed = {fhir.name(one.resource) for one, _ in stood}
+    parted = [
+        (one, stored)
+        for one, stored in stood
+        if fhir.name(stored.resource).startswith("Patient/")
+        and one.resource.get("link") != stored.resource.get("link")
+    ]
+    found = []
+    for _, stored in parted:
+        before = _linked(case, fhir.name(stored.resource))
+        for exchange in _referrals(case, before):
+            lost = set(before) - set(patients.records(case, _subject(exchange)))
+            shelf, names = case.shelf.key, [one for one in exchange.copies if one not in changed]
+            case.loaded.expect(shelf, names)
+            facts = [(one, case.loaded.resource(shelf, one)) for one in names]
+            found += [
+                _Correction(case, exchange, Put(shelf, fact.resource, fact.version), fact)
+                for _, fact in facts
+                if fact and fact.stands and _person(fact.resource) in lost
+            ]
+    return found
+
+
+def _linked(case: Case, name: str) -> list[str]:
+    """The records that were one person with this one before the change, itself first."""
+    found = [name]
+    for one in found:
+        stored = case.loaded.resource(case.shelf.key, one)
+        found += patients.further(stored.resource if stored else {}, found)
+    return found
+
+
+def _subject(exchange: Exchange) -> str:
+    """Type/id of the one person whom it is about; what the sender has of request and Task may say another."""
+    return next((one for one in exchange.copies if one.startswith("Patient/")), "")
 
 
 def _is_open(case: Case, exchange: Exchange) -> bool:
@@ -108,8 +160,21 @@ def _is_open(case: Case, exchange: Exchange) -> bool:
 
 def _person(resource: Resource) -> str:
     """Type/id of whom a resource says that it is about, "" where it names no record."""
-    about = resource.get("subject") or resource.get("patient") or {}
-    return fhir.versionless(str(about.get("reference", "")))
+    return fhir.versionless(str(_about(resource).get("reference", "")))
+
+
+def _people(case: Case, resource: Resource) -> list[str]:
+    """Whom a resource is about, as records (Type/id): the one that it names, or those of its number."""
+    if person := _person(resource):
+        return [person]
+    numbers = fhir.numbers(_about(resource).get("identifier"))
+    asked = [condition.identifier("Patient", *one.split("|", 1)) for one in sorted(numbers)]
+    return [one for each in asked for one in case.loaded.meeting(case.shelf.key, each)]
+
+
+def _about(resource: Resource) -> Resource:
+    about: Resource = resource.get("subject") or resource.get("patient") or {}
+    return about
 
 
 def _tasks(case: Case, person: str) -> list[str]:
@@ -161,12 +226,12 @@ class _Correction:
         return self._copied(there)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         return fhir.name(self.put.resource)
 
     @property
     def _copy(self) -> str:
-        return self.exchange.copies[self._name]
+        return self.exchange.copies[self.name]
 
     def _withdraws(self) -> bool:
         """
@@ -174,7 +239,7 @@ class _Correction:
 
         One that has run out covers nothing either, and nobody has withdrawn it.
         """
-        if self._name != self.exchange.consent:
+        if self.name != self.exchange.consent:
             return False
         given = self.put.resource
         denied = (given.get("provision") or {}).get("type") == "deny"
@@ -216,8 +281,7 @@ class _Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
-        person = _person(resource)
-        if fhir.in_error(resource) or person not in {"", about.subject, *about.records}:
+        if fhir.in_error(resource) or _is_anothers(resource, about):
             copy = _as_error(there.resource)
         elif not graph.goes(resource, rule, about, self._find):
             return self._stays("The disclosure rule does not send it.")
@@ -249,7 +313,7 @@ class _Correction:
 
     def _puts(self, copy: Resource, there: Stored) -> tuple[Put, ...]:
         made = put(copy, there, shelf=self.exchange.recipient, now=self.case.now)
-        return tuple(replace(one, origin=self._name) for one in made)
+        return tuple(replace(one, origin=self.name) for one in made)
 
     def _rule(self) -> Rule | None:
         """The rule by which it was sent, decided anew by what may have changed: the consent."""
@@ -264,8 +328,7 @@ class _Correction:
         return self.case.mappings.asked(decision.rule, self.exchange.terms.jurisdiction)
 
     def _about(self) -> About:
-        request = self.case.find(self.exchange.source_request) or {}
-        subject = fhir.versionless(str((request.get("subject") or {}).get("reference", "")))
+        subject = _subject(self.exchange)
         return patients.about(self.case, subject, consent=self.exchange.consent)
 
     def _find(self, name: str) -> Resource | None:
@@ -274,14 +337,14 @@ class _Correction:
 
     def _trimmed(self, resource: Resource, rule: Rule, about: About) -> Resource:
         """A copy of this alone; what it newly points to is a new fact, and a human's to send."""
-        if self._name == self.exchange.consent:
+        if self.name == self.exchange.consent:
             tenant = self.case.settings.tenant(
                 self.case.settings.shelves[self.exchange.recipient].tenant
             )
             resource = consents.addressed(
                 resource, lambda actor: parties.recipient(self.case, actor).tenant is tenant
             )
-        known = {one: copy for one, copy in self.exchange.copies.items() if one != self._name}
+        known = {one: copy for one, copy in self.exchange.copies.items() if one != self.name}
         made = graph.copies(
             [resource],
             rule.model_copy(update={"follows": ()}),
@@ -296,10 +359,19 @@ class _Correction:
 _NOTHING: Final = Plan(Answer(()))
 
 
+def _is_anothers(resource: Resource, about: About) -> bool:
+    """Whether it says of whom it is, by record or by number, and that is somebody else."""
+    said = _about(resource)
+    tells = bool(_person(resource) or fhir.numbers(said.get("identifier")))
+    return tells and not about.means(said)
+
+
 def _as_error(copy: Resource) -> Resource | None:
     """A copy that says that it was sent in error; None where its type cannot say so."""
     kind = copy["resourceType"]
     if kind == "Condition":
         kept = {name: value for name, value in copy.items() if name != "clinicalStatus"}
         return {**kept, "verificationStatus": making.ENTERED_IN_ERROR}
+    if kind == "RelatedPerson":
+        return {**copy, "active": False}
     return {**copy, "status": "entered-in-error"} if "status" in copy else None

@@ -21,7 +21,6 @@ from app.domain.plan import (
     Plan,
     Purge,
     Put,
-    Stored,
     Terms,
     put,
     together,
@@ -112,7 +111,7 @@ def _to(  # noqa: PLR0913 — what is told depends on all of these
         Answer(()),
         puts,
         owed=owed(case, viewer.shelf, exchange, puts),
-        accounted=(accounted(case, exchange, viewer, seen, puts),) if puts else (),
+        accounted=(accounted(case, exchange, viewer, task, puts),) if puts else (),
         purges=purges,
     )
 
@@ -125,8 +124,13 @@ def owed(case: Case, shelf: str, exchange: Exchange, puts: tuple[Put, ...]) -> t
 
 
 def accounted(
-    case: Case, exchange: Exchange, viewer: Viewer, seen: Stored, puts: tuple[Put, ...]
+    case: Case, exchange: Exchange, viewer: Viewer, task: Resource, puts: tuple[Put, ...]
 ) -> Accounted:
+    """
+    What the agency disclosed, in its own accounting: about the child as it stands on its shelf.
+
+    task        the agency's
+    """
     receipt = disclosure.decide(
         case.mappings.rules,
         kind="cps-report",
@@ -140,7 +144,7 @@ def accounted(
         source=exchange.recipient,
         recipient=viewer.shelf,
         recipient_name=case.settings.tenant(tenant).name,
-        subject=str((seen.resource.get("for") or {}).get("reference", "")),
+        subject=str((task.get("for") or {}).get("reference", "")),
         purpose=_PURPOSE[viewer.audience],
         rule=rule,
         basis=basis or viewer.basis,

@@ -51,7 +51,7 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
         rule,
         source=exchange.recipient,
         recipient=exchange.source,
-        subject=str((seen.resource.get("for") or {}).get("reference", "")),
+        subject=str((task.get("for") or {}).get("reference", "")),
         puts=puts,
     )
     return Plan(Answer(()), puts, owed=owed, accounted=(row,))

@@ -388,6 +388,7 @@ def sent_task(
     if request.get("priority") in _PRIORITIES:
         task.setdefault("priority", request["priority"])
     if case.shelf.kind == "cps-report":
+        task["for"] = fhir.pointer(request["subject"])  # it is one child's, whatever its Task said
         task["businessStatus"] = concept(STATUS, "submitted")
         task["meta"] = report.labelled(task.get("meta", {}))
     return {**task, "status": "requested"}

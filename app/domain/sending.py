@@ -44,6 +44,7 @@ class Sending:
     A disclosure that was decided, and the one transaction that it is.
 
     consent     Type/id, "" for a report
+    only        names on the sender's shelf beyond which nothing goes, where it was sent before; else empty
     override    the rule that stops softly, fails, and was overridden with a typed reason
     """
 
@@ -57,6 +58,7 @@ class Sending:
     shelf: Shelf
     rule: Rule
     override: str = ""
+    only: frozenset[str] = frozenset()
 
     def plan(self) -> Plan:
         """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
@@ -120,6 +122,9 @@ class Sending:
         find = contained.apart(replace(self.case, entries=self._entries()).find)
 
         def found(name: str) -> Resource | None:
+            stands = contained.place(name, find)[0]
+            if self.only and stands not in {*self.only, fhir.name(self.task)}:
+                return None
             resource = find(name)
             if resource and name == self.consent:
                 return consents.addressed(resource, self._is_theirs)

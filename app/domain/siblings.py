@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import conformity, referral, report
+from app.domain import conformity, correction, referral, report
 from app.domain.case import Case, arrived
 from app.domain.change import Entry
 from app.domain.loaded import NotLoaded, Want
@@ -46,7 +46,7 @@ def plan(case: Case) -> Plan:
         raise NotLoaded(frozenset(wants))
     if kept:
         raise _none(case, plans, kept)
-    return _together([one for _, one in plans])
+    return correction.followed(case, _together([one for _, one in plans]))
 
 
 def _placed(issue: Issue, entries: tuple[Entry, ...]) -> Issue:

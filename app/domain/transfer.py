@@ -39,9 +39,10 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     case.loaded.expect(source.key, [*names, exchange.source_task])
     sent = [one for name in names if (one := _standing(case, source.key, name))]
     old = _standing(case, source.key, exchange.source_task)
-    request = next((one for one in sent if fhir.name(one) == exchange.source_request), None)
+    request = _as_sent(case, exchange)
     if old is None or request is None:
         raise Invalid("The sender's own report is not there any more; call.", expression="to")
+    sent = [request if fhir.name(one) == exchange.source_request else one for one in sent]
     entries = tuple(Entry("PUT", one, one["id"], said=one) for one in sent)
     change = replace(case.change, shelf=source, entries=entries)
     here = replace(case, change=change, entries=entries)
@@ -56,8 +57,31 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
         shelf=shelf,
         rule=_rule(case, exchange),
         override=exchange.terms.override,
+        only=frozenset(exchange.copies),
     ).plan()
-    return replace(made, receipts=())  # the message itself was taken in before
+    new = [
+        one
+        for one in made.puts
+        if (one.shelf, fhir.name(one.resource)) != (source.key, fhir.name(request))
+    ]
+    return replace(made, puts=tuple(new), receipts=())  # the message itself was taken in before
+
+
+def _as_sent(case: Case, exchange: Exchange) -> Resource | None:
+    """The request as it was sent: what its sender has written into it since was sent to nobody."""
+    shelf, name = exchange.source, exchange.source_request
+    stored = case.loaded.resource(shelf, name)
+    if stored is None or not stored.stands:
+        return None
+    request = stored.resource
+    for number in range(stored.version - 1, 0, -1):
+        if fhir.moment(request["meta"]["lastUpdated"]) <= fhir.moment(exchange.opened):
+            break
+        past = case.loaded.version(shelf, name, number)
+        if past is None:
+            break
+        request = past
+    return request
 
 
 def _rule(case: Case, exchange: Exchange) -> Rule:

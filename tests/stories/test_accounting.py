@@ -33,6 +33,27 @@ def test_every_disclosure_about_a_child_is_accounted_for(exchange, reported):
     assert "ward 3" not in str(rows)
 
 
+def test_an_agency_accounts_for_the_child_as_it_knows_it(exchange, reported, referred):
+    """What it told a clinic is found under its own record of the child, whichever way it was told."""
+    _, theirs = reported
+    path = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    assert exchange.call("POST", path, {"event": "received"}).status_code == 200
+    message = {
+        "resourceType": "Communication", "status": "completed", "basedOn": [theirs["focus"]],
+        "sender": {"display": "Kim"}, "payload": [{"contentString": "Which ward?"}],
+    }  # fmt: skip
+    assert exchange.call("POST", "agency/intake/fhir/Communication", message).status_code == 201
+    _, voluntary = referred
+    accepted = {**voluntary, "status": "accepted"}
+    exchange.call("PUT", f"agency/support/fhir/Task/{voluntary['id']}", accepted)
+
+    *told, _ = account(exchange, "agency/intake", theirs["for"]["reference"])
+    *helped, _ = account(exchange, "agency/support", voluntary["for"]["reference"])
+
+    assert [row[3] for row in told] == ["receipt", "conversation-on-report"]
+    assert [row[3] for row in helped] == ["progress-with-consent"]
+
+
 def test_of_another_shelf_or_child_nothing_is_said(exchange, reported):
     """The chart has disclosed nothing, and neither has anybody about another child."""
     assert reported

@@ -145,9 +145,12 @@ def test_what_is_told_beyond_the_receipt_names_its_statute(exchange):
     told.record("received", **SAYS["received"])
     told.record("screened-in", **SAYS["screened-in"])
 
-    rows = exchange.rows("SELECT recipient, rule, basis FROM ledger WHERE source = 'agency/intake'")
+    rows = exchange.rows(
+        "SELECT recipient, rule, basis, subject FROM ledger WHERE source = 'agency/intake'"
+    )
 
     ruled = {row[0]: row[1:] for row in rows if "feedback" in row[1]}
+    assert {row[3] for row in rows} == {told.theirs["for"]["reference"]}
     assert "Fairview Code 7-101" in ruled["clinic/dr-lin"][1]
     assert {row[0] for row in rows if row[1] == "receipt"} == {"clinic/reports"}
 

@@ -1,0 +1,79 @@
+"""A report that goes on to another authority is what was sent, and nothing that was written since."""
+
+import json
+
+import pytest
+from exchange import agency_task, resources
+from test_corrections import REPORTS, put
+from test_what_leaves import REPORT, attached, held, seen
+
+from app.sandbox import family
+
+
+@pytest.fixture
+def tenants(tenants):
+    """Besides a second authority."""
+    shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
+    return [
+        *tenants,
+        {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
+    ]
+
+
+def transferred(exchange, task):
+    """The agency hands the report on."""
+    theirs = agency_task(exchange, "intake", task)
+    path = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    for said in ({"event": "received"}, {"event": "transferred", "to": "county"}):
+        answer = exchange.call("POST", path, said)
+        assert answer.status_code == 200, answer.text
+
+
+def test_a_transfer_takes_no_new_fact_along(exchange):
+    """What the clinic wrote into its own order later was sent to nobody, and no agency's click sends it."""
+    (task,) = resources(
+        exchange.call("POST", REPORT, attached(family.report(by_device=False), seen("bruise"))),
+        "Task",
+    )
+    put(exchange, REPORTS, seen("later"))
+    request = exchange.get(f"{REPORTS}/{task['focus']['reference']}").json()
+    for note in ("once rewritten", "rewritten again"):
+        later = {"supportingInfo": [*request["supportingInfo"], {"reference": "Observation/later"}]}
+        put(exchange, REPORTS, {**request, **later, "note": [{"text": note}]})
+    standing = exchange.get(f"{REPORTS}/{task['focus']['reference']}").json()
+
+    transferred(exchange, task)
+
+    there = held(exchange, "county/intake")
+    facts = {one["code"].get("text") for one in there if one["resourceType"] == "Observation"}
+    assert "bruise" in facts
+    assert "later" not in facts
+    assert "rewritten" not in json.dumps(there)
+    (copy,) = (one for one in there if one["resourceType"] == "ServiceRequest")
+    assert copy["note"] == request["note"]
+    assert exchange.get(f"{REPORTS}/{task['focus']['reference']}").json() == standing
+
+
+def test_a_transfer_takes_what_was_corrected_along(exchange, reported):
+    """The new authority goes to the new address."""
+    task, _ = reported
+    rosa = exchange.get(f"{REPORTS}/Patient/rosa").json()
+    put(exchange, REPORTS, {**rosa, "address": [{"text": "moved"}]})
+
+    transferred(exchange, task)
+
+    (copy,) = held(exchange, "county/intake", "Patient")
+    assert copy["address"] == [{"text": "moved"}]
+
+
+def test_a_request_that_names_another_child_since_is_transferred_as_it_was(exchange, reported):
+    """The other authority gets the report of the child that was reported."""
+    task, _ = reported
+    put(exchange, REPORTS, {"resourceType": "Patient", "id": "leo", "name": [{"family": "Other"}]})
+    request = exchange.get(f"{REPORTS}/{task['focus']['reference']}").json()
+    put(exchange, REPORTS, {**request, "subject": {"reference": "Patient/leo"}})
+
+    transferred(exchange, task)
+
+    (copy,) = held(exchange, "county/intake", "Patient")
+    assert copy["name"] == family.PATIENT["name"]
