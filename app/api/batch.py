@@ -111,6 +111,8 @@ class Bundled:
         path, _, query = entries.relative(url, bases, at).partition("?")
         path = unquote(path).strip("/")
         kind, _, identity = path.partition("/")
+        if kind == "Binary" and "_format=" not in query:
+            query = f"{query}&_format=json".lstrip("&")  # else one that holds FHIR comes as it is
         headers = [one for one in request.scope["headers"] if one[0] in _OURS]
         headers.append((b"accept", b"application/fhir+json"))
         headers += [

@@ -48,13 +48,13 @@ def response(request: Request, body: bytes, status: int, headers: dict[str, str]
     if len(body) < _WORTH:
         return Whole(body, status, headers)
     headers = {**headers, "Vary": "Accept-Encoding"}
-    if not _takes_gzip(header.of(request, b"accept-encoding") or ""):
+    if not takes_gzip(header.of(request, b"accept-encoding") or ""):
         return Whole(body, status, headers)
     return Packed(body, status, {**headers, "Content-Encoding": "gzip"})
 
 
-def _takes_gzip(header: str) -> bool:
-    """https://www.rfc-editor.org/rfc/rfc9110#name-accept-encoding."""
+def takes_gzip(header: str) -> bool:
+    """Whether Accept-Encoding names it; https://www.rfc-editor.org/rfc/rfc9110#name-accept-encoding."""
     said = {}
     for one in header.lower().split(","):
         name, _, quality = one.partition(";")

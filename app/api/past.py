@@ -72,11 +72,12 @@ async def history(
     for one in found.page:
         if one.type == "Binary" and one.body:
             binary.permit(caller, one.body)
-    entries = [
+    entries = (
         responses.past(one, base, shown.of(service.definitions, one.body) if one.body else b"")
         for one in found.page
-    ]
-    return responses.bundle(request, "history", entries, total=found.total, link=links)
+    )
+    head = {"resourceType": "Bundle", "type": "history", "total": found.total, "link": links}
+    return responses.spliced(request, head, entries)
 
 
 def _since(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import encoding, header, view
+from app.api.pieces import Pieces, is_long
 from app.conformance import Definitions
 from app.errors import Issue, NotAllowed, Refusal, Unauthenticated, Unavailable, outcome
 from app.fhir import Resource
@@ -192,9 +194,20 @@ def refused_entry(refused: Refusal) -> bytes:
 
 def bundle(request: Request, kind: str, entries: list[bytes], **more: Any) -> Response:
     """A Bundle around entries that are bytes already."""
-    head = fhir.encode({"resourceType": "Bundle", "type": kind, **more})[:-1]
-    body = b',"entry":[' + b",".join(entries) + b"]" if entries else b""  # no list is empty in FHIR
-    return fhir_json(request, head + body + b"}")
+    head = {"resourceType": "Bundle", "type": kind, **more}
+    return spliced(request, head, ((one,) for one in entries))
+
+
+def spliced(request: Request, head: Resource, entries: Iterable[Sequence[bytes]]) -> Response:
+    """A Bundle and its entries, each in pieces that are bytes already; what is long stays so."""
+    pieces, before = [fhir.encode(head)[:-1]], b',"entry":['
+    for one in entries:
+        pieces += (before, *one)
+        before = b","
+    pieces.append(b"]}" if before == b"," else b"}")  # no list is empty in FHIR
+    if is_long(pieces):
+        return Pieces(request, pieces, {"Content-Type": _FHIR_JSON})
+    return fhir_json(request, b"".join(pieces))
 
 
 def all_of(request: Request, written: Written, base: str) -> Response:
@@ -214,9 +227,9 @@ def _made(written: Written, base: str) -> list[bytes]:
     ]
 
 
-def past(one: Past, base: str, body: bytes) -> bytes:
+def past(one: Past, base: str, body: bytes) -> tuple[bytes, ...]:
     """
-    The entry of a history: what a version was and how it came.
+    The entry of a history, in pieces: what a version was and how it came.
 
     body        as much of it as is shown, b"" for a deletion
     source      https://hl7.org/fhir/R4/http.html#history
@@ -227,9 +240,9 @@ def past(one: Past, base: str, body: bytes) -> bytes:
     status = {"DELETE": "204 No Content", "POST": "201 Created"}.get(one.method, first)
     response = {"status": status, "etag": f'W/"{one.version}"', "lastModified": one.updated}
     said = {"request": {"method": one.method, "url": url}, "response": response}
-    resource = b',"resource":' + body if body else b""
     full_url = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
-    return full_url + resource + b"," + fhir.encode(said)[1:]
+    rest = b"," + fhir.encode(said)[1:]
+    return (full_url, b',"resource":', body, rest) if body else (full_url, rest)
 
 
 def _findings(issues: tuple[Issue, ...]) -> Resource:

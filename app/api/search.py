@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -49,11 +50,11 @@ async def found(  # noqa: PLR0913 — as below
         pairs += await _form(request, most=most)
     elif kind:
         body.type_of(kind)
-    bundle = await bundled(
+    head, entries = await _bundled(
         service, shelf, caller, base=base, kind=kind, where=where, within=within, pairs=pairs,
         lenient=responses.preference(request, "handling") == "lenient",
     )  # fmt: skip
-    return responses.fhir_json(request, bundle)
+    return responses.spliced(request, head, entries)
 
 
 def _of_everything(name: str, value: str) -> tuple[str, str]:
@@ -98,7 +99,7 @@ def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[s
     return (head, identity), kind, f"{head}/{identity}/{rest}"
 
 
-async def bundled(  # noqa: PLR0913 — what a search is asked with
+async def _bundled(  # noqa: PLR0913 — what a search is asked with
     service: Service,
     shelf: Shelf,
     caller: Caller,
@@ -109,8 +110,8 @@ async def bundled(  # noqa: PLR0913 — what a search is asked with
     pairs: Pairs,
     within: tuple[str, str] | None = None,
     lenient: bool = False,
-) -> bytes:
-    """The searchset, its resources as they were stored, or the part that was asked for."""
+) -> tuple[dict[str, Any], Iterator[tuple[bytes, ...]]]:
+    """The searchset and its entries: resources as they were stored, or the part that was asked for."""
     shown = view.asked(QueryParams(pairs))
     page = next((value for name, value in pairs if name == "_page"), "")
     asked = [(name, value) for name, value in pairs if name != "_page"]
@@ -149,30 +150,27 @@ async def bundled(  # noqa: PLR0913 — what a search is asked with
     if result.total is not None:
         head["total"] = result.total
     head["link"] = links
-    return _spliced(service, base, head, result, shown)
+    return head, _entries(service, base, result, shown)
 
 
-def _spliced(
-    service: Service, base: str, head: dict[str, Any], result: Result, shown: view.View
-) -> bytes:
-    """The Bundle around bytes that are not parsed."""
+def _entries(
+    service: Service, base: str, result: Result, shown: view.View
+) -> Iterator[tuple[bytes, ...]]:
+    """Around bytes that are not parsed."""
     plain = shown in {view.WHOLE, view.View("count")}
-    parts = []
+    home = b'{"fullUrl":"%b/' % base.encode()
+    ends = {mode: b',"search":{"mode":"%b"}}' % mode for mode in (b"match", b"include")}
     for found, mode in [
         *((one, b"match") for one in result.page.found),
         *((one, b"include") for one in result.included),
     ]:
         whole = found.body if plain else shown.of(service.definitions, found.body)
-        parts.append(
-            b'{"fullUrl":"%b/%b/%b","resource":%b,"search":{"mode":"%b"}}'
-            % (base.encode(), found.type.encode(), found.id.encode(), bytes(whole), mode)
-        )
+        name = b'%b/%b","resource":' % (found.type.encode(), found.id.encode())
+        yield home, name, whole, ends[mode]
     if result.cut:
         text = "More hangs on these matches than is shown here; ask for fewer, or less with them."
         said = fhir.encode(outcome((Issue("warning", "incomplete", text),)))
-        parts.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % said)
-    made = fhir.encode(head)
-    return b'%b,"entry":[%b]}' % (made[:-1], b",".join(parts)) if parts else made
+        yield b'{"resource":', said, b',"search":{"mode":"outcome"}}'
 
 
 def _sealed(place: Place, key: bytes, of: str, *, back: bool) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.domain.change import Caller
 from app.errors import Gone, NotFound
+from app.flows import bounds
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import history, resources
@@ -88,9 +89,10 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
         total = await history.count(tx, shelf.key, asked)
         more = len(found) > most
+        page, cut = await bounds.held(tx, shelf.key, (found[::-1] if turn.back else found)[:most])
         if turn.back:
-            return History(found[-most:], total, newer=more, older=True)
-        return History(found[:most], total, newer=turn is not history.FIRST, older=more)
+            return History(page[::-1], total, newer=more or cut, older=True)
+        return History(page, total, newer=turn is not history.FIRST, older=more or cut)
 
     looked = await service.database.read(look, shelves=(shelf.key,))
     if looked is None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.domain.change import Caller
 from app.errors import Malformed, NotFound
+from app.flows import bounds
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import reindex, search
@@ -90,12 +91,25 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
             total = await search.count(tx, shelf.key, queries)
         elif asked.after is None and not page.more and first.total != "none":
             total = len(page.found)
-        included, cut = await _included(tx, service, shelf.key, first.includes, page.found)
-        return page, included, total, cut
+        page = await _bounded(tx, shelf.key, page, back=asked.back)
+        found, cut = await _included(tx, service, shelf.key, first.includes, page.found)
+        seen = [one for one in found if caller.may("r", one.type)]
+        included, over = await bounds.fitting(tx, shelf.key, seen)
+        return page, included, total, cut or over
 
     page, included, total, cut = await service.database.read(look, shelves=(shelf.key,))
-    seen = [one for one in included if caller.may("r", one.type)]
-    return Result(first, page, seen, total, cut)
+    return Result(first, page, included, total, cut)
+
+
+async def _bounded(tx: Reading, shelf: str, page: Page, *, back: bool) -> Page:
+    """The page with its bodies, as many as it holds; those nearest to where it begins."""
+    rows = page.found[::-1] if back else page.found
+    found, cut = await bounds.held(tx, shelf, rows)
+    if found is rows:
+        return page
+    names = {(one.type, one.id) for one in found}
+    places = [one for one in page.places if (one.type, one.id) in names]
+    return Page(found[::-1] if back else found, places, more=page.more or cut)
 
 
 def _kinds(service: Service, caller: Caller, asked: Asked) -> list[str]:

@@ -22,17 +22,23 @@ from sqlalchemy import (
     union_all,
 )
 
+from app.storage import bodies
 from app.storage.database import Reading, Statement, statement
 from app.storage.tables import RESOURCE, VERSION
 
-_COLUMNS: Final = ("type", "id", "version", "updated", "method", "body")
+_COLUMNS: Final = ("type", "id", "version", "updated", "method")
 _ORDER: Final = ("updated", "type", "id", "version")  # so that no two have the same place
 
 Place = tuple[str, str, str, int]
 
 
 class Past(NamedTuple):
-    """One version; body is empty where it is a deletion, updated is a FHIR instant."""
+    """
+    One version.
+
+    updated     FHIR instant
+    body        empty where it is a deletion, or longer than comes with the rows of a page
+    """
 
     type: str
     id: str
@@ -117,7 +123,7 @@ def _page(keys: tuple[str, ...], *, at: bool, back: bool) -> Statement:
             for column, name in zip(_ORDER, values, strict=True)
         ]
         beyond = place > tuple_(*given) if back else place < tuple_(*given)
-        selected = (table.c[name] for name in _COLUMNS)
+        selected = (*(table.c[name] for name in _COLUMNS), bodies.short(table.c.body))
         found = select(*selected).where(*_conditions(table, keys, at=at), beyond)
         # as many of each, so that neither is read to its end
         return select(first(found, columns).subquery())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from app.storage import bodies
 from app.storage.database import Statement
 from app.storage.tables import POSTING, RESOURCE
 
@@ -75,7 +77,7 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
         wanted = [RESOURCE.c[name] for name in names or ("id", "updated")]
         of = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
         source, at = POSTING.join(of, true()), []
-    columns = [of.c[name] for name in names]
+    columns = _shown(of, names)
     if shape.columns == "count":  # what carries a code of two systems stands there twice
         columns = [func.count() if shape.qualified else func.count(POSTING.c.id.distinct())]
     made = select(*columns).where(POSTING.c.shelf == bindparam("shelf"), *at)
@@ -106,9 +108,14 @@ def _timed(shape: Shape) -> list[Any]:
     return [POSTING.c.updated > literal_column("''")]
 
 
+def _shown(of: Any, names: Iterable[str]) -> list[Any]:
+    """The columns; of a long body none of it, which a page asks for by itself."""
+    return [bodies.short(of.c.body) if name == "body" else of.c[name] for name in names]
+
+
 def _by_type(shape: Shape, *, sqlite: bool) -> Any:
     """Resources of a type, in order of time or by their ids."""
-    columns: Any = [RESOURCE.c[name] for name in _COLUMNS[shape.columns]]
+    columns = _shown(RESOURCE, _COLUMNS[shape.columns])
     made = select(*columns) if columns else select(func.count())
     made = made.select_from(RESOURCE)
     at = [RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")]
@@ -120,7 +127,7 @@ def _by_type(shape: Shape, *, sqlite: bool) -> Any:
         return _paged(made.where(*at, RESOURCE.c.id.in_(select(ids.c.value))), shape, RESOURCE)
     at.append(RESOURCE.c.id == ids.c.value)
     found = select(RESOURCE).where(*at).correlate(ids).offset(literal_column("0")).lateral()
-    named = [found.c[name] for name in _COLUMNS[shape.columns]]
+    named = _shown(found, _COLUMNS[shape.columns])
     return _paged(select(*named).select_from(ids.join(found, true())), shape, found)
 
 

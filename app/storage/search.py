@@ -23,7 +23,7 @@ _CHECKED: Final = 1000  # of a long list of ids, looked up at a time
 
 
 class Found(NamedTuple):
-    """A resource that was found; facts where they were asked for."""
+    """A resource that was found; facts where they were asked for, its body where that is short."""
 
     type: str
     id: str

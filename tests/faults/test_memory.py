@@ -121,3 +121,58 @@ def test_the_memory_does_not_grow(service, seconds):
     assert max(taken) < MOST_MIB
     if SOAK:  # in a few seconds caches still fill
         assert last < middle + GROWTH_MIB
+
+
+SCANS, SCAN = 6, 19 * 2**20  # bytes, the most that a Binary may have
+LETTERS, LETTER = 200, 300_000
+PAGES = (
+    "Binary?_count=1000",
+    "Binary/_history?_count=1000",
+    "_history?_count=1000",
+    "?_type=Binary,Communication&_count=1000",
+    "Communication?_count=1000&_pretty=true",
+    "Communication?_count=1000&_include=Communication:*",
+    "Communication?_sort=sent&_count=1000&_summary=true",
+    "Patient/p/$everything?_count=1000&_elements=status",
+    "Patient?_id=p&_revinclude=Communication:subject",
+    "Provenance?_include=Provenance:target",
+)
+
+
+def highest_mib(pid):
+    """The most that was resident since this was asked last."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
+def test_no_page_takes_the_memory(service):
+    """Whatever a page asks for, of scans and letters that are ten times as much as a process has."""
+    service.start()
+    png = {"Content-Type": "image/png"}
+    with httpx2.Client(timeout=120) as http:
+        service.put("Patient/p", {}, http)
+        for number in range(SCANS):
+            for _ in range(2):
+                http.put(f"{service.base}/Binary/s{number}", content=bytes(SCAN), headers=png)
+        letter = {
+            "status": "completed", "subject": {"reference": "Patient/p"},
+            "payload": [{"contentString": "x" * LETTER}],
+        }  # fmt: skip
+        for number in range(LETTERS):
+            service.put(f"Communication/c{number}", letter, http)
+        target = [{"reference": f"Binary/s{number}"} for number in range(SCANS)]
+        record = {"target": target, "recorded": "2026-11-23T09:15:00Z"}
+        service.put("Provenance/r", {**record, "agent": [{"who": {"display": "scanner"}}]}, http)
+        highest_mib(service.process.pid)
+        taken = {}
+        for page in PAGES:
+            for packing in ("identity", "gzip"):
+                asked = {"Accept-Encoding": packing}
+                answer = http.get(f"{service.base}/{page}", headers=asked)
+                assert answer.status_code == 200, answer.text[:300]
+                most = highest_mib(service.process.pid)
+                taken[page] = max(most, taken.get(page, 0))
+
+    print(*(f"{most:.0f} MiB {page}" for page, most in taken.items()), sep="\n")
+    assert max(taken.values()) < MOST_MIB

@@ -190,3 +190,19 @@ def test_a_letter_is_not_read_by_writing(exchange, register, kind):
     assert patched[owner].status_code == 200
     refused(patched[writer], 403)
     refused(made, 403)
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize(
+    "content_type", ["application/fhir+json", "application/json", "text/plain"]
+)
+def test_a_bundle_reads_a_binary_as_fhir_whatever_is_in_it(exchange, kind, content_type):
+    """What stands in a Bundle is a resource, also where the content is one."""
+    data = base64.b64encode(b'{"resourceType":"Basic"}').decode()
+    sent = {"resourceType": "Binary", "id": "b", "contentType": content_type, "data": data}
+    exchange.call("PUT", f"{BINARY}/b", sent)
+
+    answer = exchange.call("POST", CHART, bundle(kind, asked("GET", "Binary/b")))
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["entry"][0]["resource"]["data"] == data

@@ -1,0 +1,71 @@
+"""Bodies for a page: short ones come with their rows, of long ones the size is asked before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Integer,
+    LargeBinary,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
+
+from app.storage.database import Reading, statement
+from app.storage.tables import RESOURCE, VERSION
+
+SHORT: Final = 8 * 2**10  # bytes; most of what is exchanged is shorter, and a page has 1000 at most
+_NONE: Final = bindparam("none", b"", type_=LargeBinary)
+
+Key = tuple[str, str, int]  # type, id, version
+
+
+def short(body: Any) -> Any:
+    """The column with what is short; of what is long there is nothing in it."""
+    return case((func.length(body) <= literal_column(str(SHORT)), body), else_=_NONE).label("body")
+
+
+def _of_versions(of: Any) -> Any:
+    """Of the versions that are asked for, wherever each of them stands."""
+    number = cast(cast(bindparam("version"), Text), Integer)  # keys are handed over as texts
+    return union_all(
+        *(
+            select(of(table.c.body)).where(
+                *(table.c[name] == bindparam(name) for name in ("shelf", "type", "id")),
+                table.c.version == number,
+            )
+            for table in (RESOURCE, VERSION)
+        )
+    )
+
+
+_SIZE: Final = statement(_of_versions(func.length))
+_BODY: Final = statement(_of_versions(lambda body: body))
+
+
+async def sizes(tx: Reading, shelf: str, keys: Sequence[Key]) -> dict[Key, int]:
+    """Bytes of each that is there."""
+    return await _each(tx, _SIZE, shelf, keys)
+
+
+async def read(tx: Reading, shelf: str, keys: Sequence[Key]) -> dict[Key, bytes]:
+    """The body of each that is there."""
+    return await _each(tx, _BODY, shelf, keys)
+
+
+async def _each(tx: Reading, asked: Any, shelf: str, keys: Sequence[Key]) -> dict[Key, Any]:
+    if not keys:
+        return {}
+    named = [
+        {"shelf": shelf, "type": kind, "id": identity, "version": str(version)}
+        for kind, identity, version in keys
+    ]
+    found = await tx.each(asked, named)
+    return {key: rows[0][0] for key, rows in zip(keys, found, strict=True) if rows}
