@@ -61,7 +61,9 @@ def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
     """The profiles that hold where it is put, beside R4, which a check asks of everything."""
     if resource.get("status") == "entered-in-error":
         return ()  # a tombstone has nothing that is asked for
-    shelf = case.settings.shelves[put.shelf]
+    shelf = case.settings.shelves.get(put.shelf)
+    if shelf is None:
+        return ()  # one that is not there any more, from which something is purged
     found = profiles.of(case.mappings.profiles, resource, shelf.kind, shelf.role)
     return tuple(one for one in found if one != BASE + resource["resourceType"])
 

@@ -105,7 +105,7 @@ def _referrals(case: Case, records: list[str]) -> list[Exchange]:
     tasks = [task for found in at_once(lambda one: _tasks(case, one), records) for task in found]
     case.loaded.announce({Want("exchange", shelf, one) for one in tasks})
     sent = [one for task in tasks if (one := case.loaded.exchange(shelf, task))]
-    sent = [one for one in sent if one.source == shelf]
+    sent = [one for one in sent if one.source == shelf and one.recipient in case.settings.shelves]
     case.loaded.announce({Want("resource", one.recipient, one.recipient_task) for one in sent})
     return [one for one in sent if _is_open(case, one)]
 
@@ -127,7 +127,7 @@ def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[_Correction]:
     for _, stored in parted:
         before = _linked(case, fhir.name(stored.resource))
         for exchange in _referrals(case, before):
-            lost = set(before) - set(patients.records(case, _subject(exchange)))
+            lost = set(before) - set(patients.records(case, exchange.person))
             shelf, names = case.shelf.key, [one for one in exchange.copies if one not in changed]
             case.loaded.expect(shelf, names)
             facts = [(one, case.loaded.resource(shelf, one)) for one in names]
@@ -146,11 +146,6 @@ def _linked(case: Case, name: str) -> list[str]:
         stored = case.loaded.resource(case.shelf.key, one)
         found += patients.further(stored.resource if stored else {}, found)
     return found
-
-
-def _subject(exchange: Exchange) -> str:
-    """Type/id of the one person whom it is about; what the sender has of request and Task may say another."""
-    return next((one for one in exchange.copies if one.startswith("Patient/")), "")
 
 
 def _is_open(case: Case, exchange: Exchange) -> bool:
@@ -328,7 +323,7 @@ class _Correction:
         return self.case.mappings.asked(decision.rule, self.exchange.terms.jurisdiction)
 
     def _about(self) -> About:
-        subject = _subject(self.exchange)
+        subject = self.exchange.person
         return patients.about(self.case, subject, consent=self.exchange.consent)
 
     def _find(self, name: str) -> Resource | None:

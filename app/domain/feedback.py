@@ -77,6 +77,8 @@ def viewers(case: Case, exchange: Exchange) -> Iterator[Viewer]:
     place = case.mappings.jurisdictions.get(exchange.terms.jurisdiction)
     followed = {exchange.source: exchange.source_task, **exchange.terms.inboxes}
     for shelf, task in followed.items():
+        if shelf not in case.settings.shelves:
+            continue  # whose it was has left
         audience = case.settings.shelves[shelf].audience
         found = place.rule(audience) if place else None
         opened = (
@@ -117,7 +119,8 @@ def _to(  # noqa: PLR0913 — what is told depends on all of these
 
 
 def owed(case: Case, shelf: str, exchange: Exchange, puts: tuple[Put, ...]) -> tuple[Owed, ...]:
-    if not puts or not case.settings.shelves[shelf].endpoint:
+    known = case.settings.shelves.get(shelf)
+    if not puts or known is None or not known.endpoint:
         return ()
     versions = {fhir.name(one.resource): one.expected + 1 for one in puts}
     return (Owed(shelf, exchange.id, versions),)

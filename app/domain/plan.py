@@ -91,6 +91,11 @@ class Exchange(Struct, frozen=True):
     due: float = 0.0
     version: int = 0
 
+    @property
+    def person(self) -> str:
+        """Type/id on the source shelf of whom it is about: what stands there of request and Task may change."""
+        return next((one for one in self.copies if one.startswith("Patient/")), "")
+
 
 class Recorded(Struct, frozen=True):
     """

@@ -27,7 +27,7 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
     if rule is None or not decision.permitted or event.outcome_class not in rule.classes:
         return nothing
     seen = case.loaded.resource(exchange.source, exchange.source_task)
-    if seen is None:
+    if seen is None or exchange.source not in case.settings.shelves:
         return nothing
     copies = _copies(case, exchange, rule, task)
     shown = _shown(case, exchange, rule, event, task, seen, copies)

@@ -189,14 +189,9 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
         raise Invalid("A question has no such status.", expression="Task.status")
     if _RANK.get(status, 9) < _RANK.get(was, 0):
         raise Conflict("A question does not step back.", expression="Task.status")
-    outputs = [
-        {"type": concept(OUTPUT, "answer"), **{name: one[name] for name in one if name in _ANSWERS}}
-        for one in listed(task.get("output"))
-        if any(name in one for name in _ANSWERS)
-    ]
+    outputs = _said(task, both)
     if status == "completed" and not outputs:
-        text = "Answer in output: valueString, or valueReference to a message of this referral."
-        raise Invalid(text, expression="Task.output")
+        raise Invalid(_HOW, expression="Task.output")
     made = {**before, "status": status, "lastModified": fhir.instant(case.now)}
     if outputs:
         made["output"] = outputs
@@ -204,3 +199,26 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
 
 
 _ANSWERS: Final = ("valueString", "valueReference")
+_HOW: Final = "Answer in output: valueString, or valueReference to a message of this referral."
+
+
+def _said(task: Resource, both: talk.Sides) -> list[Resource]:
+    """
+    The answers of a question's Task.
+
+    raises      Invalid: one that would say nothing on the other side
+    """
+    outputs = listed(task.get("output"))
+    said = [
+        one for one in outputs if "valueString" in one or _is_known(one.get("valueReference"), both)
+    ]
+    if len(said) < len(outputs):
+        raise Invalid(_HOW, expression="Task.output")
+    kind = concept(OUTPUT, "answer")
+    return [{"type": kind, **{name: one[name] for name in one if name in _ANSWERS}} for one in said]
+
+
+def _is_known(reference: Resource | None, both: talk.Sides) -> bool:
+    """Whether the other side has the message that an answer points at; else it would say nothing there."""
+    name = fhir.versionless(str((reference or {}).get("reference", "")))
+    return name.startswith("Communication/") and name in both.names

@@ -207,6 +207,7 @@ def plan(case: Case) -> Plan:
         known = ", ".join(one.id for one in case.mappings.outcomes.of(exchange.kind))
         raise Invalid(f"The events of this Task are: {known}.", expression="event")
     _known(case, exchange, event, told)
+    _taken(exchange, told)
     before = str(stored.resource["status"])
     if told.sequence and told.sequence < exchange.terms.heard:
         step = Step(event, "late")
@@ -247,6 +248,32 @@ def _known(case: Case, exchange: Exchange, event: Event, told: Said) -> None:
         faults.append(Issue("error", "code-invalid", text, "reason"))
     if faults:
         raise Invalid(issues=tuple(dict.fromkeys(faults)))
+
+
+# of a voluntary referral: SDOH Clinical Care lets the one who does it change status and reason
+_OF_A_REFERRAL: Final = frozenset(
+    {"detail", "due", "event", "identifier", "question", "reason", "sequence"}
+)
+
+
+def _taken(exchange: Exchange, told: Said) -> None:
+    """
+    Everything that is said is kept.
+
+    raises      Invalid: a part that a voluntary referral has no place for
+    """
+    if exchange.kind == "cps-report":
+        return
+    more = [
+        name
+        for name, field in Said.model_fields.items()
+        if name not in _OF_A_REFERRAL and getattr(told, name) != field.default
+    ]
+    text = "A voluntary referral's Task has no place for this; write a Communication, or put an output."
+    if more:
+        raise Invalid(issues=tuple(
+            Issue("error", "not-supported", text, str(Said.model_fields[one].alias)) for one in more
+        ))  # fmt: skip
 
 
 def _calling(task: Resource, contact: Resource) -> Resource:

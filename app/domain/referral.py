@@ -7,14 +7,24 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, contained, disclosure, draft, parties, report, routing, withdrawal
+from app.domain import (
+    again,
+    consents,
+    contained,
+    disclosure,
+    draft,
+    parties,
+    report,
+    routing,
+    withdrawal,
+)
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
 from app.domain.parties import Parties
-from app.domain.plan import Answer, Exchange, Plan, Put, put, same, tracking
+from app.domain.plan import Answer, Exchange, Plan, same, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
@@ -72,7 +82,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
             raise report.unfit(case, refusal, another=True) from None
         raise
     if before:
-        return _again(case, before, None if entry else sent)
+        return again.plan(case, before, None if entry else sent)
     own = entry or (_task_entry(case, sent.resource) if sent else None)
     addressed = [own.resource.get("owner")] if own else []
     addressed += listed(contained.alone(request).get("performer")) if request else []
@@ -229,30 +239,6 @@ def followed(case: Case, request: Resource) -> Plan:
         return withdrawal.plan(case, before, wholly=wholly)
     text = "This was sent; the agency's copy stays as it was."
     return Plan(Answer((), issues=(Issue("warning", "business-rule", text, "ServiceRequest"),)))
-
-
-def _again(case: Case, task: str, sent: Entry | None) -> Plan:
-    """
-    How what was sent stands; what its sender corrects beside it is stored, and nothing new is sent.
-
-    task        Type/id
-    sent        the request, with which everything came again; None: a Task came again, alone
-    """
-    stored = case.find(task)
-    focus = [stored["focus"]["reference"]] if stored else []
-    issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
-    puts: tuple[Put, ...] = ()
-    for one in case.entries if sent else ():
-        stands = case.loaded.resource(case.shelf.key, one.name) if one.method == "PUT" else None
-        if one is sent or one.type == "Task" or one.method != "PUT" or (stands and stands.exchange):
-            continue
-        if stands and stands.stands and said_of(stands.resource) == said_of(one.resource):
-            continue
-        puts += put(one.resource, stands, shelf=case.shelf.key, now=case.now)
-        if not (stands and stands.stands):
-            text = "This is new: it is kept here and was not sent. Send it in a message, or anew."
-            issues.append(Issue("warning", "business-rule", text, one.type))
-    return Plan(Answer((task, *focus), issues=tuple(issues)), puts)
 
 
 def _sendable(case: Case, request: Resource, own: Entry | None) -> None:

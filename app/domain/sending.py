@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app import fhir
 from app.domain import (
+    again,
     consents,
     contained,
     disclosed,
@@ -71,7 +72,10 @@ class Sending:
                 _left(copies.left),
             ),
             puts=(*own, *theirs, *self._done(), *self._inboxes(), *self._duties()),
-            receipts=(self.case.receipt(self.sent, fhir.name(self.task)),),
+            receipts=(
+                self.case.receipt(self.sent, fhir.name(self.task)),
+                again.whole(self.case, fhir.name(self.task)),
+            ),
             exchanges=(self._opened(copies),),
             owed=self._owed(own, theirs),
             accounted=(

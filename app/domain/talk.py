@@ -43,10 +43,12 @@ def sides(case: Case, exchange: Exchange) -> Sides:
     """
     As seen from the caller's shelf.
 
-    raises      Conflict: it was expunged or taken back, and there is nothing to talk about
+    raises      Conflict: it was expunged or taken back, or the other side has left; nobody would hear
     """
     if not exchange.copies:
         raise Conflict("This was expunged or taken back; nothing can be added to it. Call instead.")
+    if not {exchange.source, exchange.recipient} <= case.settings.shelves.keys():
+        raise Conflict("The other side has left this exchange; nothing reaches it. Call instead.")
     outward = {**exchange.copies, **exchange.terms.talk}
     if case.shelf.key == exchange.source:
         return Sides(exchange, exchange.source, exchange.recipient, outward)

@@ -34,7 +34,9 @@ def authority(case: Case, exchange: Exchange, to: str) -> tuple[Tenant, Shelf]:
 
 def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     """The same report, as it was sent, on the other authority's shelf; the clinic has a new Task."""
-    source = case.settings.shelves[exchange.source]
+    source = case.settings.shelves.get(exchange.source)
+    if source is None:
+        raise Invalid("The one who reported has left this exchange; call.", expression="to")
     names = [name for name in exchange.copies if name != exchange.source_task]
     case.loaded.expect(source.key, [*names, exchange.source_task])
     sent = [one for name in names if (one := _standing(case, source.key, name))]

@@ -43,6 +43,9 @@ async def raise_all(service: Service) -> int:
         except Refusal as refused:
             _log.error("overdue", status=refused.status)
             continue
+        except Exception as error:  # noqa: BLE001 — one that fails holds up no other, and no push
+            _log.error("overdue", error=type(error).__name__)
+            continue
         _log.warning("overdue", shelf=shelf)
     return len(found)
 

@@ -145,6 +145,49 @@ def test_a_question_needs_a_code(exchange, reported):
     assert "child-location" in issues[0]["details"]["text"]
 
 
+def answer(exchange, output):
+    """The clinic answers the question of `asked` so."""
+    (mine,) = questions(exchange, "clinic/reports")
+    done = {**mine, "status": "completed", "output": [{"type": {"text": "answer"}, **output}]}
+    return exchange.call("PUT", f"clinic/reports/fhir/Task/{mine['id']}", done)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [{"valueReference": {"reference": "DocumentReference/file"}}, {"valueReference": {"display": "file"}},
+     {"valueReference": {"reference": "Patient/rosa"}}, {"valueBoolean": True}],
+)  # fmt: skip
+def test_an_answer_that_would_say_nothing_is_refused(exchange, asked, output):
+    """A record does not go with an answer: who points at one is told, and intake is not sent an empty answer."""
+    file = {"resourceType": "DocumentReference", "id": "file", "status": "current",
+            "content": [{"attachment": {"title": "file"}}]}  # fmt: skip
+    exchange.call("PUT", "clinic/reports/fhir/DocumentReference/file", file)
+
+    said = refused(answer(exchange, output), 422, "invalid")
+
+    assert "valueString" in said[0]["details"]["text"]
+    assert said[0]["expression"] == ["Task.output"]
+    assert [one["status"] for one in questions(exchange, "agency/intake")] == ["requested"]
+
+
+def test_an_answer_may_point_at_a_message(exchange, asked):
+    """It leads to the copy that stands on the other side."""
+    task, _ = asked
+    said = message(task["focus"]["reference"], LIN, "She is on ward 3.")
+    sent = exchange.call("POST", "clinic/reports/fhir/Communication", said).json()
+
+    assert (
+        answer(
+            exchange, {"valueReference": {"reference": f"Communication/{sent['id']}"}}
+        ).status_code
+        == 200
+    )
+
+    (told,) = questions(exchange, "agency/intake")
+    (copy,) = held(exchange, "agency/intake", "Communication")
+    assert told["output"][0]["valueReference"] == {"reference": f"Communication/{copy['id']}"}
+
+
 def message(request, sender, text, **more):
     return {
         "resourceType": "Communication", "status": "completed", "basedOn": [{"reference": request}],

@@ -551,3 +551,23 @@ def test_a_practitioner_without_a_role_can_ask(exchange, patient, stands):
     order = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
     asks = exchange.get(f"agency/support/fhir/{order['requester']['reference']}").json()
     assert (asks["resourceType"], asks["name"]) == ("Practitioner", human["name"])
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [("note", "Call on Tuesday."), ("owner", {"name": "Kim", "phone": "555-0123"}), ("services", ["housing"]),
+     ("intakeNumber", "26-7"), ("date", "2026-11-24")],
+)  # fmt: skip
+def test_what_a_voluntary_referral_has_no_place_for_is_refused(exchange, referred, part, said):
+    """A caseworker's note is not taken in silence and thrown away: she is told where it can go."""
+    _, theirs = referred
+    path = f"agency/support/fhir/Task/{theirs['id']}"
+
+    answer = exchange.call("POST", f"{path}/$record-event", {"event": "accepted", part: said})
+
+    (issue,) = refused(answer, 422, "not-supported")
+    assert issue["expression"] == [part]
+    assert exchange.get(path).json() == theirs
+    reason = {"event": "accepted", "reason": "From Monday on."}
+    done = exchange.call("POST", f"{path}/$record-event", reason)
+    assert done.json()["statusReason"] == {"text": "From Monday on."}

@@ -1,0 +1,121 @@
+"""A referral or report that comes again: how it stands, and what its sender corrects by it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from msgspec.structs import replace
+
+from app import fhir
+from app.domain.case import Case, said_of
+from app.domain.change import Entry
+from app.domain.plan import Answer, Exchange, Plan, Put, Receipt, derive, put
+from app.errors import Conflict, Issue
+from app.fhir import Resource
+
+# What says something of the person, and can be a correction; who works at the clinic is not followed.
+_SAID: Final = frozenset({
+    "Condition", "Consent", "DiagnosticReport", "DocumentReference", "Media", "Observation", "Patient",
+    "RelatedPerson",
+})  # fmt: skip
+_NEW: Final = "This is new: it is kept here and was not sent. Send it in a message, or anew."
+
+
+def plan(case: Case, task: str, sent: Entry | None) -> Plan:
+    """
+    How what was sent stands; what its sender corrects beside it is stored, and nothing new is sent.
+
+    task        Type/id
+    sent        the request, with which everything came again; None: a Task came again, alone
+    raises      Conflict: it was expunged, and what its sender has of it with it
+    """
+    stored = case.find(task)
+    if stored is None or "focus" not in stored:
+        text = "This was sent before and is expunged since. Nothing of it is taken in again."
+        raise Conflict(text, expression="Bundle")
+    issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
+    puts: tuple[Put, ...] = ()
+    others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
+    for one in (*_named(case, task, sent, others), *(one for one in others if one.method == "PUT")):
+        stands = case.loaded.resource(case.shelf.key, one.name)
+        if stands and stands.exchange:
+            continue
+        if stands and stands.stands and said_of(stands.resource) == said_of(one.resource):
+            continue
+        puts += put(one.resource, stands, shelf=case.shelf.key, now=case.now)
+        if not (stands and stands.stands):
+            issues.append(Issue("warning", "business-rule", _NEW, one.type))
+    return Plan(Answer((task, stored["focus"]["reference"]), issues=tuple(issues)), puts)
+
+
+def whole(case: Case, task: str) -> Receipt:
+    """
+    The mark by which a message is known that comes again word for word, in everything that it brings.
+
+    task        Type/id that it became
+    """
+    said = sorted(fhir.encode(said_of(one.said)) for one in case.entries)
+    digest = hashlib.sha256(b"\n".join(said)).hexdigest()
+    key = derive(case.key, "receipt", "whole", task)
+    return Receipt(case.shelf.key, key, derive(case.key, digest), task)
+
+
+def _named(case: Case, task: str, sent: Entry | None, entries: list[Entry]) -> list[Entry]:
+    """
+    What came without an id in a message that says something else than before, each as it stands here.
+
+    The child is the child that was sent; anything else is known by an identifier, or says the same as one
+    that was sent. What is neither has a name of its own, the same each time.
+    """
+    bare = [one for one in entries if one.method == "POST" and one.type in _SAID]
+    if not bare or sent is None:
+        return []
+    mark = whole(case, task)
+    before = case.loaded.receipt(case.shelf.key, mark.key)
+    exchange = case.loaded.exchange(case.shelf.key, task)
+    if before is None or before.digest == mark.digest or exchange is None:
+        return []
+    stand = _standing(case, exchange)
+    known = {one.name: name for one in entries if (name := _known(one.resource, stand))}
+    child = {sent.resource["subject"]["reference"]: exchange.person}
+    new = {one.name: _new(case, exchange, one.resource) for one in bare}
+    names = {sent.name: exchange.source_request, **new, **known, **child}
+    return [
+        replace(one, resource=_renamed(one.resource, names), id=names[one.name].split("/", 1)[1])
+        for one in bare
+    ]
+
+
+def _standing(case: Case, exchange: Exchange) -> dict[str, Resource]:
+    """What the sender sent, as it stands on its shelf, by name."""
+    shelf = case.shelf.key
+    case.loaded.expect(shelf, list(exchange.copies))
+    found = {name: case.loaded.resource(shelf, name) for name in exchange.copies}
+    return {name: one.resource for name, one in found.items() if one and one.stands}
+
+
+def _known(resource: Resource, stand: dict[str, Resource]) -> str:
+    """The name of the one that says the same, else of one with an identifier of it; "" for none."""
+    kind, numbers = resource["resourceType"], fhir.numbers(resource.get("identifier"))
+    alike = {name: one for name, one in stand.items() if one["resourceType"] == kind}
+    same = [name for name, one in alike.items() if _bare(one) == _bare(resource)]
+    same += [name for name, one in alike.items() if numbers & fhir.numbers(one.get("identifier"))]
+    return same[0] if same else ""
+
+
+def _new(case: Case, exchange: Exchange, resource: Resource) -> str:
+    said = fhir.encode(_bare(resource)).decode()
+    return f"{resource['resourceType']}/{derive(case.key, 'again', exchange.id, said)}"
+
+
+def _bare(resource: Resource) -> Resource:
+    """What it says, whatever the names of what it refers to."""
+    said: Resource = fhir.renamed(said_of(resource), lambda _: "")
+    return said
+
+
+def _renamed(resource: Resource, names: dict[str, str]) -> Resource:
+    name = names[fhir.name(resource)]
+    made: Resource = fhir.renamed(resource, lambda one: names.get(one, one))
+    return {**made, "id": name.split("/", 1)[1]}

@@ -1,0 +1,109 @@
+"""A message that an EHR sends again: nothing is sent twice, and nothing that it corrects is lost."""
+
+import json
+import uuid
+
+import pytest
+from exchange import agency_task, refused, resources
+from test_expunge import record
+from test_report_contained import of
+from test_what_leaves import REPORT, attached, held, seen
+
+from app.sandbox import family
+
+
+def unnamed(bundle):
+    """The message as many EHRs send it: entries without ids, which refer to each other by urn."""
+    text = json.dumps(bundle)
+    for entry in bundle["entry"]:
+        name = f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+        urn = f"urn:uuid:{uuid.uuid4()}"
+        text = text.replace(json.dumps(name), json.dumps(urn)).replace(
+            json.dumps(entry["fullUrl"]), json.dumps(urn)
+        )
+    made = json.loads(text)
+    for entry in made["entry"]:
+        del entry["resource"]["id"]
+    return made
+
+
+def message(*more, **child):
+    made = attached(family.report(by_device=False), seen("bruise"), *more)
+    of(made, "Patient").update(child)
+    return unnamed(made)
+
+
+def issues(answer):
+    return resources(answer, "OperationOutcome")[0]["issue"]
+
+
+@pytest.fixture
+def first(exchange):
+    """The report, sent once."""
+    assert resources(exchange.call("POST", REPORT, message()), "Task")
+    return {shelf: held(exchange, shelf) for shelf in ("clinic/reports", "agency/intake")}
+
+
+def test_a_message_without_ids_that_comes_again_changes_nothing(exchange, first):
+    """The network was slow, the EHR sends it once more, with other urns."""
+    answer = exchange.call("POST", REPORT, message())
+
+    assert [one["code"] for one in issues(answer)] == ["duplicate"]
+    assert {shelf: held(exchange, shelf) for shelf in first} == first
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_message_without_ids_corrects_the_child(exchange, first, times):
+    """The family has moved, and the EHR sends the whole report again: intake has the new address."""
+    for _ in range(times):
+        answer = exchange.call("POST", REPORT, message(address=[{"text": "moved"}]))
+        assert answer.status_code == 200, answer.text
+
+    for shelf in first:
+        (child,) = (one for one in held(exchange, shelf) if one["resourceType"] == "Patient")
+        assert child["address"] == [{"text": "moved"}]
+        assert len(held(exchange, shelf)) == len(first[shelf])
+
+
+def test_what_is_new_in_a_message_without_ids_is_kept_and_not_sent(exchange, first):
+    """A second finding stands on the clinic's shelf, about the child; that it was not sent is said."""
+    told = []
+    for _ in range(2):
+        made = attached(family.report(by_device=False), seen("bruise"))
+        url = "https://ehr.example.org/fhir/Observation/burn"
+        made["entry"].append({"fullUrl": url, "resource": seen("burn")})
+        told.append(issues(exchange.call("POST", REPORT, unnamed(made))))
+
+    assert [one["expression"] for one in told[0] if one["severity"] == "warning"] == [
+        ["Observation"]
+    ]
+    assert [one["code"] for one in told[1]] == ["duplicate"]
+    facts = held(exchange, "clinic/reports", "Observation")
+    (kept,) = (one for one in facts if one["code"].get("text") == "burn")
+    (child,) = held(exchange, "clinic/reports", "Patient")
+    assert kept["subject"] == {"reference": f"Patient/{child['id']}"}
+    assert "burn" not in json.dumps(held(exchange, "agency/intake"))
+    assert len(held(exchange, "clinic/reports")) == len(first["clinic/reports"]) + 1
+
+
+def as_it_is(bundle):
+    return bundle
+
+
+@pytest.mark.parametrize("shape", [as_it_is, unnamed])
+def test_what_was_expunged_is_not_taken_in_again(exchange, shape):
+    """An EHR's queue plays the report once more: it is refused, and no word of it stands anywhere."""
+    (task,) = resources(
+        exchange.call("POST", REPORT, shape(family.report(by_device=False))), "Task"
+    )
+    theirs = agency_task(exchange, "intake", task)["id"]
+    assert record(exchange, theirs, "received").status_code == 200
+    assert record(exchange, theirs, "expunged").status_code == 200
+    before = {shelf: held(exchange, shelf) for shelf in ("clinic/reports", "agency/intake")}
+
+    again = exchange.call("POST", REPORT, shape(family.report(by_device=False)))
+
+    assert "expunged" in refused(again, 409, "conflict")[0]["details"]["text"]
+    assert {shelf: held(exchange, shelf) for shelf in before} == before
+    bodies = exchange.rows("SELECT body FROM version") + exchange.rows("SELECT body FROM resource")
+    assert family.PATIENT["name"][0]["given"][0] not in str(bodies)
