@@ -42,6 +42,9 @@ def explain(
             typer.echo(f"  shows {name}: {', '.join(elements)}")
         for code in (*rule.withholds, *rule.withholds_labels):
             typer.echo(f"  withholds whatever carries {code}")
+        for code, stays in rule.ordered.items():
+            for name, elements in stays.items():
+                typer.echo(f"  withholds {name}: {', '.join(elements)} where the order says {code}")
         if rule.withholds_screenings:
             which = "sensitive " if rule.withholds_screenings == "sensitive" else ""
             typer.echo(

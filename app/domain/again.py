@@ -74,8 +74,8 @@ def _named(case: Case, task: str, sent: Entry | None, entries: list[Entry]) -> l
     mark = whole(case, task)
     before = case.loaded.receipt(case.shelf.key, mark.key)
     exchange = case.loaded.exchange(case.shelf.key, task)
-    if before is None or before.digest == mark.digest or exchange is None:
-        return []
+    if before is None or before.digest == mark.digest or exchange is None or not exchange.copies:
+        return []  # taken back: there is nothing that could be corrected
     stand = _standing(case, exchange)
     known = {one.name: name for one in entries if (name := _known(one.resource, stand))}
     child = {sent.resource["subject"]["reference"]: exchange.person}

@@ -320,7 +320,10 @@ class _Correction:
         )
         if decision.rule is None or not decision.permitted:
             return None
-        return self.case.mappings.asked(decision.rule, self.exchange.terms.jurisdiction)
+        copy = self.exchange.copies.get(self.exchange.source_request, "")
+        sent = self.case.loaded.resource(self.exchange.recipient, copy) if copy else None
+        asked = self.case.mappings.asked(decision.rule, self.exchange.terms.jurisdiction)
+        return asked.obeying(sent.resource if sent else {})
 
     def _about(self) -> About:
         subject = self.exchange.person

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
+from app import fhir
 from app.errors import Invalid, Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL, Kind
@@ -46,11 +47,27 @@ class Rule(BaseModel):
     classes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     flagged: dict[str, tuple[str, ...]] = {}
+    ordered: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def asked(self, flags: tuple[str, ...]) -> Rule:
         """The rule with the extensions that the form of a jurisdiction asks for beside the others."""
         more = tuple(url for flag in flags for url in self.flagged.get(flag, ()))
         return self.model_copy(update={"extensions": self.extensions + more}) if more else self
+
+    def obeying(self, request: Resource) -> Rule:
+        """The rule without what this order says shall stay behind, by its orderDetail."""
+        left = [
+            stays
+            for code, stays in self.ordered.items()
+            if fhir.has_code(request.get("orderDetail"), *code.split("|", 1))
+        ]
+        shows = {
+            kind: tuple(
+                one for one in shown if not any(one in stays.get(kind, ()) for stays in left)
+            )
+            for kind, shown in self.shows.items()
+        }
+        return self.model_copy(update={"shows": shows}) if left else self
 
 
 class Decision(Struct, frozen=True):

@@ -86,18 +86,26 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     own = entry or (_task_entry(case, sent.resource) if sent else None)
     addressed = [own.resource.get("owner")] if own else []
     addressed += listed(contained.alone(request).get("performer")) if request else []
-    party = next(
-        (found for one in addressed if (found := parties.recipient(case, one)).tenant), Parties()
-    )
+    registered = [found for one in addressed if (found := parties.recipient(case, one)).tenant]
+    party = registered[0] if registered else Parties()
     measured = _measured(case, request, party) if kind == "cps-report" else None
     try:
-        return _sending(case, sent, own, request, party, measured)
+        return _alone(_sending(case, sent, own, request, party, measured), party, registered)
     except Refusal as refusal:
         if measured is None:
             raise
         if not isinstance(refusal, Invalid):
             raise report.unfit(case, refusal) from None
         raise report.keep(case, refusal, sent=sent, measured=measured) from None
+
+
+def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:
+    """The plan, with a word to who has named another agency besides: it is sent to one."""
+    if all(one.tenant is party.tenant for one in addressed):
+        return made
+    text = "Another agency that this names gets nothing of it; send that one an order of its own."
+    issue = Issue("warning", "business-rule", text, "ServiceRequest.performer")
+    return replace(made, answer=replace(made.answer, issues=(*made.answer.issues, issue)))
 
 
 def _sending(  # noqa: PLR0913 — what a referral consists of

@@ -118,7 +118,7 @@ class Sending:
             self.case, str(self.request["subject"]["reference"]), consent=self.consent
         )
         starts += self._said(about, find)
-        rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction)
+        rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction).obeying(self.request)
         return graph.copies(starts, rule, find, about=about, known={}, place=place)
 
     def _find(self) -> Find:

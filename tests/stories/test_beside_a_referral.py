@@ -1,11 +1,12 @@
-"""What comes along with a referral writes over nothing that is not its sender's to write."""
+"""What comes along with a referral: it writes over nothing of another's, and takes nothing of another's along."""
 
 import json
 
 import pytest
 from exchange import refused, resources
+from test_corrections import CHART, REPORTS, put
 from test_report_contained import of
-from test_what_leaves import REFER, REPORT, held
+from test_what_leaves import REFER, REPORT, TENANT, attached, coded, held, seen
 
 from app.sandbox import family
 
@@ -68,3 +69,81 @@ def test_a_report_that_is_refused_for_it_is_kept(exchange, reported):
     assert exchange.get(f"clinic/reports/fhir/Task/{task['id']}").json() == task
     drafts = [one for one in held(exchange, "clinic/reports", "Task") if one["status"] == "draft"]
     assert len(drafts) == 1
+
+
+def test_another_childs_task_does_not_go_along(exchange, patient):
+    """The order points at an earlier referral of the brother; the agency gets one Task, and it is the sister's."""
+    brothers = json.loads(
+        json.dumps(family.referral("ServiceRequest/none", consented=True)).replace("/rosa", "/leo")
+    )
+    of(brothers, "Patient")["id"] = "leo"
+    (other,) = resources(exchange.call("POST", REFER, another(brothers)), "Task")
+    made = attached(
+        family.referral("ServiceRequest/none", consented=True), named=[f"Task/{other['id']}"]
+    )
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
+
+    rows = exchange.rows("SELECT recipient_task FROM exchange")
+    tasks = {f"Task/{one['id']}" for one in held(exchange, "agency/support", "Task")}
+    assert tasks == {row[0] for row in rows}
+    assert len(tasks) == 2
+
+
+LEFT = {
+    "Task": {"status": "completed", "intent": "order", "code": {"text": "Leo was placed"}},
+    "Provenance": {"target": [{"reference": "Observation/leos"}], "recorded": "2026-11-20T10:00:00Z",
+                   "reason": [{"text": "Leo was placed"}],
+                   "agent": [{"who": {"reference": "Practitioner/nurse"}}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_report_goes_without_the_record_of_another(exchange, kind):
+    """Who reported the brother, and what became of it, is not told with the sister's report; that goes."""
+    put(exchange, REPORTS, {"resourceType": "Patient", "id": "leo", "name": [{"family": "Other"}]})
+    put(
+        exchange,
+        REPORTS,
+        {"resourceType": "Practitioner", "id": "nurse", "name": [{"family": "Nurse"}]},
+    )
+    put(exchange, REPORTS, seen("leos", subject={"reference": "Patient/leo"}))
+    put(exchange, REPORTS, {"resourceType": kind, "id": "other", **LEFT[kind]})
+    made = attached(family.report(by_device=False), named=[f"{kind}/other"])
+
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    text = json.dumps(held(exchange, "agency/intake"))
+    assert "Leo was placed" not in text
+    assert "Nurse" not in text
+
+
+def test_who_names_two_agencies_is_told_that_one_gets_it(exchange, patient):
+    """The pantry is named in the order too; the clinic does not go home believing that it knows."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    pantry = {"identifier": {"system": TENANT, "value": "pantry"}}
+    of(made, "ServiceRequest")["performer"].append(pantry)
+
+    outcome = resources(exchange.call("POST", REFER, made), "OperationOutcome")[0]
+
+    assert [one["severity"] for one in outcome["issue"]] == ["warning"]
+    assert outcome["issue"][0]["expression"] == ["ServiceRequest.performer"]
+    assert held(exchange, "pantry/support") == []
+
+
+def test_a_family_that_must_not_be_called_is_not_found_by_its_copy(exchange, patient):
+    """The order says that nobody contacts the family: neither address nor telephone go, now or by a correction."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    of(made, "ServiceRequest")["orderDetail"] = [coded(
+        "http://hl7.org/fhir/us/sdoh-clinicalcare/CodeSystem/SDOHCC-CodeSystemTemporaryCodes",
+        "contacting-subject-prohibited",
+    )]  # fmt: skip
+    assert resources(exchange.call("POST", REFER, made), "Task")
+    phone = [{"system": "phone", "value": "555-0199"}]
+
+    put(exchange, CHART, {**patient, "telecom": phone, "birthDate": "2019-01-02"})
+
+    (copy,) = held(exchange, "agency/support", "Patient")
+    assert copy["birthDate"] == "2019-01-02"
+    assert not {"address", "telecom"} & copy.keys()
+    assert held(exchange, "agency/support", "PractitionerRole")[0]["telecom"]

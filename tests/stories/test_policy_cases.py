@@ -25,7 +25,7 @@ NOT_BUILT = {
     "PC21": "education records carry no label that could be read",
     **dict.fromkeys(["PC29", "PC33", "PC34", "PC35"], "records in an open investigation: only text goes"),
     **dict.fromkeys(["PC36", "PC37", "PC38"], "plan of safe care notices"),
-    **dict.fromkeys(["PC44", "PC47", "PC50"], "a consent's categories and limits: such a consent is refused"),
+    **dict.fromkeys(["PC44", "PC47"], "a consent's categories and limits: such a consent is refused"),
     **dict.fromkeys(["PC66", "PC67", "PC68", "PC70"], "patients and parents have no shelf yet"),
     **dict.fromkeys(["PC71", "PC72", "PC73", "PC74"], "break-glass"),
     **dict.fromkeys(["PC76", "PC77", "PC78"], "caseworkers' screenings"),
@@ -33,6 +33,7 @@ NOT_BUILT = {
 }  # fmt: skip
 ELSEWHERE = {  # held by a story of their own
     "PC26": "test_outcome.test_a_permissive_report_is_accounted_as_one",
+    "PC50": "test_beside_a_referral.test_a_family_that_must_not_be_called_is_not_found_by_its_copy",
     "PC42": "test_withdrawn_consent",
     "PC51": "test_what_the_clinic_learns",
     "PC52": "test_what_the_clinic_learns",

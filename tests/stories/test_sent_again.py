@@ -107,3 +107,18 @@ def test_what_was_expunged_is_not_taken_in_again(exchange, shape):
     assert {shelf: held(exchange, shelf) for shelf in before} == before
     bodies = exchange.rows("SELECT body FROM version") + exchange.rows("SELECT body FROM resource")
     assert family.PATIENT["name"][0]["given"][0] not in str(bodies)
+
+
+def test_a_referral_that_was_taken_back_comes_again(exchange):
+    """The EHR sends the same order with a new address after the consent was withdrawn: it stands as it stood."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    assert resources(exchange.call("POST", "clinic/chart/fhir/$refer", unnamed(made)), "Task")
+    (consent,) = held(exchange, "clinic/chart", "Consent")
+    path = f"clinic/chart/fhir/Consent/{consent['id']}"
+    assert exchange.call("PUT", path, {**consent, "status": "inactive"}).status_code == 200
+    of(made, "Patient")["address"] = [{"text": "moved"}]
+
+    (task,) = resources(exchange.call("POST", "clinic/chart/fhir/$refer", unnamed(made)), "Task")
+
+    assert task["status"] == "cancelled"
+    assert "moved" not in json.dumps(held(exchange, "agency/support"))
