@@ -157,8 +157,9 @@ class Settings(BaseSettings):
         return next(tenant for tenant in self.tenants if tenant.id == tenant_id)
 
     def tenant_of(self, identifiers: set[str]) -> Tenant | None:
-        """The tenant that is known by one of these identifiers (system|value)."""
-        return next((one for one in self.tenants if one.names & identifiers), None)
+        """The tenant that is known by one of these identifiers (system|value); None where two are."""
+        found = [one for one in self.tenants if one.names & identifiers]
+        return found[0] if len(found) == 1 else None
 
     @cached_property
     def base_url(self) -> str:

@@ -56,7 +56,7 @@ def _task(  # noqa: PLR0913 — what it names
         "status": "requested",
         "businessStatus": task["businessStatus"],
         "intent": "order",
-        "code": task.get("code") or concept("http://hl7.org/fhir/CodeSystem/task-code", "fulfill"),
+        "code": concept("http://hl7.org/fhir/CodeSystem/task-code", "fulfill"),
         "authoredOn": task["authoredOn"],
         "lastModified": fhir.instant(case.now),
         "owner": {name: task["owner"][name] for name in ("display",) if name in task["owner"]},

@@ -125,7 +125,7 @@ def answered(  # noqa: PLR0913 — what an answer consists of
     )
     told = _told(case, exchange, after, event, task, late=applied is None)
     own = Plan(answer, puts, exchanges=(after,), recorded=recorded)
-    return together([own, told], answer)
+    return together([own, told], replace(answer, issues=(*answer.issues, *told.answer.issues)))
 
 
 def _owned(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from app.domain.disclosure import Rule
 from app.domain.event import Event
 from app.domain.graph import About, Copies
 from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Stored, put
+from app.errors import Issue
 from app.fhir import Resource, concept, listed
 
 
@@ -24,13 +25,19 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
         case.mappings.rules, kind=exchange.kind, direction="return", facts=facts
     )
     rule = decision.rule
-    if rule is None or not decision.permitted or event.outcome_class not in rule.classes:
+    if rule is None or not decision.permitted:
+        return _untold(
+            "The clinic does not learn of this: the family's consent does not cover it any more."
+        )
+    if event.outcome_class not in rule.classes:
         return nothing
     seen = case.loaded.resource(exchange.source, exchange.source_task)
     if seen is None or exchange.source not in case.settings.shelves:
         return nothing
     copies = _copies(case, exchange, rule, task)
     shown = _shown(case, exchange, rule, event, task, seen, copies)
+    stays = len(_outputs(task, rule)) > len(listed(shown.get("output")))
+    left = _untold(_LEFT) if stays else nothing
     puts: tuple[Put, ...] = ()
     if shown != {**seen.resource, "lastModified": shown["lastModified"]}:
         puts = put(shown, seen, shelf=exchange.source, now=case.now)
@@ -41,7 +48,7 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
         made = put(resource, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
         puts += tuple(replace(one, origin=origins.get(name, "")) for one in made)
     if not puts:
-        return nothing
+        return left
     source = case.settings.shelves[exchange.source]
     versions = {fhir.name(one.resource): one.expected + 1 for one in puts}
     owed = (Owed(exchange.source, exchange.id, versions),) if source.endpoint else ()
@@ -54,7 +61,17 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
         subject=str((task.get("for") or {}).get("reference", "")),
         puts=puts,
     )
-    return Plan(Answer(()), puts, owed=owed, accounted=(row,))
+    return Plan(left.answer, puts, owed=owed, accounted=(row,))
+
+
+_LEFT: Final = (
+    "What an output points at does not go to the clinic: it has to stand on this shelf, be of a type that"
+    " the rule shows, such as Procedure, and name as its subject the referral's patient."
+)
+
+
+def _untold(text: str) -> Plan:
+    return Plan(Answer((), issues=(Issue("warning", "suppressed", text, "Task"),)))
 
 
 def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> set[str]:

@@ -333,3 +333,27 @@ def test_the_agency_reads_the_allegation_in_its_own_codes(exchange):
     }
     own = exchange.get(f"clinic/reports/fhir/{told.task['focus']['reference']}").json()
     assert len(own["reasonCode"][0]["coding"]) == 1
+
+
+def test_an_inbox_does_not_say_who_reported(exchange):
+    """The child's own doctor follows the case; which colleague reported it is not hers to read."""
+
+    def own_task(made):
+        request = next(
+            one["resource"]
+            for one in made["entry"]
+            if one["resource"]["resourceType"] == "ServiceRequest"
+        )
+        made["entry"].append({"fullUrl": "https://ehr.example.org/fhir/Task/own", "resource": {
+            "resourceType": "Task", "id": "own", "status": "requested", "intent": "order",
+            "code": {"text": "Report by Dr. Lin"}, "description": "Dr. Lin saw her",
+            "focus": {"reference": f"ServiceRequest/{request['id']}"}}})  # fmt: skip
+
+    told = sent(exchange, change=own_task)
+    for event in ("received", "screened-in", "investigating", "closed"):
+        told.record(event, **SAYS[event])
+
+    rows = exchange.rows("SELECT body FROM version WHERE shelf = 'clinic/dr-pcp'")
+    rows += exchange.rows("SELECT body FROM resource WHERE shelf = 'clinic/dr-pcp'")
+    assert rows
+    assert "Lin" not in str(rows)

@@ -280,10 +280,12 @@ def test_a_consent_that_has_ended_stops_the_way_back(exchange, referred):
     exchange.call("PUT", "clinic/chart/fhir/Consent/rosa-food", {**consent, "provision": ended})
     exchange.now = exchange.now.replace(day=27)
 
-    exchange.call(
-        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"}
-    )
+    answer = exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}", {**theirs, "status": "accepted"},
+        Prefer="return=OperationOutcome",
+    )  # fmt: skip
 
+    assert "The clinic does not learn of this" in answer.text
     assert exchange.get(f"clinic/chart/fhir/Task/{task['id']}").json()["status"] == "requested"
 
 
@@ -571,3 +573,57 @@ def test_what_a_voluntary_referral_has_no_place_for_is_refused(exchange, referre
     reason = {"event": "accepted", "reason": "From Monday on."}
     done = exchange.call("POST", f"{path}/$record-event", reason)
     assert done.json()["statusReason"] == {"text": "From Monday on."}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [None, {"reference": "Patient/own"}, {"identifier": {"system": "urn:case", "value": "7"}}],
+)
+def test_an_agency_is_told_what_the_clinic_does_not_see(exchange, referred, subject):
+    """A record of help that does not say that it is this child's stays, and the caseworker reads why."""
+    _, theirs = referred
+    done = {"resourceType": "Procedure", "id": "done", "status": "completed", "code": {"text": "x"},
+            **({"subject": subject} if subject else {})}  # fmt: skip
+    own = {"resourceType": "Patient", "id": "own", "name": [{"family": "Example"}]}
+    exchange.call("PUT", "agency/support/fhir/Patient/own", own)
+    if subject:
+        assert exchange.call("PUT", "agency/support/fhir/Procedure/done", done).status_code == 201
+    system = "http://hl7.org/fhir/us/sdoh-clinicalcare/CodeSystem/SDOHCC-CodeSystemTemporaryCodes"
+    kind = {"coding": [{"system": system, "code": "resulting-activity"}]}
+    output = [{"type": kind, "valueReference": {"reference": "Procedure/done"}}]
+
+    answer = exchange.call(
+        "PUT", f"agency/support/fhir/Task/{theirs['id']}",
+        {**theirs, "status": "accepted", "output": output}, Prefer="return=OperationOutcome",
+    )  # fmt: skip
+
+    assert answer.status_code == 200, answer.text
+    told = [one for one in answer.json()["issue"] if one["code"] == "suppressed"]
+    assert [one["expression"] for one in told] == [["Task"]]
+    assert "output" not in exchange.get("clinic/chart/fhir/Task").json()["entry"][0]["resource"]
+
+
+def test_an_organization_that_is_two_partners_is_neither(exchange, patient):
+    """The county's record has the numbers of the agency and of the pantry: nobody guesses who is meant."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    numbers = [
+        {"system": f"{family.KINBRIDGE}/sid/tenant", "value": one} for one in ("agency", "pantry")
+    ]
+    county = {
+        "resourceType": "Organization",
+        "id": "county",
+        "name": "County",
+        "identifier": numbers,
+    }
+    exchange.call("PUT", "clinic/chart/fhir/Organization/county", county)
+    for entry in made["entry"]:
+        one = entry["resource"]
+        if one["resourceType"] == "ServiceRequest":
+            one["performer"] = [{"reference": "Organization/county"}]
+        if one["resourceType"] == "Consent":
+            one["provision"]["actor"][0]["reference"] = {"reference": "Organization/county"}
+
+    issues = refused(exchange.call("POST", "clinic/chart/fhir/$refer", made), 422)
+
+    assert "Name a registered partner" in issues[0]["details"]["text"]
+    assert exchange.rows("SELECT id FROM exchange") == []
