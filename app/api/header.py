@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from app.errors import Malformed
+
 
 def every(request: Request, name: bytes) -> str:
     """
@@ -13,6 +15,23 @@ def every(request: Request, name: bytes) -> str:
     """
     said = [value for one, value in request.scope["headers"] if one == name]
     return b", ".join(said).decode("latin-1") if said else ""
+
+
+def sole(request: Request, name: bytes) -> str | None:
+    """
+    A header that says one thing, in UTF-8, or in Latin-1 where it is none; None where there is none.
+
+    raises      Malformed: it stands twice
+    """
+    said = [value for one, value in request.scope["headers"] if one == name]
+    if not said:
+        return None
+    if len(said) > 1:
+        raise Malformed(f"{name.decode().title()} stands twice; send it once.")
+    try:
+        return str(said[0].decode())
+    except UnicodeDecodeError:
+        return str(said[0].decode("latin-1"))
 
 
 def of(request: Request, name: bytes) -> str | None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -181,7 +180,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if act not in offered:
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
-        target.only(request, screenings.DRY_RUN, *_ASKED.get(act, ()))
+        target.only(request, target.DRY_RUN, *_ASKED.get(act, ()))
         if act == "work-off":
             return await screenings.worked_off(service, request, shelf, caller)
         sent = await body.resource(request, most=most)
@@ -242,7 +241,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def recorded(request: Request) -> Response:
         """An agency's event on its Task, as Parameters or a few words of JSON; docs/referrals.md."""
         shelf, caller = await access.enter(service, request)
-        target.only(request, screenings.DRY_RUN)
+        target.only(request, target.DRY_RUN)
         told = record.said(await body.json(request, most=most))
         identity = body.id_of(request.path_params["id"])
         entry = Entry("PUT", {"resourceType": "Task", "id": identity}, identity)
@@ -296,15 +295,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         kind = body.type_of(request.path_params["type"])
         entered = await access.enter(service, request)
         sent = await of_type(request, kind)
-        query = header.of(request, b"if-none-exist")
-        if query is None and request.scope["query_string"]:
-            asked = [
-                one
-                for one in request.query_params.multi_items()
-                if one[0] not in view.NAMES and one[0] != screenings.DRY_RUN
-            ]
-            if asked:  # fhirpy and Aidbox put the condition into the URL
-                query = urlencode(asked)
+        query = header.sole(request, b"if-none-exist")
+        if query is None:  # fhirpy and Aidbox put the condition into the URL
+            query = target.searched(request) or None
         said = "" if query is None else condition.read(query, kind)
         return await written(request, entered, "create", Entry("POST", sent, if_none_exist=said))
 
@@ -313,6 +306,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
         entered = await access.enter(service, request)
         kind, identity = target.named(request).split("/", 1)
+        target.only(request, target.DRY_RUN)
         sent = await of_type(request, kind, identity)
         if sent.get("id") != identity:
             raise Malformed("The id in the body is the one in the URL.", expression=f"{kind}.id")

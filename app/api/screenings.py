@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import entries, responses
+from app.api import entries, responses, target
 from app.domain import condition
 from app.domain.change import Caller, Change, Entry
 from app.domain.plan import Waiting
@@ -21,7 +21,6 @@ from app.flows.service import Service
 from app.settings import Shelf
 
 ACTS: Final = frozenset({"link", "submit-screening", "unlink"})
-DRY_RUN: Final = "dry-run"
 SCREENINGS: Final = frozenset({"Observation", "QuestionnaireResponse"})
 _AROUND: Final = frozenset(
     ["Encounter", "Organization", "Patient", "Practitioner", "PractitionerRole",
@@ -40,9 +39,9 @@ def is_dry(request: Request) -> bool:
     if not request.scope["query_string"]:
         return False
     for name in request.query_params:
-        if name != DRY_RUN and name.lower().replace("-", "").replace("_", "") == "dryrun":
+        if name != target.DRY_RUN and name.lower().replace("-", "").replace("_", "") == "dryrun":
             raise Malformed("A dry run is asked for by dry-run=true.")
-    asked = request.query_params.get(DRY_RUN, "false")
+    asked = request.query_params.get(target.DRY_RUN, "false")
     if asked not in {"true", "false"}:
         raise Malformed("dry-run is true or false.")
     return asked == "true"

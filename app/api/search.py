@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import binary, body, responses, sealing, view
+from app.api import binary, body, responses, sealing, target, view
 from app.domain.change import Caller
 from app.errors import Issue, Malformed, NotFound, NotSupported, outcome
 from app.flows import read, search
@@ -35,7 +35,7 @@ async def found(  # noqa: PLR0913 — as below
     rest        what is searched in a compartment, where the path does not say it as `rest`
     source      https://hl7.org/fhir/R4/http.html#search
     """
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    pairs = target.of_query(request.scope["query_string"])
     most = service.settings.max_body_bytes
     kind = request.path_params.get("type", "")
     within, where = None, kind
@@ -81,11 +81,7 @@ async def _parameters(request: Request, *, most: int) -> Pairs:
 
 
 async def _form(request: Request, *, most: int) -> Pairs:
-    sent = await body.form(request, most=most)
-    try:
-        return parse_qsl(sent.decode(), keep_blank_values=True)
-    except UnicodeDecodeError:
-        raise Malformed("A search is sent as a form in UTF-8.") from None
+    return target.of_query(await body.form(request, most=most))
 
 
 def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[str, str], str, str]:

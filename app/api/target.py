@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 
@@ -10,6 +11,9 @@ from app.api import body, header, view
 from app.domain import condition as conditions
 from app.domain.condition import Condition
 from app.errors import Malformed
+
+DRY_RUN: Final = "dry-run"
+_BESIDE: Final = view.NAMES | {DRY_RUN}
 
 
 def only(request: Request, *names: str) -> None:
@@ -45,9 +49,27 @@ def guard(request: Request) -> tuple[int, ...] | None:
 
 def condition(request: Request) -> tuple[str, Condition]:
     kind = body.type_of(request.path_params["type"])
-    if not request.url.query:
+    if not (said := searched(request)):
         raise Malformed("Name the resource by Type/id, or by a condition.", expression=kind)
-    return kind, conditions.read(request.url.query, kind)
+    return kind, conditions.read(said, kind)
+
+
+def searched(request: Request) -> str:
+    """What the query of a write asks the target to meet; how it is done and answered is no part of it."""
+    pairs = of_query(request.scope["query_string"])
+    return urlencode([one for one in pairs if one[0] not in _BESIDE])
+
+
+def of_query(raw: bytes) -> list[tuple[str, str]]:
+    """
+    The parameters of a query or a form, in their order.
+
+    raises      Malformed: it is in another character set than UTF-8, and would be misread
+    """
+    try:
+        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Malformed("A query is in UTF-8, also where it is escaped.") from None
 
 
 def of(request: Request) -> dict[str, Any]:
@@ -55,6 +77,7 @@ def of(request: Request) -> dict[str, Any]:
     version = guard(request)
     if "id" in request.path_params:
         kind, identity = named(request).split("/", 1)
+        only(request, DRY_RUN)
         resource = {"resourceType": kind, "id": identity}
         return {"resource": resource, "id": identity, "if_match": version}
     kind, said = condition(request)

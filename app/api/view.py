@@ -54,11 +54,16 @@ def asked(params: QueryParams) -> View:
     if summary not in _SUMMARIES:
         raise Malformed("_summary is one of true, text, data, count, false.")
     names = ",".join(params.getlist("_elements")).split(",")
-    # HAPI's clients write Patient.name where the standard has name
-    elements = frozenset(name.strip().rpartition(".")[2] for name in names) - {""}
+    elements = frozenset(map(_element, names)) - {""}
     if elements and summary != "false":
         raise Malformed("Ask for _summary or for _elements, not for both.")
     return View(summary, elements)
+
+
+def _element(name: str) -> str:
+    """The element of the resource: HAPI's clients write Patient.name, and others name.family."""
+    first, _, rest = name.strip().partition(".")
+    return rest.partition(".")[0] if first[:1].isupper() else first
 
 
 def of_one(params: QueryParams) -> View:
@@ -89,7 +94,7 @@ def acceptable(request: Request) -> None:
     """
     if not request.scope["query_string"]:
         return
-    asked_for = request.query_params.get("_format", "json").split(";", 1)[0].strip().lower()
+    asked_for = (request.query_params.get("_format") or "json").split(";", 1)[0].strip().lower()
     # a + that was not written as %2B has become a space
     if asked_for.replace(" ", "+") not in _FORMATS:
         raise NotAcceptable("This server writes JSON: _format=json.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from app.errors import Malformed
 
@@ -21,8 +21,12 @@ def read(query: str, kind: str, at: str = "") -> Condition:
     query       as in a URL, with or without `Type?`; HAPI's client sends the URL whole, by whichever
                 name it reaches the shelf
     at          where it stands, as FHIRPath
-    raises      Malformed: it says nothing
+    raises      Malformed: it says nothing, or in another character set than UTF-8
     """
+    try:
+        unquote(query, errors="strict")
+    except UnicodeDecodeError:
+        raise Malformed("A condition is in UTF-8.", expression=at) from None
     whole = _WHOLE.match(query.strip())
     said = query.strip()[whole.end() if whole else 0 :].removeprefix(f"{kind}?").removeprefix("?")
     if not said:
