@@ -51,15 +51,34 @@ class Known(Protocol):
 def whatever(node: Node, kind: str) -> Iterator[Check]:
     """What is asked even of an element that has extensions and no value."""
     for exact in node.exact:
-        yield _like(likeness.exactly(exact), "fixed", _FIXED)
+        yield _like(likeness.exactly(exact), "fixed", _naming(_FIXED, exact))
     for part in node.part:
-        yield _like(likeness.containing(part), "pattern", _PATTERN)
+        yield _like(likeness.containing(part), "pattern", _naming(_PATTERN, part))
     for limit in node.limits.values():
         yield _limit(limit, kind)
 
 
-_FIXED: Final = "The profile fixes this element to another value; take the profile's."
-_PATTERN: Final = "The element lacks what the profile's pattern has; add what the profile names."
+_FIXED: Final = "The profile fixes this element to another value; take the profile's"
+_PATTERN: Final = "The element lacks what the profile's pattern has; add what the profile names"
+_NAMED: Final = 300  # characters; what is longer is looked up
+
+
+def _naming(text: str, wanted: Any) -> str:
+    """The text, and what is asked for; that is the profile's, and no value of a resource."""
+    said = ", ".join(_parts(wanted, ""))
+    return f"{text}: {said}." if len(said) <= _NAMED else f"{text}."
+
+
+def _parts(value: Any, at: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _parts(part, f"{at}.{name}" if at else name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _parts(part, at)
+    else:
+        said = str(value).lower() if isinstance(value, bool) else str(value)
+        yield f"{at} {said}".strip()
 
 
 def of_value(known: Known, node: Node, kind: str) -> Iterator[Check]:

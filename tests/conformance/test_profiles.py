@@ -182,3 +182,26 @@ def test_a_vital_sign_is_held_against_its_profile_unasked(definitions, now):
     profile_of = {one.profile.partition("|")[0] for one in found if one.severity == "error"}
     assert profile_of == {BASE + "bodytemp"}
     assert not [one for one in alone if one.severity == "error"]
+
+
+def test_what_a_profile_asks_is_said(definitions, now):
+    """The fixed value and the pattern are the profile's, so the sentence names them; it names no value."""
+    coding = {"system": SYSTEM, "code": "fulfill"}
+    asked = profile(
+        {"path": "Patient.gender", "fixedCode": "male"},
+        {"path": "Patient.maritalStatus", "patternCodeableConcept": {"coding": [coding]}},
+    )
+    loaded = conformance.Definitions()
+    for package in definitions.packages:
+        loaded.add(package)
+    loaded.add(json.dumps(asked).encode())
+    wrong = {"resourceType": "Patient", "gender": "other", "maritalStatus": {"text": "secret"}}
+
+    found = loaded.check(wrong, now=now, profiles=(URL,))
+
+    texts = {one.rule: one.text for one in found}
+    assert texts["fixed"].endswith("take the profile's: male.")
+    assert texts["pattern"].endswith(
+        f"add what the profile names: coding.system {SYSTEM}, coding.code fulfill."
+    )
+    assert "secret" not in str(texts)
