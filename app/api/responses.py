@@ -120,12 +120,12 @@ def one(
     base: str,
     findings: tuple[Issue, ...] = (),
     *,
-    unasked: str = "representation",
+    prefer: str,
 ) -> Response:
     """
     The resource that was asked to be written, first in the answer.
 
-    unasked     what is answered where the caller prefers nothing
+    prefer      as preferred; "" is representation
     source      https://hl7.org/fhir/R4/http.html#create, #update, #delete, #ops (Prefer)
     """
     name = written.answer.names[0]
@@ -134,7 +134,6 @@ def one(
         return Response(status_code=204, headers={"ETag": f'W/"{row.version}"'} if row else {})
     created = name in written.answer.created
     headers = {**validators(row), "Location": f"{base}/{name}/_history/{row.version}"}
-    prefer = preferred(request) or unasked
     body = row.body
     if prefer == "minimal":
         body = b""

@@ -113,11 +113,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         done = await write.write(service, asked)
         row = done.rows.get(done.answer.names[0])
         found: tuple[Issue, ...] = ()
-        if row and row.stands and responses.preferred(request) == "OperationOutcome":
+        prefer = responses.preferred(request)
+        if row and row.stands and prefer == "OperationOutcome":
             found = write.findings(service, row.body)
-        quiet = entry.type == "Binary" and binary.is_quiet(request)
-        unasked = "minimal" if quiet else "representation"
-        return responses.one(request, done, _base(shelf), found, unasked=unasked)
+        if not prefer and entry.type == "Binary" and binary.is_quiet(request):
+            prefer = "minimal"
+        return responses.one(request, done, _base(shelf), found, prefer=prefer)
 
     async def get(request: Request) -> Response:
         """The answer to a GET that stands in a Bundle."""
@@ -249,7 +250,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if screenings.is_dry(request):
             return await screenings.shown(service, request, made)
         done = await write.write(service, made)
-        return responses.one(request, done, _base(shelf))
+        prefer = responses.preferred(request)
+        return responses.one(request, done, _base(shelf), prefer=prefer)
 
     @routes.api_route(_BASE + "/_search", methods=["GET", "HEAD", "POST"])
     @routes.api_route(_BASE + "/{type}/_search", methods=["GET", "HEAD", "POST"])

@@ -52,6 +52,13 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+class _Log(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc]
+    """As structlog makes it; what is said of each request gets there in one step."""
+
+    def info(self, event: str, **said: Any) -> None:
+        self._logger.info(_line(None, "info", {**said, "event": event}))
+
+
 class _Lines:
     """
     Lines for a file, written together: a write for each would cost as much as half a read does.
@@ -96,7 +103,7 @@ def set_up() -> None:
     lines = _Lines(sys.stderr.buffer)
     structlog.configure(
         processors=[_line],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=_Log,
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )

@@ -150,7 +150,7 @@ def arrived(case: Case) -> Case:
                 NotFound, Gone: a patch of nothing, or of what was deleted
     source      https://hl7.org/fhir/R4/http.html#trules
     """
-    case.loaded.announce(_conditions(case))
+    case.loaded.announce(conditions(case))
     names = Names(case.change)
     entries: list[tuple[Entry, str, bool]] = []
     written: set[str] = set()
@@ -225,7 +225,7 @@ def _within(issue: Issue, entry: Entry) -> Issue:
     return replace(issue, expression=at + dot + rest)
 
 
-def _conditions(case: Case) -> set[Want]:
+def conditions(case: Case) -> set[Want]:
     """What stands that the entries name, by a condition or by id."""
     shelf = case.shelf.key
     wants = set()
@@ -288,11 +288,7 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
     if entry.method == "PATCH":
         entry = _patched(case, replace(entry, id=identity))
 
-    def plain(target: str) -> str:
-        return names.plain(entry, target, case.loaded)
-
-    link = names.link if names.urls else None
-    resource: Resource = {**fhir.renamed(entry.resource, plain, link), "id": identity}
+    resource: Resource = {**_plain(case, names, entry), "id": identity}
     return Entry(
         entry.method,
         resource,
@@ -305,6 +301,18 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
         said=entry.resource,
         at=entry.at,
     )
+
+
+def _plain(case: Case, names: Names, entry: Entry) -> Resource:
+    """The entry's resource with its references as they are stored."""
+    if not names.urls and fhir.is_plain(entry.resource):
+        return entry.resource
+
+    def plain(target: str) -> str:
+        return names.plain(entry, target, case.loaded)
+
+    made: Resource = fhir.renamed(entry.resource, plain, names.link if names.urls else None)
+    return made
 
 
 def _patched(case: Case, entry: Entry) -> Entry:

@@ -22,12 +22,23 @@ from app.domain import (
     report,
     siblings,
 )
-from app.domain.case import Case, at_once, blamed, guarded
+from app.domain.case import Case, at_once, blamed, conditions, guarded
 from app.domain.case import arrived as resolved
 from app.domain.change import Entry
+from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together, tracking
 from app.errors import Conflict, Invalid, Refusal
 from app.fhir import listed
+
+
+def asked(case: Case) -> frozenset[Want]:
+    """
+    What has to be seen of any change before it can be planned, so that it is read at once.
+
+    raises      Refusal: the caller may not do this; nothing is read for it
+    """
+    _permitted(case)
+    return frozenset(conditions(case))
 
 
 def arrived(case: Case) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final, TypeVar
 
@@ -13,7 +13,7 @@ from app import fhir
 from app.domain import case, planner, threshold
 from app.domain.case import Case
 from app.domain.change import Act, Change, Entry
-from app.domain.loaded import Loaded, NotLoaded
+from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.plan import Answer, Plan
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
@@ -117,7 +117,9 @@ def _ruled(service: Service, entry: Entry) -> None:
 
 async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
     """Plan, read what the planner asks for, plan again."""
-    case = await settled(service, begun(service, change), planner.arrived)
+    case = begun(service, change)
+    await _load(service, case, planner.asked(case))
+    case = await settled(service, case, planner.arrived)
     return case, await settled(service, case, planner.plan)
 
 
@@ -141,10 +143,16 @@ async def settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _
             return step(case)
         except NotLoaded as asked:
             wants = asked.wants
+        await _load(service, case, wants)
+    raise Invalid("The references of this message lead too far.")
+
+
+async def _load(service: Service, case: Case, wants: Collection[Want]) -> None:
+    """Read these for the case."""
+    if wants:
         load = partial(resources.load, wants=wants, reader=_reader(service, case))
         shelves = {want.shelf for want in wants}
         case.loaded.seen.update(await service.database.read(load, shelves=shelves))
-    raise Invalid("The references of this message lead too far.")
 
 
 def _reader(service: Service, case: Case) -> Reader:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_plus
@@ -117,19 +116,33 @@ class Commits:
 
         return Gathering(write, most=_TOGETHER, at_once=1, together=_apart, expected=expected)
 
-    @contextmanager
-    def coming(self, shelf: str) -> Iterator[None]:
+    def coming(self, shelf: str) -> _Coming:
         """Somebody who will perhaps commit to this shelf alone; whoever is ready waits for it."""
-        shelves = frozenset({shelf})
-        self._coming[shelves] = self._coming.get(shelves, 0) + 1
-        try:
-            yield
-        finally:
-            self._coming[shelves] -= 1
-            if not self._coming[shelves]:
-                del self._coming[shelves]
-            if room := self._rooms.get(shelves):
-                room.fewer()
+        return _Coming(self._coming, self._rooms, frozenset({shelf}))
+
+
+class _Coming:
+    """For as long as somebody is coming."""
+
+    __slots__ = ("_coming", "_rooms", "_shelves")
+
+    def __init__(
+        self,
+        coming: dict[frozenset[str], int],
+        rooms: Mapping[frozenset[str], Gathering[Made, Stand]],
+        shelves: frozenset[str],
+    ) -> None:
+        self._coming, self._rooms, self._shelves = coming, rooms, shelves
+
+    def __enter__(self) -> None:
+        self._coming[self._shelves] = self._coming.get(self._shelves, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        self._coming[self._shelves] -= 1
+        if not self._coming[self._shelves]:
+            del self._coming[self._shelves]
+        if room := self._rooms.get(self._shelves):
+            room.fewer()
 
 
 def _apart(waiting: Sequence[Made]) -> list[int]:

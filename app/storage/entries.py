@@ -204,6 +204,7 @@ def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
         out.append(f"{name}:identifier{FIELD}{code}{FIELD}{system}")
 
 
+@lru_cache(maxsize=4096)  # the same people and places again and again
 def place(literal: str) -> tuple[str, str]:
     """A literal reference as id and type, or as a URL and no type; a version is left out."""
     literal = literal.split("/_history/", 1)[0]

@@ -9,8 +9,8 @@ they are sorted when they are found, and an update leaves them where they are.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Posting = tuple[str, str, str, str, str]  # as _COLUMNS
 
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
-_LED: Final = re.compile(f"{ENTRY}\\+([^{ENTRY}]*)")  # an entry to which the index leads
 _POST: Final = insert_once(POSTING)
 _UNPOST: Final = delete_rows(POSTING, _COLUMNS)
 _STOOD: Final = statement(
@@ -62,42 +61,30 @@ def moved(
 
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
-    (before, was), (updated, facts) = stood, stands
-    old, entries = _LED.findall(was), _LED.findall(facts)
-    terms = _terms(kind, entries)
-    if old == entries:  # as after most updates: what has no time leads there already
-        terms = [one for one in terms if one.timed and before != updated]
-        return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
-    gone = _rows(shelf, identity, before, _terms(kind, old))
-    led = _rows(shelf, identity, updated, terms)
+    gone, led = _rows(shelf, kind, identity, *stood), _rows(shelf, kind, identity, *stands)
     stays = {*gone}.intersection(led)
     return [one for one in gone if one not in stays], [one for one in led if one not in stays]
 
 
-class _Term(NamedTuple):
-    term: str
-    qualifier: str
-    timed: bool
-
-
-def _terms(kind: str, entries: list[str]) -> list[_Term]:
-    """Where the index leads there from."""
-    made = []
-    for entry in entries:
-        name, value, *rest = entry.split(FIELD)
-        qualifier = rest[0] if rest else ""
-        timed = not leads_to_few(name, value, qualifier)
-        if "~s" in name:
-            value, qualifier = value[:LONGEST], ""
-        made.append(_Term(f"{kind}.{name}{FIELD}{value}", qualifier, timed))
-    return made
-
-
-def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[Posting]:
+def _rows(shelf: str, kind: str, identity: str, updated: str, facts: str) -> list[Posting]:
+    """What leads to a resource with these facts."""
     return [
         (shelf, term, updated if timed else "", identity, qualifier)
-        for term, qualifier, timed in terms
+        for entry in facts.split(ENTRY)
+        if entry[:1] == "+"
+        for term, qualifier, timed in (_term(kind, entry),)
     ]
+
+
+@lru_cache(maxsize=4096)  # what is updated is so again soon, and its owner has others
+def _term(kind: str, entry: str) -> tuple[str, str, bool]:
+    """Term, qualifier, and whether it has a time, of an entry to which the index leads."""
+    name, value, *rest = entry[1:].split(FIELD)
+    qualifier = rest[0] if rest else ""
+    timed = not leads_to_few(name, value, qualifier)
+    if "~s" in name:
+        value, qualifier = value[:LONGEST], ""
+    return f"{kind}.{name}{FIELD}{value}", qualifier, timed
 
 
 def changes(gone: list[Posting], led: list[Posting]) -> list[Batch]:
