@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlencode
 
 from app import fhir
 from app.fhir import Resource, listed
@@ -50,6 +51,23 @@ def facts(
     ):
         found.add("consent-names-recipient")
     return found
+
+
+def turn(shelf: str, name: str) -> tuple[str, str]:
+    """
+    What nothing may meet when a plan is done: who refers under a consent and who changes it go in turn.
+
+    Nothing ever meets it; a commit that asks for it waits for another that does.
+
+    name        Type/id
+    """
+    return shelf, f"Consent?_id={name.partition('/')[2]}&_lastUpdated=ge9999-12-31"
+
+
+def since(shelf: str, name: str, updated: str) -> tuple[str, str]:
+    """The same: a version of the consent that is later than the one (FHIR instant) that was read."""
+    said = urlencode({"_id": name.partition("/")[2], "_lastUpdated": f"gt{updated}"})
+    return shelf, f"Consent?{said}"
 
 
 def _receives(actor: Resource) -> bool:

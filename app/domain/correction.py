@@ -39,6 +39,7 @@ _FOLLOW: Final = frozenset({
 })  # fmt: skip
 _MOST: Final = 64  # a write reads so often; whoever has more referrals than that has old ones
 _OPEN: Final = ("accepted", "in-progress", "on-hold", "received", "requested")
+_TRACKING: Final = tracking("")["system"]
 _WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
 
 
@@ -72,7 +73,20 @@ def followed(case: Case, made: Plan) -> Plan:
     once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
     for plan in at_once(_Correction.plan, once.values()):
         made = _more(made, plan)
-    return made
+    return replace(made, absent=(*made.absent, *_in_turn(case, stood)))
+
+
+def _in_turn(case: Case, stood: list[tuple[Put, Stored]]) -> list[tuple[str, str]]:
+    """Nothing was sent under a consent, at this moment, that its change has not seen."""
+    shelf, found = case.shelf.key, []
+    for one, stored in stood:
+        if one.resource["resourceType"] == "Consent":
+            found.append(consents.turn(shelf, fhir.name(one.resource)))
+            for person in _people(case, stored.resource):
+                tasks = _tasks(case, person)
+                if len(tasks) < _MOST:
+                    found.append((shelf, _asked(person, _numbers(case, tasks))))
+    return found
 
 
 def _follows(one: Put) -> bool:
@@ -178,22 +192,27 @@ def _tasks(case: Case, person: str) -> list[str]:
 
     A search of a planner answers two: those that were found are left out of the next.
     """
-    system = tracking("")["system"]
-    asked = {"patient": person, "identifier": f"{system}|"}
     found: list[str] = []
-    seen: list[str] = []
     while len(found) < _MOST:
-        but = {"identifier:not": ",".join(seen)} if seen else {}
-        more = case.loaded.meeting(case.shelf.key, f"Task?{urlencode({**asked, **but})}")
+        more = case.loaded.meeting(case.shelf.key, _asked(person, _numbers(case, found)))
         new = [one for one in more if one not in found]
         found += new
         if len(more) < 2 or not new:
             break
-        case.loaded.expect(case.shelf.key, new)
-        for task in new:
-            numbers = fhir.numbers((case.find(task) or {}).get("identifier"))
-            seen += sorted(one for one in numbers if one.startswith(f"{system}|"))
     return found
+
+
+def _asked(person: str, but: list[str]) -> str:
+    """The search for the sent Tasks of a person, but for those of these numbers (system|value)."""
+    asked = {"patient": person, "identifier": f"{_TRACKING}|"}
+    return f"Task?{urlencode({**asked, **({'identifier:not': ','.join(but)} if but else {})})}"
+
+
+def _numbers(case: Case, tasks: list[str]) -> list[str]:
+    """The exchanges' numbers (system|value) that these Tasks carry."""
+    case.loaded.expect(case.shelf.key, tasks)
+    carried = [fhir.numbers((case.find(one) or {}).get("identifier")) for one in tasks]
+    return [one for each in carried for one in sorted(each) if one.startswith(f"{_TRACKING}|")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from app.domain.plan import (
     Terms,
     put,
     together,
+    touched,
 )
 from app.domain.report import LABELS
 from app.fhir import Resource, concept, listed
@@ -169,7 +170,7 @@ def _shown(  # noqa: PLR0913 — as above
             shown["statusReason"] = reason
     if not shown["output"]:
         del shown["output"]
-    return {**shown, "lastModified": fhir.instant(case.now)}
+    return touched(shown, case.now)
 
 
 def _outputs(  # noqa: PLR0913 — as above

@@ -13,7 +13,18 @@ from app.domain import copied, expunge, feedback, parties, progress, steps, with
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import EXPUNGED, STATUS, Event
-from app.domain.plan import Answer, Exchange, Plan, Recorded, Stored, derive, put, same, together
+from app.domain.plan import (
+    Answer,
+    Exchange,
+    Plan,
+    Recorded,
+    Stored,
+    derive,
+    put,
+    same,
+    together,
+    touched,
+)
 from app.domain.steps import Step
 from app.errors import Invalid, Issue, NotSupported, Stale
 from app.fhir import Resource, listed
@@ -107,7 +118,7 @@ def answered(  # noqa: PLR0913 — what an answer consists of
         applied.sets(task) if applied else _kept(task, stored.resource, "status", "businessStatus")
     )
     if fhir.encode(task) != fhir.encode(stored.resource):
-        task = {**task, "lastModified": fhir.instant(case.now)}
+        task = touched(task, case.now)
     puts = put(task, stored, shelf=exchange.recipient, now=case.now)
     answer = Answer((fhir.name(task),), issues=issues if applied or not event else (*issues, LATE))
     moved = applied is not None and (applied.id != exchange.state or bool(mark.sequence))

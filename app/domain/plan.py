@@ -293,6 +293,16 @@ def stamped(resource: Resource, *, version: int, now: datetime) -> Resource:
     return {**head, **resource, "meta": meta}
 
 
+def touched(task: Resource, now: datetime) -> Resource:
+    """
+    The Task, changed now; or when it was authored, where the clock of who did that is ahead of ours.
+
+    source      Task inv-1, https://hl7.org/fhir/R4/task.html
+    """
+    at, authored = fhir.instant(now), str(task.get("authoredOn", ""))
+    return {**task, "lastModified": at if fhir.not_after(authored, at) else authored}
+
+
 def same(one: Resource, other: Resource) -> bool:
     """Whether two versions say the same, whatever their meta.versionId and lastUpdated."""
     return _said(one) == _said(other)

@@ -78,7 +78,8 @@ def _planned(case: Case) -> Plan:
     if case.change.siblings:
         return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
-        return replace(referral.plan(case, None), absent=_absent(case))
+        sent = referral.plan(case, None)
+        return replace(sent, absent=(*sent.absent, *_absent(case)))
     more: list[Plan] = []
     if case.change.act in {"link", "unlink"}:
         return receive.linked(case)

@@ -12,7 +12,7 @@ from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.event import Event
 from app.domain.graph import About, Copies
-from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Stored, put
+from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Stored, put, touched
 from app.errors import Issue
 from app.fhir import Resource, concept, listed
 
@@ -151,4 +151,4 @@ def _shown(  # noqa: PLR0913 — what the clinic sees depends on all of these
     trimmed |= {"output": outputs} if outputs else {}
     kept = {name: value for name, value in seen.resource.items() if name not in rule.shows["Task"]}
     shown = event.sets({**kept, **trimmed})
-    return {**shown, "lastModified": fhir.instant(case.now)}
+    return touched(shown, case.now)

@@ -9,7 +9,7 @@ from app.domain import outcome, parties, talk
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import OUTPUT, QUESTION
-from app.domain.plan import Answer, Exchange, Plan, Stored, together, tracking
+from app.domain.plan import Answer, Exchange, Plan, Stored, together, touched, tracking
 from app.domain.report import LABELS
 from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale
@@ -192,7 +192,7 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
     outputs = _said(task, both)
     if status == "completed" and not outputs:
         raise Invalid(_HOW, expression="Task.output")
-    made = {**before, "status": status, "lastModified": fhir.instant(case.now)}
+    made = touched({**before, "status": status}, case.now)
     if outputs:
         made["output"] = outputs
     return talk.said(case, both, made)

@@ -10,7 +10,7 @@ from app.domain import copied
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.jurisdiction import Jurisdiction
-from app.domain.plan import Answer, Plan, Put, Stored, derive, put
+from app.domain.plan import Answer, Plan, Put, Stored, derive, put, touched
 from app.domain.report import LABELS
 from app.errors import Conflict, Stale
 from app.fhir import Resource, concept, listed
@@ -127,6 +127,6 @@ def changed(case: Case, entry: Entry, stored: Stored) -> Plan:
     if before["status"] in _ENDED and made.get("status") != before["status"]:
         raise Conflict("This was ended; nothing more is to be done.", expression="Task.status")
     if made != before:
-        made = {**made, "lastModified": fhir.instant(case.now)}
+        made = touched(made, case.now)
     answer = Answer((entry.name,), issues=ignored)
     return Plan(answer, put(made, stored, shelf=case.shelf.key, now=case.now))

@@ -89,6 +89,18 @@ class Sending:
                     puts=theirs,
                 ),
             ),
+            absent=self._unchanged(),
+        )
+
+    def _unchanged(self) -> tuple[tuple[str, str], ...]:
+        """The consent is what it was when this was decided; a withdrawal at this moment is not passed by."""
+        shelf = self.case.shelf.key
+        stored = self.case.loaded.resource(shelf, self.consent) if self.consent else None
+        if stored is None or not stored.updated:
+            return ()
+        return (
+            consents.turn(shelf, self.consent),
+            consents.since(shelf, self.consent, stored.updated),
         )
 
     @property

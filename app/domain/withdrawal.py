@@ -6,11 +6,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from app import fhir
 from app.domain.case import Case
 from app.domain.expunge import buried
 from app.domain.feedback import owed
-from app.domain.plan import Answer, Exchange, Plan, Purge, put, together
+from app.domain.plan import Answer, Exchange, Plan, Purge, put, together, touched
 from app.domain.steps import refused
 from app.errors import Invalid, NotSupported
 from app.fhir import Resource
@@ -40,12 +39,11 @@ def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
     before = str(theirs.resource["status"])
     if not event.follows(exchange.state, before):
         raise refused(case, exchange, before)
-    at = fhir.instant(case.now)
     tasks = put(
-        {**event.sets(own.resource), "lastModified": at}, own, shelf=exchange.source, now=case.now
+        touched(event.sets(own.resource), case.now), own, shelf=exchange.source, now=case.now
     )
     there = put(
-        {**event.sets(theirs.resource), "lastModified": at},
+        touched(event.sets(theirs.resource), case.now),
         theirs,
         shelf=exchange.recipient,
         now=case.now,
@@ -88,8 +86,7 @@ def _unasked(case: Case, exchange: Exchange, *, wholly: bool) -> list[Plan]:
         for shelf, name in halves if ours.startswith("Task/") else ():
             stored = case.loaded.resource(shelf, name)
             if stored and stored.resource.get("status") in _OPEN:
-                at = fhir.instant(case.now)
-                task: Resource = {**stored.resource, "status": "cancelled", "lastModified": at}
+                task = touched({**stored.resource, "status": "cancelled"}, case.now)
                 puts = put(task, stored, shelf=shelf, now=case.now)
                 plans.append(Plan(Answer(()), puts, owed=owed(case, shelf, exchange, puts)))
     return plans

@@ -1,6 +1,7 @@
 """A clinician refers a family for voluntary help; the agency's answer comes back."""
 
 import copy
+from datetime import timedelta
 
 import pytest
 from exchange import agency_task, refused, resources
@@ -627,3 +628,29 @@ def test_an_organization_that_is_two_partners_is_neither(exchange, patient):
 
     assert "Name a registered partner" in issues[0]["details"]["text"]
     assert exchange.rows("SELECT id FROM exchange") == []
+
+
+@pytest.mark.parametrize("kind", ["referred", "reported"])
+def test_a_clock_that_is_behind_loses_no_answer(exchange, request, kind):
+    """The service runs on two machines, and the second is a little slow: what the agency says is taken in."""
+    task, theirs = request.getfixturevalue(kind)
+    here, there = ("chart", "support") if kind == "referred" else ("reports", "intake")
+    status = "accepted" if kind == "referred" else "received"
+    exchange.now -= timedelta(seconds=5)
+
+    answer = exchange.call(
+        "PUT", f"agency/{there}/fhir/Task/{theirs['id']}",
+        {**theirs, "status": status, "businessStatus": coded(status)} if kind == "reported"
+        else {**theirs, "status": status},
+    )  # fmt: skip
+
+    assert answer.status_code == 200, answer.text
+    seen = exchange.get(f"clinic/{here}/fhir/Task/{task['id']}").json()
+    assert seen["status"] == status
+    assert seen["lastModified"] == seen["authoredOn"]
+
+
+def coded(status):
+    return {
+        "coding": [{"system": f"{family.KINBRIDGE}/CodeSystem/cps-task-status", "code": status}]
+    }

@@ -1,16 +1,20 @@
 """A family takes its consent back: what was sent under it goes no further, however the clinic writes it down."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from exchange import refused
 from test_corrections import CHART, TENANT, put, refer
 from test_delivery import settled
+from test_report_contained import of
 from test_what_leaves import REFER, held
 
 from app.sandbox import family
 
 AGENCY = "agency/support/fhir"
+EHR = "https://ehr.example.org/fhir"
+ROUNDS = 15
 
 
 @pytest.fixture
@@ -193,3 +197,38 @@ def test_whoever_agrees_again_is_referred_again(exchange, referred, given):
     found = {one["status"] for one in held(exchange, "agency/support", "Task")}
     assert found == {"cancelled", "requested"}
     assert len(held(exchange, "agency/support", "Patient")) == 1
+
+
+def alone(number):
+    """A referral whose patient and consent stand on the chart already; and the consent."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    request, consent = of(made, "ServiceRequest"), of(made, "Consent")
+    consent |= {"id": f"c{number}", "identifier": [{"system": "urn:c", "value": str(number)}]}
+    request |= {"id": f"r{number}", "identifier": [{"system": "urn:r", "value": str(number)}],
+                "supportingInfo": [{"reference": f"Consent/c{number}"}]}  # fmt: skip
+    made["entry"] = [
+        {"fullUrl": f"{EHR}/{one['resourceType']}/{one['id']}", "resource": one}
+        for one in (entry["resource"] for entry in made["entry"])
+        if one["resourceType"] not in {"Consent", "Patient"}
+    ]
+    return made, consent
+
+
+def test_a_withdrawal_at_the_very_moment_is_not_passed_by(exchange, patient):
+    """The family says no while the order is on its way: it is refused or taken back, never left to stand."""
+    standing = []
+    with ThreadPoolExecutor(2) as both:
+        for number in range(ROUNDS):
+            made, consent = alone(number)
+            put(exchange, CHART, consent)
+            sent = both.submit(exchange.call, "POST", REFER, made)
+            withdrawn = both.submit(put, exchange, CHART, {**consent, "status": "inactive"})
+            assert withdrawn.result().status_code == 200, withdrawn.result().text
+            assert sent.result().status_code in {200, 422}, sent.result().text
+            standing += [
+                one
+                for one in held(exchange, "agency/support", "Task")
+                if one["status"] != "cancelled"
+            ]
+
+    assert standing == []
