@@ -111,7 +111,7 @@ def answer(request: Request, row: Version, caller: Caller, definitions: Definiti
     found = _read(row.body)
     if _as_fhir(header.every(request, b"accept"), found.contentType):
         return responses.read(request, row, definitions)
-    headers = {**responses.validators(row), **_GUARD}
+    headers = {**responses.validators(row), **responses.ASKED_AGAIN, **_GUARD}
     if responses.is_known(request, row):
         return Response(status_code=304, headers=headers)
     is_safe = _MEDIA_TYPE.fullmatch(found.contentType)

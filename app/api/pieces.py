@@ -51,8 +51,9 @@ class Pieces(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 — ASGI
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(head)
-        async for one in self._packed() if self._packs else self._plain():
-            await send({"type": "http.response.body", "body": one, "more_body": True})
+        if scope["method"] != "HEAD":
+            async for one in self._packed() if self._packs else self._plain():
+                await send({"type": "http.response.body", "body": one, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _plain(self) -> AsyncIterator[bytes]:

@@ -25,6 +25,8 @@ from app.storage.resources import Version
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
 _RETURNS: Final = ("minimal", "representation", "OperationOutcome")
 _TRUE: Final = frozenset({"true", "1", ""})
+# By Last-Modified alone a client's cache keeps a Task that is ten days old for another.
+ASKED_AGAIN: Final = {"Cache-Control": "private, no-cache"}
 _SECOND: Final = len("2026-01-31T10:00:00")
 
 
@@ -55,7 +57,7 @@ def read(request: Request, row: Version, definitions: Definitions) -> Response:
 
     source      https://hl7.org/fhir/R4/http.html#cread
     """
-    headers = validators(row)
+    headers = {**validators(row), **ASKED_AGAIN}
     if is_known(request, row):
         return Response(status_code=304, headers=headers)
     return fhir_json(request, view.of(request, definitions, row.body), headers=headers)

@@ -132,3 +132,20 @@ def test_a_part_of_many_large_ones_is_shown(exchange, scans):
 
     assert sorted(one for found, _ in pages for one in found) == scans
     assert "data" not in pages[0][1]["entry"][0]["resource"]
+
+
+@pytest.mark.parametrize("packing", ["identity", "gzip"])
+def test_the_head_of_a_long_page_is_that_of_the_page(exchange, scans, packing):
+    """HEAD says what GET would, and sends nothing; packed, the page is the same."""
+    path, asked = f"{CHART}/Binary?_count=1000", {"Accept_Encoding": packing}
+
+    whole, head = (exchange.call(method, path, **asked) for method in ("GET", "HEAD"))
+
+    named = [
+        {name: value for name, value in one.headers.items() if name != "x-request-id"}
+        for one in (whole, head)
+    ]
+    assert named[0] == named[1]
+    assert head.content == b""
+    assert whole.headers.get("content-encoding", "identity") == packing
+    assert whole.json() == exchange.get(path, Accept_Encoding="identity").json()

@@ -1,6 +1,7 @@
 """Reading: the last version, an earlier one, only what is new, only a part."""
 
-from asking import PATIENT
+import pytest
+from asking import CHART, PATIENT
 from exchange import refused
 
 from app.sandbox import family
@@ -37,3 +38,15 @@ def test_head_is_a_read_without_its_body(exchange, patient):
     answer = exchange.call("HEAD", PATIENT)
 
     assert (answer.status_code, answer.headers["etag"], answer.content) == (200, 'W/"1"', b"")
+
+
+@pytest.mark.parametrize("path", ["Patient/rosa", "Patient/rosa/_history/1", "Binary/b"])
+def test_a_cache_asks_before_it_shows_what_it_has(exchange, patient, path):
+    """Else a client that caches would go on with a status of days ago; a 304 says so, too."""
+    exchange.call("PUT", f"{CHART}/Binary/b", b"letter", Content_Type="text/plain")
+
+    first = exchange.get(f"{CHART}/{path}")
+    again = exchange.get(f"{CHART}/{path}", If_None_Match=first.headers["etag"])
+
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "private, no-cache"
