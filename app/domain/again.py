@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
+from app.domain import consents
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Put, Receipt, derive, put
@@ -37,11 +38,16 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
     puts: tuple[Put, ...] = ()
     others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
+    if sent and _is_repeated(case, task):
+        others = []  # word for word: what was corrected since is not taken back by it
     for one in (*_named(case, task, sent, others), *(one for one in others if one.method == "PUT")):
         stands = case.loaded.resource(case.shelf.key, one.name)
         if stands and stands.exchange:
             continue
         if stands and stands.stands and said_of(stands.resource) == said_of(one.resource):
+            continue
+        if one.type == "Consent" and consents.revived(stands, one.resource):
+            issues.append(Issue("warning", "business-rule", consents.REVIVED, "Consent.status"))
             continue
         puts += put(one.resource, stands, shelf=case.shelf.key, now=case.now)
         if not (stands and stands.stands):
@@ -61,6 +67,12 @@ def whole(case: Case, task: str) -> Receipt:
     return Receipt(case.shelf.key, key, derive(case.key, digest), task)
 
 
+def _is_repeated(case: Case, task: str) -> bool:
+    mark = whole(case, task)
+    before = case.loaded.receipt(case.shelf.key, mark.key)
+    return before is not None and before.digest == mark.digest
+
+
 def _named(case: Case, task: str, sent: Entry | None, entries: list[Entry]) -> list[Entry]:
     """
     What came without an id in a message that says something else than before, each as it stands here.
@@ -71,11 +83,10 @@ def _named(case: Case, task: str, sent: Entry | None, entries: list[Entry]) -> l
     bare = [one for one in entries if one.method == "POST" and one.type in _SAID]
     if not bare or sent is None:
         return []
-    mark = whole(case, task)
-    before = case.loaded.receipt(case.shelf.key, mark.key)
+    before = case.loaded.receipt(case.shelf.key, whole(case, task).key)
     exchange = case.loaded.exchange(case.shelf.key, task)
-    if before is None or before.digest == mark.digest or exchange is None or not exchange.copies:
-        return []  # taken back: there is nothing that could be corrected
+    if before is None or exchange is None or not exchange.copies:
+        return []  # sent before such marks were kept, or taken back: nothing could be corrected
     stand = _standing(case, exchange)
     known = {one.name: name for one in entries if (name := _known(one.resource, stand))}
     child = {sent.resource["subject"]["reference"]: exchange.person}

@@ -7,11 +7,13 @@ from typing import Final
 from urllib.parse import urlencode
 
 from app import fhir
+from app.domain.plan import Stored
 from app.fhir import Resource, listed
 
 # What of Consent.provision is understood; a limit that is not is none that was kept.
 _PROVISION: Final = frozenset({"actor", "id", "period", "type"})
 WHOLE: Final = frozenset({"consent-active", "consent-in-force", "consent-names-recipient"})
+WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
 _RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who receives
 
 
@@ -51,6 +53,30 @@ def facts(
     ):
         found.add("consent-names-recipient")
     return found
+
+
+def withdrawn(consent: Resource) -> bool:
+    """Whether it says that the family agrees no more, or never did."""
+    denied = (consent.get("provision") or {}).get("type") == "deny"
+    return denied or consent.get("status") in WITHDRAWN
+
+
+def revived(before: Stored | None, consent: Resource) -> bool:
+    """
+    Whether a message brings a consent to life that was withdrawn, or deleted, on the shelf.
+
+    It was written before that, or comes from a copy that does not know of it: it says nothing new.
+
+    before      what stands under its name
+    """
+    gone = before is not None and (not before.stands or withdrawn(before.resource))
+    return gone and not withdrawn(consent)
+
+
+REVIVED: Final = (
+    "The Consent of this id was withdrawn on this shelf, and a message does not revive it. If the family"
+    " has agreed again, send a Consent of its own, or update this one before."
+)
 
 
 def turn(shelf: str, name: str) -> tuple[str, str]:

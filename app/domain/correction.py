@@ -40,7 +40,6 @@ _FOLLOW: Final = frozenset({
 _MOST: Final = 64  # a write reads so often; whoever has more referrals than that has old ones
 _OPEN: Final = ("accepted", "in-progress", "on-hold", "received", "requested")
 _TRACKING: Final = tracking("")["system"]
-_WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
 
 
 def followed(case: Case, made: Plan) -> Plan:
@@ -256,8 +255,7 @@ class _Correction:
         if self.name != self.exchange.consent:
             return False
         given = self.put.resource
-        denied = (given.get("provision") or {}).get("type") == "deny"
-        if self.put.method == "DELETE" or denied or given.get("status") in _WITHDRAWN:
+        if self.put.method == "DELETE" or consents.withdrawn(given):
             return True
         return self._covers(self.stored.resource) and not self._covers(given)
 
@@ -283,7 +281,7 @@ class _Correction:
             if unanswered:
                 return made
         status = self.put.resource.get("status")
-        ended = {**there.resource, "status": status if status in _WITHDRAWN else "inactive"}
+        ended = {**there.resource, "status": status if status in consents.WITHDRAWN else "inactive"}
         puts = self._puts(ended, there)
         due = owed(self.case, self.exchange.recipient, self.exchange, puts)
         return _more(made, Plan(Answer(()), puts, owed=due))

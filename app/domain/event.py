@@ -133,7 +133,7 @@ class Outcomes(_Model):
         if spec.form == "code":
             return _code(value, spec, concept_maps)
         if spec.form == "contact":
-            return _contact(value)
+            return contact(value)
         text = str(value)
         if spec.form == "date":
             return {"valueDate": text[:10]} if _DATE.fullmatch(text[:10]) else None
@@ -153,7 +153,7 @@ def _code(value: Any, spec: Output, concept_maps: ConceptMaps) -> Resource | Non
     return None
 
 
-def _contact(value: Any) -> Resource | None:
+def contact(value: Any) -> Resource | None:
     """A name and a telephone, and nothing beside them."""
     said = value if isinstance(value, dict) else {}
     name = str(said.get("name") or said.get("display") or "").strip()

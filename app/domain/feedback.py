@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import disclosure, graph
 from app.domain.case import Case
-from app.domain.event import AMENDED, OUTPUT, REASON, Event, Output
+from app.domain.event import AMENDED, OUTPUT, REASON, Event, Output, contact
 from app.domain.jurisdiction import RECEIPT
 from app.domain.plan import (
     Accounted,
@@ -224,10 +224,10 @@ def _contact(
         return []
     if late and not worker:
         return []
-    onward = [one["valueContactDetail"] for one in _of(task, _CONTACT)]
-    who = onward[0] if onward and event.id == "transferred" else None
-    who = who or _person(case, task) or _desk(case)
-    return [{"type": concept(OUTPUT, _CONTACT, "Whom to call"), "valueContactDetail": who}]
+    said = [contact(one.get("valueContactDetail")) for one in _of(task, _CONTACT)]
+    onward = next((one for one in said if one and event.id == "transferred"), None)
+    who = onward or {"valueContactDetail": _person(case, task) or _desk(case)}
+    return [{"type": concept(OUTPUT, _CONTACT, "Whom to call"), **who}]
 
 
 def _person(case: Case, task: Resource) -> Resource | None:

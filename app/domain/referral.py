@@ -317,7 +317,7 @@ def _refused(
     refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
     ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
     unknown = ways if party.tenant is None else ()
-    held = _contained_consent(request) if consent is None else ()
+    held = _contained_consent(request) if consent is None else _revived(case, consent)
     return Invalid(issues=(*refusal.issues, *held, *unknown, *report.hotline(case, party.tenant)))
 
 
@@ -343,12 +343,23 @@ def _consent(case: Case, request: Resource, party: Parties) -> Resource | None:
 
 
 def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
-    return consents.facts(
+    found = consents.facts(
         consent,
         patient=str(request["subject"]["reference"]),
         recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
         now=fhir.instant(case.now),
     )
+    return found - {"consent-active"} if _revived(case, consent) else found
+
+
+def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:
+    """A word to who sends a consent along that was withdrawn here."""
+    name = fhir.name(consent) if consent else ""
+    if consent is None or case.arriving(name) is None:
+        return ()
+    if not consents.revived(case.loaded.resource(case.shelf.key, name), consent):
+        return ()
+    return (Issue("error", "business-rule", consents.REVIVED, "Consent.status"),)
 
 
 def sent_task(

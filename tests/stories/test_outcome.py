@@ -357,3 +357,30 @@ def test_an_inbox_does_not_say_who_reported(exchange):
     rows += exchange.rows("SELECT body FROM resource WHERE shelf = 'clinic/dr-pcp'")
     assert rows
     assert "Lin" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"valueContactDetail": {"name": "County desk", "extension": [{"url": "urn:x", "valueString": "secret"}],
+                             "telecom": [{"system": "phone", "value": "555-0101"},
+                                         {"system": "other", "value": "secret"}]}},
+     {"valueString": "secret"}],
+)  # fmt: skip
+def test_whom_to_call_after_a_transfer_is_a_name_and_a_telephone(exchange, value):
+    """What the agency's system writes beside them is for the agency."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+    path = f"agency/intake/fhir/Task/{told.theirs['id']}"
+    task = exchange.get(path).json()
+    kind = {"coding": [{"system": OUTPUT, "code": "named-contact"}]}
+    said = {**task, "output": [*task.get("output", []), {"type": kind, **value}]}
+    assert exchange.call("PUT", path, said).status_code == 200
+
+    assert told.record("transferred").status_code == 200
+
+    for shelf in ("reports", "dr-lin", "dr-pcp"):
+        contact = told.seen(shelf)[3]["output"][-1]["valueContactDetail"]
+        assert contact["name"] == ("County desk" if "valueString" not in value else "Sam Porter")
+    rows = exchange.rows("SELECT body FROM version WHERE shelf LIKE 'clinic/%'")
+    rows += exchange.rows("SELECT body FROM resource WHERE shelf LIKE 'clinic/%'")
+    assert "secret" not in str(rows)

@@ -122,3 +122,72 @@ def test_a_referral_that_was_taken_back_comes_again(exchange):
 
     assert task["status"] == "cancelled"
     assert "moved" not in json.dumps(held(exchange, "agency/support"))
+
+
+def test_a_late_repetition_takes_no_correction_back(exchange):
+    """The family moved; then the EHR's queue plays the first message once more: they do not move back."""
+    made = family.report(by_device=False)
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+    moved = {**of(made, "Patient"), "address": [{"text": "moved"}]}
+    assert exchange.call("PUT", "clinic/reports/fhir/Patient/rosa", moved).status_code == 200
+
+    again = exchange.call("POST", REPORT, made)
+
+    assert [one["code"] for one in issues(again)] == ["duplicate"]
+    for shelf in ("clinic/reports", "agency/intake"):
+        (child,) = held(exchange, shelf, "Patient")
+        assert child["address"] == [{"text": "moved"}], shelf
+
+
+@pytest.mark.parametrize("how", ["inactive", "deny", "DELETE"])
+@pytest.mark.parametrize("message", ["the same", "corrected", "another"])
+def test_a_message_does_not_revive_a_withdrawn_consent(exchange, referred, how, message):
+    """The family said no; a message that still carries the old consent changes nothing, and sends nothing."""
+    path = "clinic/chart/fhir/Consent/rosa-food"
+    consent = exchange.get(path).json()
+    if how == "DELETE":
+        exchange.call("DELETE", path)
+    elif how == "deny":
+        provision = {**consent["provision"], "type": "deny"}
+        exchange.call("PUT", path, {**consent, "provision": provision})
+    else:
+        exchange.call("PUT", path, {**consent, "status": how})
+    before = exchange.get(path).content
+    made = family.referral("ServiceRequest/none", consented=True)
+    if message == "corrected":
+        of(made, "Patient")["address"] = [{"text": "moved"}]
+    if message == "another":
+        request = of(made, "ServiceRequest")
+        request |= {"id": "second", "identifier": [{"system": "urn:second", "value": "2"}]}
+        for entry in made["entry"]:
+            if entry["resource"] is request:
+                entry["fullUrl"] = "https://ehr.example.org/fhir/ServiceRequest/second"
+
+    answer = exchange.call("POST", "clinic/chart/fhir/$refer", made)
+
+    if message == "another":
+        said = refused(answer, 422, "business-rule")
+        assert any("does not revive it" in one["details"]["text"] for one in said)
+    else:
+        (task,) = resources(answer, "Task")
+        assert task["status"] == "cancelled"
+        warned = [one["expression"] for one in issues(answer) if one["severity"] == "warning"]
+        assert warned == ([["Consent.status"]] if message == "corrected" else [])
+    assert exchange.get(path).content == before
+    assert [one["status"] for one in held(exchange, "agency/support", "Task")] == ["cancelled"]
+
+
+def test_a_clinic_may_write_that_the_family_agrees_again(exchange, referred):
+    """An update of the consent by itself is an act of the clinic; then the next order goes."""
+    path = "clinic/chart/fhir/Consent/rosa-food"
+    consent = exchange.get(path).json()
+    exchange.call("PUT", path, {**consent, "status": "inactive"})
+    assert exchange.call("PUT", path, consent).status_code == 200
+    made = json.loads(
+        json.dumps(family.referral("ServiceRequest/none", consented=True)).replace(
+            "food-help", "second"
+        )
+    )
+    of(made, "ServiceRequest")["identifier"] = [{"system": "urn:second", "value": "2"}]
+
+    assert resources(exchange.call("POST", "clinic/chart/fhir/$refer", made), "Task")
