@@ -164,8 +164,8 @@ def _statements(parameters: Parameters, *, blob: str) -> Iterator[str]:
         columns = "shelf, type, id, version, updated, method, exchange, facts, body"
         yield f"INSERT INTO resource ({columns}) SELECT {', '.join(made)} FROM {source} ORDER BY 3"
         posted += [
-            f"SELECT {_filled(term)}, at, {_filled(named)}, {_filled(qualifier)} FROM {source}"
-            for _, term, _, named, qualifier in index.moved(
+            f"SELECT {_filled(term)}, {_filled(when)}, {_filled(named)}, {_filled(qualifier)} FROM {source}"
+            for _, term, when, named, qualifier in index.moved(
                 SHELF, kind, identity, ("", ""), (_MARK["at"], facts)
             )[1]
         ]

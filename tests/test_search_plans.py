@@ -110,6 +110,11 @@ def test_sqlite_walks_an_index(tmp_path, parameters, query):
         for statement, values in statements:
             explain = f"EXPLAIN QUERY PLAN {statement.sql}"
             steps = [row[3] for row in opened.execute(explain, {**statement.constants, **values})]
+            if "posting" in statement.sql and "resource" in statement.sql:
+                first, second = [step for step in steps if step.startswith("SEARCH")]
+                assert first.startswith("SEARCH posting USING PRIMARY KEY (shelf=?"), steps
+                assert second.startswith("SEARCH resource"), steps
+                assert second.endswith("(shelf=? AND type=? AND id=?)"), steps
             for step in steps:
                 assert not re.match(r"SCAN (resource|posting)", step), (query, steps)
                 assert "TEMP B-TREE" not in step or sorts(statement), (query, steps)

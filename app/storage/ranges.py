@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     JSON,
+    Join,
     Text,
     bindparam,
     cast,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.ext.compiler import compiles
 
 from app.storage import bodies
 from app.storage.database import Statement
@@ -30,6 +32,23 @@ _COLUMNS: Final = {
     "all": ("id", "updated", "version", "body", "facts"),
     "count": (),
 }
+
+
+class _InTurn(Join):
+    """
+    For SQLite: for each row of the first its rows of the second, and never the other way around.
+
+    source      https://www.sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join
+    """
+
+    inherit_cache = False
+
+
+@compiles(_InTurn)
+def _in_turn(join: _InTurn, compiler: Any, **how: Any) -> str:
+    how |= {"asfrom": True}
+    first, second = compiler.process(join.left, **how), compiler.process(join.right, **how)
+    return f"{first} CROSS JOIN {second} ON {compiler.process(join.onclause)}"
 
 
 class Shape(NamedTuple):
@@ -72,7 +91,7 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
     source: Any
     if sqlite:
         of: Any = RESOURCE
-        source = POSTING.join(RESOURCE, RESOURCE.c.id == POSTING.c.id)
+        source = _InTurn(POSTING, RESOURCE, RESOURCE.c.id == POSTING.c.id)
     else:
         wanted = [RESOURCE.c[name] for name in names or ("id", "updated")]
         of = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
