@@ -9,7 +9,6 @@ they are sorted when they are found, and an update leaves them where they are.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from app.storage.parameters import Parameters
 
 Posting = tuple[str, str, str, str, str]  # as _COLUMNS
+_Term = tuple[str, str, bool]  # term, qualifier, and whether it has a time
 
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
 _POST: Final = insert_once(POSTING)
@@ -61,30 +61,37 @@ def moved(
 
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
-    gone, led = _rows(shelf, kind, identity, *stood), _rows(shelf, kind, identity, *stands)
+    (before, was), (updated, facts) = stood, stands
+    old, entries = _led(was), _led(facts)
+    terms = [_term(kind, one) for one in entries]
+    if old == entries:  # as after most updates: what has no time leads there already
+        terms = [one for one in terms if one[2] and before != updated]
+        return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
+    gone = _rows(shelf, identity, before, [_term(kind, one) for one in old])
+    led = _rows(shelf, identity, updated, terms)
     stays = {*gone}.intersection(led)
     return [one for one in gone if one not in stays], [one for one in led if one not in stays]
 
 
-def _rows(shelf: str, kind: str, identity: str, updated: str, facts: str) -> list[Posting]:
-    """What leads to a resource with these facts."""
-    return [
-        (shelf, term, updated if timed else "", identity, qualifier)
-        for entry in facts.split(ENTRY)
-        if entry[:1] == "+"
-        for term, qualifier, timed in (_term(kind, entry),)
-    ]
+def _led(facts: str) -> list[str]:
+    """The entries to which the index leads."""
+    return [one for one in facts.split(ENTRY) if one[:1] == "+"]
 
 
-@lru_cache(maxsize=4096)  # what is updated is so again soon, and its owner has others
-def _term(kind: str, entry: str) -> tuple[str, str, bool]:
-    """Term, qualifier, and whether it has a time, of an entry to which the index leads."""
+def _term(kind: str, entry: str) -> _Term:
     name, value, *rest = entry[1:].split(FIELD)
     qualifier = rest[0] if rest else ""
     timed = not leads_to_few(name, value, qualifier)
     if "~s" in name:
         value, qualifier = value[:LONGEST], ""
     return f"{kind}.{name}{FIELD}{value}", qualifier, timed
+
+
+def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[Posting]:
+    return [
+        (shelf, term, updated if timed else "", identity, qualifier)
+        for term, qualifier, timed in terms
+    ]
 
 
 def changes(gone: list[Posting], led: list[Posting]) -> list[Batch]:
