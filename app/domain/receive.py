@@ -272,14 +272,14 @@ def _repeated(case: Case, entry: Entry, name: str) -> Plan:
 
 def _awaited(case: Case, entry: Entry) -> list[Plan]:
     """Screenings that waited for this patient."""
-    waited = [
-        name
-        for key in patients.keys_of(entry.resource)
-        for name in case.loaded.awaiting(case.shelf.key, key)
-    ]
+    keys, shelf = patients.keys_of(entry.resource), case.shelf.key
+    case.loaded.announce({Want("awaiting", shelf, key) for key in keys})
+    waited = [name for key in keys for name in case.loaded.awaiting(shelf, key)]
     arriving = {one.name for one in case.entries}
     names = [name for name in dict.fromkeys(waited) if name not in arriving]
-    return [replace(_again(case, one), answer=Answer(())) for one in names]
+    return [
+        replace(one, answer=Answer(())) for one in at_once(lambda name: _again(case, name), names)
+    ]
 
 
 def _deleted(case: Case, entry: Entry) -> list[Plan]:

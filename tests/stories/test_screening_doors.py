@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.domain import drafting
 from app.domain.instrument import Instrument
+from app.sandbox import family
 
 CHART = "clinic/chart/fhir"
 SUBMIT = f"{CHART}/$submit-screening"
@@ -317,7 +318,7 @@ def test_a_new_user_comes_from_an_empty_folder_to_a_form_of_the_house(tmp_path, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KINBRIDGE_MAPPINGS", "my-mappings")
     text = (ROOT / "docs/add-an-instrument.md").read_text()
-    house = text.split("```toml\n")[1].split("```")[0]
+    house = text.split("house-form.toml <<'END'\n")[1].split("END\n")[0]
     file = Path("my-mappings/instruments/house-form.toml")
     url = "https://clinic.example.org/forms/house"
     answers = {"heat": "broken", "want-help": "yes"}
@@ -383,3 +384,20 @@ def test_a_draft_makes_up_no_code_of_loinc(tmp_path):
     loaded = Instrument.model_validate(drafted)
     assert [one.system == LOINC for one in loaded.questions[0].answers] == [False, True]
     assert loaded.panels[0].system != LOINC
+
+
+def test_a_patient_with_many_numbers_is_written(exchange):
+    """A record that came together from many systems has hundreds; each is looked for at once."""
+    numbers = [{"system": "https://ehr.example.org/mrn", "value": str(one)} for one in range(400)]
+    rosa = {"resourceType": "Patient", "id": "many", "identifier": numbers}
+    form = family.screening("hunger-vital-sign", ["food-insecurity"])
+    form["subject"] = {"reference": "Patient/many"}
+    sent = exchange.call("POST", f"{CHART}/QuestionnaireResponse", form)
+    assert sent.status_code == 201, sent.text
+
+    assert exchange.get(f"{CHART}/Observation?subject=Patient/many").json()["total"] == 0
+
+    answer = exchange.call("PUT", f"{CHART}/Patient/many", rosa)
+
+    assert answer.status_code == 201, answer.text
+    assert exchange.get(f"{CHART}/Observation?subject=Patient/many").json()["total"] > 0
