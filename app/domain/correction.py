@@ -20,6 +20,7 @@ from app.domain import (
     parties,
     patients,
     progress,
+    retold,
     withdrawal,
 )
 from app.domain.case import Case, at_once
@@ -50,6 +51,8 @@ def followed(case: Case, made: Plan) -> Plan:
     else is copied anew where the rule still lets it out. What the agency was not sent stays so.
     """
     if case.shelf.role != "source":
+        for plan in retold.followed(case, made):
+            made = _more(made, plan)
         return made
     moved = {step.id for step in made.exchanges}
     changed = at_once(
