@@ -97,6 +97,13 @@ def test_the_migrations_make_the_tables(tmp_path):
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
+def test_no_two_test_files_have_one_name():
+    """Run together, the second would not be read: the whole run fails, and each folder passes."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_lock_names_no_host():
     """Every requirement is pinned with hashes, and none says where it came from."""
     for name in ("requirements.lock", "requirements.runtime.lock"):
