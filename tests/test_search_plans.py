@@ -120,6 +120,18 @@ def test_sqlite_walks_an_index(tmp_path, parameters, query):
                 assert "TEMP B-TREE" not in step or sorts(statement), (query, steps)
 
 
+def test_as_many_ids_lead_without_their_type_as_with_it(tmp_path, parameters):
+    """Each is looked for among what has a time and what has none, and all of a type is not read for it."""
+    url = f"sqlite:///{tmp_path / 'plans.db'}"
+    migration.migrate(url)
+    ids = [f"p{number}" for number in range(64)]
+
+    for value in (",".join(ids), ",".join(f"Patient/{one}" for one in ids)):
+        statements = [one.sql for one, _ in asked(url, parameters, f"Observation?subject={value}")]
+        assert len(statements) >= len(ids)
+        assert all("FROM posting" in sql for sql in statements)
+
+
 @pytest.mark.parametrize("query", ASKED)
 def test_postgres_walks_an_index(postgres, filled, parameters, query):
     """However many resources a shelf has, a search reads a range of an index."""

@@ -394,7 +394,7 @@ def any_of(alternatives: list[Alternative], *, negated: bool = False) -> Criteri
     def test(facts: Facts) -> bool:
         return any(one.match(fields) for one in alternatives for fields in facts.of(one.name))
 
-    needles = tuple(one.needle for one in alternatives)
+    needles = tuple(dict.fromkeys(one.needle for one in alternatives))
     ways = tuple(one.way for one in alternatives if one.way is not None)
     led = not negated and len(ways) == len(alternatives)
     return Criterion(

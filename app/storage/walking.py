@@ -13,7 +13,7 @@ from app.storage.database import Reading
 from app.storage.matching import Facts, Way
 from app.storage.order import Place, Row
 
-WAYS: Final = 64  # ranges that one search walks side by side
+WAYS: Final = 64  # terms whose ranges one search walks side by side
 CHUNK: Final = 500
 _CHECKED: Final = 1000  # of a long list of ids, looked up at a time
 
@@ -27,7 +27,8 @@ class Source(NamedTuple):
 
 async def sources(tx: Reading, shelf: str, query: Query) -> list[Source]:
     """The ranges to walk: those of the condition that the fewest meet, as far as that is counted."""
-    offers = [one.ways for one in query.criteria if one.ways and len(one.ways) <= WAYS]
+    led = [one.ways for one in query.criteria if one.ways]
+    offers = [ways for ways in led if len({one.term for one in ways}) <= WAYS]
     if not offers:
         return [Source(query, None)]
     best = offers[0]
