@@ -71,7 +71,8 @@ def _held(case: Case, resource: Resource, put: Put) -> tuple[str, ...]:
 def new_faults(case: Case, put: Put) -> tuple[Issue, ...]:
     """What is wrong with what is put, and was not with the version that it replaces."""
     found = faults(case, put.resource, put)
-    stored = case.loaded.resource(put.shelf, fhir.name(put.resource)) if found else None
+    replaces = bool(found) and put.expected > 0
+    stored = case.loaded.resource(put.shelf, fhir.name(put.resource)) if replaces else None
     if stored is None or not stored.stands:
         return found
     before = {_kept(one) for one in faults(case, stored.resource, put)}

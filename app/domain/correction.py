@@ -123,7 +123,7 @@ def _referrals(case: Case, records: list[str]) -> list[Exchange]:
     sent = [one for task in tasks if (one := case.loaded.exchange(shelf, task))]
     sent = [one for one in sent if one.source == shelf and one.recipient in case.settings.shelves]
     case.loaded.announce({Want("resource", one.recipient, one.recipient_task) for one in sent})
-    return [one for one in sent if _is_open(case, one)]
+    return [one for one in sent if _is_open(case, one) or _is_untouched(one)]
 
 
 def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[_Correction]:
@@ -167,6 +167,12 @@ def _linked(case: Case, name: str) -> list[str]:
 def _is_open(case: Case, exchange: Exchange) -> bool:
     theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
     return theirs is not None and theirs.stands and theirs.resource["status"] in _OPEN
+
+
+def _is_untouched(exchange: Exchange) -> bool:
+    """Whether it was cancelled before anybody at the agency had answered, and stands there still."""
+    alone = exchange.sequence <= 1 and not exchange.terms.talk
+    return exchange.state == "cancelled" and alone and withdrawal.is_undone(exchange)
 
 
 def _person(resource: Resource) -> str:
@@ -237,6 +243,8 @@ class _Correction:
             return _NOTHING
         if self._withdraws():
             return self._taken_back(there)
+        if _is_untouched(self.exchange):
+            return _NOTHING  # it has ended; what its consent lets out is no matter any more
         if self.put.method == "DELETE":
             return _NOTHING  # that a record is gone does not say that it was wrong
         return self._copied(there)
@@ -272,6 +280,8 @@ class _Correction:
 
         Where nobody there has said a word yet, nothing of the family is left there.
         """
+        if _is_untouched(self.exchange):
+            return withdrawal.emptied(self.case, self.exchange)
         unanswered = self.exchange.state == "submitted" and not self.exchange.terms.talk
         try:
             made = withdrawal.plan(self.case, self.exchange, wholly=unanswered)

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain.case import Case
+from app.domain.case import Case, at_once
 from app.domain.event import EXPUNGED, STATUS
 from app.domain.feedback import owed
 from app.domain.plan import (
@@ -47,7 +47,7 @@ def plan(case: Case, exchange: Exchange) -> Plan:
     names |= {(exchange.source, name) for name in source}
     for shelf in exchange.terms.inboxes:
         names |= {(shelf, name) for name in case.loaded.held(shelf, exchange.id)}
-    plans = [_gone(case, exchange, *one) for one in sorted(names)]
+    plans = at_once(lambda one: _gone(case, exchange, *one), sorted(names))
     tasks = {exchange.recipient: exchange.recipient_task, exchange.source: exchange.source_task}
     tasks |= exchange.terms.inboxes
     told = tuple(
@@ -80,13 +80,11 @@ def _is(put: Put, task: str) -> bool:
 def _own(case: Case, exchange: Exchange) -> list[str]:
     """What the sender sent, but for its staff and what another exchange tells of too."""
     drafts = [exchange.terms.draft, exchange.terms.draft.replace("Task/", "Bundle/")]
-    return [
-        name
-        for name in (*exchange.copies, *drafts)
-        if name
-        and name.split("/", 1)[0] not in _STAFF
-        and not case.loaded.shared(exchange.source, exchange.id, name)
+    own = [
+        name for name in (*exchange.copies, *drafts) if name and name.split("/")[0] not in _STAFF
     ]
+    shared = at_once(lambda name: case.loaded.shared(exchange.source, exchange.id, name), own)
+    return [name for name, kept in zip(own, shared, strict=True) if not kept]
 
 
 def _gone(case: Case, exchange: Exchange, shelf: str, name: str) -> Plan:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from app import fhir
 from app.domain import reading
+from app.domain.case import at_once
 from app.domain.disclosure import Find, Rule
 from app.domain.plan import derive
 from app.errors import Invalid
@@ -102,29 +104,45 @@ def _graph(
     """What goes, by name, in the order in which it was met; what is not shown leads nowhere."""
     graph: dict[str, Resource] = {}
     left: list[str] = []
-    ahead = list(starts)
+    ahead = starts
     while ahead:
-        resource = ahead.pop(0)
-        if fhir.name(resource) in graph:
-            continue
-        graph[fhir.name(resource)] = resource = _said_of(resource, about)
-        shown = _shown(resource, rule)
-        for path in rule.follows:
-            kind, _, steps = path.partition(".")
-            if kind != resource["resourceType"]:
-                continue
-            for reference in fhir.references(list(_at(shown, steps.split(".")))):
-                name = fhir.versionless(reference["reference"])
-                if name in known or name in graph:
-                    continue
-                target = None if "://" in name or name.startswith("#") else find(name)
-                if target is None and fhir.is_relative(name) and rule.kind != "cps-report":
-                    raise Invalid("This reference leads nowhere on the shelf.", expression=path)
-                if target is None or not goes(target, rule, about, find):
-                    left.append(path)
-                else:
-                    ahead.append(target)
+        new: dict[str, Resource] = {}
+        for one in ahead:
+            if fhir.name(one) not in graph:
+                new.setdefault(fhir.name(one), _said_of(one, about))
+        graph |= new
+        met = at_once(partial(_met, rule, find, about, {*known, *graph}), new.values())
+        ahead = [target for targets, _ in met for target in targets]
+        left += [path for _, paths in met for path in paths]
     return graph, left
+
+
+def _met(
+    rule: Rule, find: Find, about: About, passed: set[str], resource: Resource
+) -> tuple[list[Resource], list[str]]:
+    """What a resource points at that goes, and the paths of what does not."""
+    going: list[Resource] = []
+    left: list[str] = []
+    shown = _shown(resource, rule)
+    for path in rule.follows:
+        kind, _, steps = path.partition(".")
+        if kind != resource["resourceType"]:
+            continue
+        said = fhir.references(list(_at(shown, steps.split("."))))
+        names = [fhir.versionless(one["reference"]) for one in said]
+        names = [name for name in names if name not in passed]
+        for name, target in zip(names, at_once(partial(_found, find), names), strict=True):
+            if target is None and fhir.is_relative(name) and rule.kind != "cps-report":
+                raise Invalid("This reference leads nowhere on the shelf.", expression=path)
+            if target is None or not goes(target, rule, about, find):
+                left.append(path)
+            else:
+                going.append(target)
+    return going, left
+
+
+def _found(find: Find, name: str) -> Resource | None:
+    return None if "://" in name or name.startswith("#") else find(name)
 
 
 def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:

@@ -16,6 +16,7 @@ class Want(NamedTuple):
     What a planner asks to see.
 
     kind        resource (key: Type/id) | version (key: Type/id/_history/number; answers the resource)
+                | past (key: Type/id@instant; answers the resource as it stood then)
                 | receipt (key) | exchange (key: the Task's Type/id)
                 | sent (key: the request's Type/id; answers its exchanges)
                 | search (key: Type?…; answers the names of two that meet it)
@@ -30,6 +31,7 @@ class Want(NamedTuple):
     kind: Literal[
         "resource",
         "version",
+        "past",
         "receipt",
         "exchange",
         "sent",
@@ -66,6 +68,15 @@ class Loaded(Struct, frozen=True):
     def version(self, shelf: str, name: str, number: int) -> Resource | None:
         """What a past version said; None where it is not kept any more."""
         found: Resource | None = self._get(Want("version", shelf, f"{name}/_history/{number}"))
+        return found
+
+    def past(self, shelf: str, name: str, at: str) -> Resource | None:
+        """
+        What stood there at a FHIR instant; the oldest that is kept where it was written later.
+
+        None where nothing stood
+        """
+        found: Resource | None = self._get(Want("past", shelf, f"{name}@{at}"))
         return found
 
     def receipt(self, shelf: str, key: str) -> Receipt | None:

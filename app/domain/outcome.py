@@ -86,8 +86,10 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
     if stored and not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
     status = entry.resource.get("status")
-    if status in withdrawal.CANCELLED and exchange.state not in {"cancelled", EXPUNGED}:
-        return withdrawal.plan(case, exchange, wholly=status == "entered-in-error")
+    wholly = status == "entered-in-error"
+    ended = {EXPUNGED} if wholly else {"cancelled", EXPUNGED}
+    if status in withdrawal.CANCELLED and exchange.state not in ended:
+        return withdrawal.plan(case, exchange, wholly=wholly)
     if stored and same(copied.read(case, entry.resource, stored), entry.resource):
         return Plan(Answer((entry.name,)))
     raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")

@@ -71,7 +71,9 @@ def _unanswered(case: Case, exchange: Exchange, task: Resource, asked: Resource)
 
 def _open_questions(case: Case, exchange: Exchange) -> list[Resource]:
     """Those that the agency asks and nobody has answered."""
-    found = [case.find(name) for name in sorted(exchange.terms.talk) if name.startswith("Task/")]
+    names = [name for name in sorted(exchange.terms.talk) if name.startswith("Task/")]
+    case.loaded.expect(case.shelf.key, names)
+    found = [case.find(name) for name in names]
     return [
         one for one in found if one and question.is_question(one) and one["status"] not in _ENDED
     ]

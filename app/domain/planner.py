@@ -12,6 +12,7 @@ from app.domain import (
     conformity,
     converse,
     correction,
+    ordered,
     outcome,
     overdue,
     question,
@@ -182,7 +183,7 @@ def _stored(case: Case, entry: Entry) -> Plan:
     created = frozenset({entry.name}) if new else _NONE
     if entry.type != "ServiceRequest":
         return Plan(Answer((entry.name,), created), puts)
-    means = referral.followed(case, entry.resource)
+    means = ordered.followed(case, entry.resource)
     answer = Answer((entry.name,), created, means.answer.issues)
     return together([Plan(answer, puts), means], answer)
 
@@ -194,7 +195,7 @@ def _deleted(case: Case, entry: Entry) -> Plan:
         return Plan(Answer((entry.name,)))
     if stored.exchange:
         raise Conflict("A sent referral cannot be deleted.", expression=entry.type)
-    if entry.type == "ServiceRequest" and referral.under_way(case, entry.name):
+    if entry.type == "ServiceRequest" and ordered.under_way(case, entry.name):
         text = "This was sent. Set its status to revoked, so that the agency learns of it."
         raise Conflict(text, expression=entry.type)
     gone = stamped(

@@ -13,18 +13,18 @@ from app.domain import (
     contained,
     disclosure,
     draft,
+    ordered,
     parties,
     report,
     routing,
-    withdrawal,
 )
-from app.domain.case import Case, said_of
+from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
 from app.domain.parties import Parties
-from app.domain.plan import Answer, Exchange, Plan, same, tracking
+from app.domain.plan import Plan, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
@@ -42,7 +42,6 @@ _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
 _PRIORITIES: Final = frozenset({"asap", "routine", "stat", "urgent"})
-_ENDED: Final = frozenset({"rejected", "cancelled", "expunged", "failed", "transferred"})
 
 
 def is_referral(case: Case, task: Resource) -> bool:
@@ -76,7 +75,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     request = case.find(entry.resource["focus"]["reference"]) if entry else None
     request = sent.resource if sent and not entry else request
     try:
-        before = _sent_before(case, entry, sent, request)
+        before = ordered.before(case, entry, sent, request)
     except Conflict as refusal:
         if kind == "cps-report":
             raise report.unfit(case, refusal, another=True) from None
@@ -194,59 +193,6 @@ def _task_entry(case: Case, request: Resource) -> Entry | None:
         ),
         None,
     )
-
-
-def under_way(case: Case, request: str) -> Exchange | None:
-    """The exchange in which a request (Type/id) was sent; after a refusal it may be sent again."""
-    sent = case.loaded.sent(case.shelf.key, request)
-    return next((one for one in sent if one.state not in _ENDED), None)
-
-
-def _sent_before(
-    case: Case, entry: Entry | None, sent: Entry | None, request: Resource | None
-) -> str | None:
-    """
-    The Task (Type/id) of this message, or of its request, where it was sent before.
-
-    raises      Conflict: what was sent says something else, and this would be seen by nobody
-    """
-    if sent and (before := case.repeated(sent)):
-        return before
-    found = under_way(case, fhir.name(request)) if request else None
-    if found is None or request is None:
-        return None
-    if entry is None:
-        _unchanged(case, request)
-    return found.source_task
-
-
-def _unchanged(case: Case, request: Resource) -> None:
-    """Raises Conflict: this is another request under the id of one that was sent."""
-    stored = case.loaded.resource(case.shelf.key, fhir.name(request))
-    if stored and said_of(stored.resource) != said_of(request):
-        text = (
-            "Another request was sent under this id, and it says something else. Send this one under"
-            " an id and an identifier of its own, or the content as it was."
-        )
-        raise Conflict(text, expression="ServiceRequest.id")
-
-
-def followed(case: Case, request: Resource) -> Plan:
-    """
-    What a change of a request that is under way means: taken back, or a word that it stays as sent.
-
-    raises      NotSupported, Conflict: as withdrawal.plan
-    """
-    nothing = Plan(Answer(()))
-    stored = case.loaded.resource(case.shelf.key, fhir.name(request))
-    before = under_way(case, fhir.name(request))
-    if before is None or stored is None or same(stored.resource, request):
-        return nothing
-    if request.get("status") in withdrawal.WITHDRAWN:
-        wholly = request["status"] == "entered-in-error"
-        return withdrawal.plan(case, before, wholly=wholly)
-    text = "This was sent; the agency's copy stays as it was."
-    return Plan(Answer((), issues=(Issue("warning", "business-rule", text, "ServiceRequest"),)))
 
 
 def _sendable(case: Case, request: Resource, own: Entry | None) -> None:

@@ -72,18 +72,10 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
 def _as_sent(case: Case, exchange: Exchange) -> Resource | None:
     """The request as it was sent: what its sender has written into it since was sent to nobody."""
     shelf, name = exchange.source, exchange.source_request
-    stored = case.loaded.resource(shelf, name)
-    if stored is None or not stored.stands:
-        return None
-    request = stored.resource
-    for number in range(stored.version - 1, 0, -1):
-        if fhir.moment(request["meta"]["lastUpdated"]) <= fhir.moment(exchange.opened):
-            break
-        past = case.loaded.version(shelf, name, number)
-        if past is None:
-            break
-        request = past
-    return request
+    stands = _standing(case, shelf, name)
+    if stands is None or stands["meta"]["lastUpdated"] <= exchange.opened:
+        return stands
+    return case.loaded.past(shelf, name, exchange.opened)
 
 
 def _rule(case: Case, exchange: Exchange) -> Rule:

@@ -17,11 +17,14 @@ from app.fhir import Resource
 WITHDRAWN: Final = frozenset({"revoked", "entered-in-error"})
 _OPEN: Final = frozenset({"requested", "received", "accepted", "in-progress"})
 CANCELLED: Final = frozenset({"cancelled", "entered-in-error"})
+_UNDONE: Final = frozenset({"cancelled", "rejected"})  # it has ended, and nobody was helped
 
 
 def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
     """
     Both Tasks are cancelled and the agency's copy of the order is revoked.
+
+    One that was cancelled or rejected before is taken back wholly all the same; both Tasks say so.
 
     wholly      what the agency was sent is taken back as well, and nothing but its Task is left there: it was
                 sent in error, or nobody there has answered when the family withdrew its consent
@@ -31,6 +34,8 @@ def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
     if exchange.kind == "cps-report":
         text = "A report that was made stands. Write or call the authority; only it can expunge."
         raise NotSupported(text, expression="Task.status")
+    if wholly and exchange.state in _UNDONE:
+        return emptied(case, exchange, status="entered-in-error")
     event = case.mappings.outcomes.event(exchange.kind, "cancelled")
     own = case.loaded.resource(exchange.source, exchange.source_task)
     theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
@@ -66,9 +71,38 @@ def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
     return together([made, *more, *_unasked(case, exchange, wholly=wholly)], answer)
 
 
-def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
+def is_undone(exchange: Exchange) -> bool:
+    """Whether it has ended without help, and the agency still has what it was sent."""
+    return exchange.state in _UNDONE and bool(exchange.copies)
+
+
+def emptied(case: Case, exchange: Exchange, *, status: str = "") -> Plan:
+    """
+    Of a referral that has ended nothing but its Task is left at the agency; said again, it is so already.
+
+    status      what both Tasks say now; "" leaves them
+    """
+    answer = Answer((exchange.source_task,))
+    if not exchange.copies:
+        return Plan(answer)
     plans = []
-    for name in case.loaded.held(exchange.recipient, exchange.id):
+    tasks = {exchange.source: exchange.source_task, exchange.recipient: exchange.recipient_task}
+    for shelf, name in tasks.items() if status else ():
+        stored = case.loaded.resource(shelf, name)
+        if stored and stored.stands:
+            task = touched({**stored.resource, "status": status}, case.now)
+            puts = put(task, stored, shelf=shelf, now=case.now)
+            plans.append(Plan(answer, puts, owed=owed(case, shelf, exchange, puts)))
+    terms = replace(exchange.terms, talk={})
+    after = replace(exchange, sequence=exchange.sequence + 1, copies={}, terms=terms, due=0.0)
+    plans += [Plan(answer, exchanges=(after,)), *_taken_back(case, exchange)]
+    return together([*plans, *_unasked(case, exchange, wholly=True)], answer)
+
+
+def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
+    plans, names = [], case.loaded.held(exchange.recipient, exchange.id)
+    case.loaded.expect(exchange.recipient, names)
+    for name in names:
         stored = case.loaded.resource(exchange.recipient, name)
         if stored is None or name == exchange.recipient_task:
             continue

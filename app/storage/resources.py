@@ -40,6 +40,16 @@ _READ_VERSION: Final = statement(
         *_key(VERSION, "shelf", "type", "id", "version")
     )
 )
+_OF_THEM: Final = (*_key(VERSION, "shelf", "type", "id"), VERSION.c.method != "DELETE")
+_PAST: Final = statement(
+    select(VERSION.c.body)
+    .where(*_OF_THEM, VERSION.c.updated <= bindparam("at"))
+    .order_by(VERSION.c.version.desc())
+    .limit(1)
+)
+_OLDEST: Final = statement(
+    select(VERSION.c.body).where(*_OF_THEM).order_by(VERSION.c.version).limit(1)
+)
 _RECEIPT: Final = statement(
     select(RECEIPT.c.digest, RECEIPT.c.result).where(*_key(RECEIPT, "shelf", "key"))
 )
@@ -108,6 +118,28 @@ async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Vers
     return Version(*rows[0]) if rows else None
 
 
+async def _earlier(tx: Reading, want: Want) -> Any:
+    if want.kind == "past":
+        name, at = want.key.split("@")
+        return await _past(tx, want.shelf, name, at)
+    name, number = want.key.split("/_history/")
+    past = await read_version(tx, want.shelf, name, int(number))
+    return fhir.read(past.body) if past and past.stands else None
+
+
+async def _past(tx: Reading, shelf: str, name: str, at: str) -> Any:
+    """What stood at this FHIR instant, else the oldest that is kept; None where nothing ever did."""
+    current = await read(tx, shelf, name)
+    if current and current.stands and current.updated <= at:
+        return fhir.read(current.body)
+    kind, _, identity = name.partition("/")
+    key = {"shelf": shelf, "type": kind, "id": identity}
+    rows = await tx.rows(_PAST, **key, at=at) or await tx.rows(_OLDEST, **key)
+    if not rows and current and current.stands:
+        return fhir.read(current.body)
+    return fhir.read(rows[0][0]) if rows else None
+
+
 async def load(tx: Reading, wants: Iterable[Want], reader: Reader) -> dict[Want, Any]:
     """What the planner asked to see; None, or no names, where there is nothing."""
     wants = list(wants)
@@ -134,10 +166,8 @@ def _stored(row: Row) -> Stored:
 
 
 async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
-    if want.kind == "version":
-        name, number = want.key.split("/_history/")
-        past = await read_version(tx, want.shelf, name, int(number))
-        return fhir.read(past.body) if past and past.stands else None
+    if want.kind in {"version", "past"}:
+        return await _earlier(tx, want)
     if want.kind == "receipt":
         rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
         return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None

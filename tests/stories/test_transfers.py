@@ -77,3 +77,16 @@ def test_a_request_that_names_another_child_since_is_transferred_as_it_was(excha
 
     (copy,) = held(exchange, "county/intake", "Patient")
     assert copy["name"] == family.PATIENT["name"]
+
+
+def test_a_report_goes_on_however_often_its_order_was_saved(exchange, reported):
+    """An EHR saves the order again each night; the agency can still hand the report on, as it was sent."""
+    task, _ = reported
+    request = exchange.get(f"{REPORTS}/{task['focus']['reference']}").json()
+    for number in range(210):
+        put(exchange, REPORTS, {**request, "note": [{"text": f"night {number}"}]})
+
+    transferred(exchange, task)
+
+    (copy,) = held(exchange, "county/intake", "ServiceRequest")
+    assert copy["note"] == request["note"]
