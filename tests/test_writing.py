@@ -2,13 +2,16 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
+import weakref
 from contextlib import closing
 
 import pytest
 
 from app.storage import keys, migration
 from app.storage.database import NONE, Overtaken
+from app.storage.reader import TooLong
 from app.storage.sqlite import Sqlite
 
 
@@ -94,3 +97,31 @@ def test_a_close_waits_for_what_was_begun(file):
     run(file, write)
 
     assert names(file) == {"0", "1", "2", "3", "4"}
+
+
+class _Large:
+    """What somebody writes or looks for."""
+
+
+@pytest.mark.parametrize("way", ["write", "read"])
+def test_nothing_of_what_was_done_last_is_kept(file, way):
+    """A large transaction, or what a long search had asked for, is let go when it is done."""
+
+    async def done(database):
+        large = _Large()
+        kept = weakref.ref(large)
+
+        async def work(_, large=large):
+            if way == "read" and threading.current_thread().name != "reader":
+                raise TooLong
+            return large
+
+        assert isinstance(await getattr(database, way)(work, shelves=NONE), _Large)
+        del large, work
+        for _ in range(500):
+            if kept() is None:
+                return True
+            await asyncio.sleep(0.01)  # the thread lets go a moment after it has told
+        return False
+
+    assert run(file, done)

@@ -154,6 +154,7 @@ class Aside:
     def _run(self) -> None:
         while (answer := self._asked.get()) is not None:
             answer()
+            del answer  # or what was looked for last would stay until something else is
 
     def close(self) -> None:
         """What is still looked for is broken off."""

@@ -235,11 +235,12 @@ class Sqlite:
         if self._waiting:
             self._write(loop)
         else:
-            self._writing = False
+            self._writing, self._last = False, None
 
     def _commits(self) -> None:
         while (step := self._steps.get()) is not None:
             step()
+            del step  # or all of what was written last would stay until something else is
 
     def _there(self) -> None:
         """A file that was removed would take every write, and keep none."""
