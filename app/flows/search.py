@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from app.domain.change import Caller
@@ -11,7 +13,7 @@ from app.errors import Malformed, NotFound
 from app.flows import bounds
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import reindex, search
+from app.storage import bodies, reindex, search
 from app.storage.asked import Include, Query
 from app.storage.database import Reading
 from app.storage.entries import FIELD
@@ -22,6 +24,7 @@ from app.storage.query import NotIndexed, Pairs, Reader
 from app.storage.search import Found, Page
 
 _INCLUDED: Final = 2000  # resources beside the matches of one page
+_NAMED: Final = 20_000  # references that are followed for them; a group may have more members
 _ROUNDS: Final = 8  # how far :iterate goes
 
 
@@ -165,11 +168,12 @@ async def _included(
         new: list[Found] = []
         for include in ways:
             beside = _back if include.reverse else _forth
-            for one in await beside(tx, service.parameters, shelf, include, level, seen):
+            led, over = await beside(tx, service.parameters, shelf, include, level, seen)
+            for one in led:
                 if (one.type, one.id) not in seen:
                     seen.add((one.type, one.id))
                     new.append(one)
-            if len(found) + len(new) > _INCLUDED:
+            if over or len(found) + len(new) > _INCLUDED:
                 return (found + new)[:_INCLUDED], True
         found += new
         level, ways = new, tuple(one for one in includes if one.iterate)
@@ -185,10 +189,12 @@ async def _forth(  # noqa: PLR0913 — what an include is made from
     include: Include,
     level: list[Found],
     seen: set[tuple[str, str]],
-) -> list[Found]:
-    """What these refer to."""
-    wanted: dict[str, set[str]] = {}
+) -> tuple[list[Found], bool]:
+    """What these refer to, and whether it is more than is followed."""
+    wanted: set[tuple[str, str]] = set()
     for one in level:
+        if len(wanted) > _NAMED:
+            break
         if include.kind not in {"", one.type} and not (
             include.parameter is None and include.iterate
         ):
@@ -198,20 +204,21 @@ async def _forth(  # noqa: PLR0913 — what an include is made from
             if include.parameter
             else [way for way in parameters.of(one.type).values() if way.type == "reference"]
         )
-        facts = Facts(one.id, one.updated, one.facts)
-        for way in ways:
-            for atom in way.atoms:
-                for identity, kind, *_ in facts.of(atom.name):
-                    narrow = (include.target and kind != include.target) or (
-                        atom.targets and kind not in atom.targets
-                    )
-                    if kind and not narrow and (kind, identity) not in seen:
-                        wanted.setdefault(kind, set()).add(identity)
-    return [
-        one
-        for kind, ids in sorted(wanted.items())
-        for one in await search.by_ids(tx, shelf, kind, ids)
-    ]
+        text = one.facts or await bodies.facts(tx, shelf, one.type, one.id)
+        facts = Facts(one.id, one.updated, text)
+        for atom in (atom for way in ways for atom in way.atoms):
+            for identity, kind, *_ in facts.of(atom.name):
+                narrow = (include.target and kind != include.target) or (
+                    atom.targets and kind not in atom.targets
+                )
+                if kind and not narrow and (kind, identity) not in seen:
+                    wanted.add((kind, identity))
+    found: list[Found] = []
+    for kind, named in groupby(sorted(wanted)[:_NAMED], key=itemgetter(0)):
+        ids = [identity for _, identity in named]
+        most = _INCLUDED + 1 - len(found)
+        found += await search.by_ids(tx, shelf, kind, ids, most=most)
+    return found, len(wanted) > _NAMED
 
 
 async def _back(  # noqa: PLR0913 — as _forth
@@ -221,8 +228,8 @@ async def _back(  # noqa: PLR0913 — as _forth
     include: Include,
     level: list[Found],
     seen: set[tuple[str, str]],  # noqa: ARG001 — as _forth
-) -> list[Found]:
-    """What refers to these."""
+) -> tuple[list[Found], bool]:
+    """What refers to these, and False."""
     found: list[Found] = []
     for kind in sorted({one.type for one in level}):
         if include.target not in {"", kind}:
@@ -239,7 +246,7 @@ async def _back(  # noqa: PLR0913 — as _forth
             most = _INCLUDED + 1 - len(found)
             if terms and most > 0:
                 found += await search.leading_to(tx, shelf, of, terms, kind, most=most)
-    return found
+    return found, False
 
 
 def _ways(parameters: Parameters, include: Include, target: str) -> list[Parameter]:

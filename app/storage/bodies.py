@@ -1,4 +1,4 @@
-"""Bodies for a page: short ones come with their rows, of long ones the size is asked before."""
+"""Bodies and facts: short ones come with their rows, of long ones the size is asked before."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def short(body: Any) -> Any:
     return case((func.length(body) <= literal_column(str(SHORT)), body), else_=_NONE).label("body")
 
 
+def short_facts(facts: Any, *, sqlite: bool) -> Any:
+    """The same of facts; of a resource that stands they are never empty."""
+    # SQLite would count characters, and PostgreSQL unpack the text for them
+    size = func.length(cast(facts, LargeBinary)) if sqlite else func.octet_length(facts)
+    nothing: Any = literal_column("''")
+    return case((size <= literal_column(str(SHORT)), facts), else_=nothing).label("facts")
+
+
 def _of_versions(of: Any) -> Any:
     """Of the versions that are asked for, wherever each of them stands."""
     number = cast(cast(bindparam("version"), Text), Integer)  # keys are handed over as texts
@@ -48,6 +56,11 @@ def _of_versions(of: Any) -> Any:
 
 _SIZE: Final = statement(_of_versions(func.length))
 _BODY: Final = statement(_of_versions(lambda body: body))
+_FACTS: Final = statement(
+    select(RESOURCE.c.facts).where(
+        *(RESOURCE.c[name] == bindparam(name) for name in ("shelf", "type", "id"))
+    )
+)
 
 
 async def sizes(tx: Reading, shelf: str, keys: Sequence[Key]) -> dict[Key, int]:
@@ -58,6 +71,12 @@ async def sizes(tx: Reading, shelf: str, keys: Sequence[Key]) -> dict[Key, int]:
 async def read(tx: Reading, shelf: str, keys: Sequence[Key]) -> dict[Key, bytes]:
     """The body of each that is there."""
     return await _each(tx, _BODY, shelf, keys)
+
+
+async def facts(tx: Reading, shelf: str, kind: str, identity: str) -> str:
+    """What the index keeps of one resource, however long; "" where it does not stand."""
+    rows = await tx.rows(_FACTS, shelf=shelf, type=kind, id=identity)
+    return str(rows[0][0]) if rows else ""
 
 
 async def _each(tx: Reading, asked: Any, shelf: str, keys: Sequence[Key]) -> dict[Key, Any]:

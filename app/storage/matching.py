@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from app.errors import Malformed
 from app.fhirpath import ucum
@@ -35,25 +35,26 @@ Match = Callable[[Fields], bool]
 _LARGEST: Final = 400  # digits of an exponent; what is beyond is no measurement
 
 
-class Facts:
-    """What the index keeps of one resource."""
+class Facts(NamedTuple):
+    """What the index keeps of one resource; the text is empty where it is long and was not read."""
 
-    __slots__ = ("_entries", "id", "text", "updated")
+    id: str
+    updated: str
+    text: str
 
-    def __init__(self, id: str, updated: str, text: str) -> None:  # noqa: A002 — FHIR's word
-        self.id = id
-        self.updated = updated
-        self.text = text
-        self._entries: dict[str, list[Fields]] | None = None
+    def has(self, name: str) -> bool:
+        """Whether there is an entry of this name."""
+        return f"{ENTRY}{name}{FIELD}" in self.text
 
-    def of(self, name: str) -> list[Fields]:
-        """The entries of one name."""
-        if self._entries is None:
-            self._entries = {}
-            for entry in self.text.split(ENTRY):
-                fields = entry.split(FIELD)
-                self._entries.setdefault(fields[0], []).append(fields[1:])
-        return self._entries.get(name, [])
+    def of(self, name: str) -> Iterator[Fields]:
+        """The entries of one name; the others are not taken apart, for there may be thousands."""
+        text, mark = self.text, f"{ENTRY}{name}{FIELD}"
+        end = text.find(mark)
+        while end >= 0:
+            start = end + len(mark)
+            end = text.index(ENTRY, start)
+            yield text[start:end].split(FIELD)
+            end = text.find(mark, end)
 
 
 @dataclass(frozen=True, slots=True)

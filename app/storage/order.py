@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is known of a resource before its body is read; the whole of it in order of time."""
+    """What is known of a resource while it is looked at; the whole of it in order of time."""
 
     updated: str
     type: str

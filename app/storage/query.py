@@ -198,7 +198,7 @@ class Reader:
 
             def whole(facts: Facts) -> bool:
                 return any(
-                    all(any(facts.of(atom.name) for atom in part) for part in place)
+                    all(any(facts.has(atom.name) for atom in part) for part in place)
                     for place in places
                 )
 
@@ -218,7 +218,7 @@ class Reader:
         needles = tuple(f"{ENTRY}{name}{FIELD}" for name in names)
 
         def there(facts: Facts) -> bool:
-            return any(facts.of(name) for name in names)
+            return any(facts.has(name) for name in names)
 
         return Criterion(there, needles, negated=value == "true")
 
@@ -390,9 +390,17 @@ _BESIDE: Final = {
 
 def any_of(alternatives: list[Alternative], *, negated: bool = False) -> Criterion:
     """That one of the alternatives is met; none is never."""
+    by_name: dict[str, list[matching.Match]] = {}
+    for one in alternatives:
+        by_name.setdefault(one.name, []).append(one.match)
 
     def test(facts: Facts) -> bool:
-        return any(one.match(fields) for one in alternatives for fields in facts.of(one.name))
+        return any(
+            match(fields)
+            for name, matches in by_name.items()
+            for fields in facts.of(name)
+            for match in matches
+        )
 
     needles = tuple(dict.fromkeys(one.needle for one in alternatives))
     ways = tuple(one.way for one in alternatives if one.way is not None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -32,6 +32,7 @@ _COLUMNS: Final = {
     "all": ("id", "updated", "version", "body", "facts"),
     "count": (),
 }
+_WAY: Final = ("term", "qualifier")  # with the id, where a page of a range ends
 
 
 class _InTurn(Join):
@@ -96,7 +97,9 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
         wanted = [RESOURCE.c[name] for name in names or ("id", "updated")]
         of = select(*wanted).where(*at).correlate(POSTING).offset(literal_column("0")).lateral()
         source, at = POSTING.join(of, true()), []
-    columns = _shown(of, names)
+    columns = _shown(of, names, sqlite=sqlite)
+    if shape.lead == "range":
+        columns += [POSTING.c[name] for name in _WAY]
     if shape.columns == "count":  # what carries a code of two systems stands there twice
         columns = [func.count() if shape.qualified else func.count(POSTING.c.id.distinct())]
     made = select(*columns).where(POSTING.c.shelf == bindparam("shelf"), *at)
@@ -104,9 +107,7 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
         case "term" | "few":
             made = made.where(POSTING.c.term == bindparam("term"), *_timed(shape))
         case "range":
-            made = made.where(
-                POSTING.c.term >= bindparam("term"), POSTING.c.term < bindparam("high")
-            )
+            made = _on_in_range(made, shape)
         case _ if sqlite:
             made = made.where(POSTING.c.term.in_(select(_listed("terms", sqlite=True).c.value)))
         case _:
@@ -118,6 +119,25 @@ def _by_index(shape: Shape, *, sqlite: bool) -> Any:
     return _paged(made.select_from(source), shape, POSTING if shape.lead == "term" else of)
 
 
+def _on_in_range(made: Any, shape: Shape) -> Any:
+    """
+    So many of a range, in the order of the index, from a place in it on.
+
+    Nothing in a range has a time, docs/decisions/0040, so that its order is that of _WAY.
+    """
+    made = made.where(POSTING.c.term < bindparam("high"))
+    key = tuple_(*(POSTING.c[name] for name in ("term", "updated", "id", "qualifier")))
+    if shape.placed:
+        names = ("at_term", "at_updated", "at_id", "at_qualifier")
+        made = made.where(key > tuple_(*(bindparam(name, type_=Text) for name in names)))
+    else:
+        made = made.where(POSTING.c.term >= bindparam("term"))
+    if shape.columns == "count":
+        return made
+    order = (POSTING.c[name] for name in ("term", "updated", "id", "qualifier"))
+    return made.order_by(*order).limit(bindparam("most"))
+
+
 def _timed(shape: Shape) -> list[Any]:
     """Of a term those rows that have a time, or those that have none."""
     if shape.lead == "few":
@@ -127,14 +147,17 @@ def _timed(shape: Shape) -> list[Any]:
     return [POSTING.c.updated > literal_column("''")]
 
 
-def _shown(of: Any, names: Iterable[str]) -> list[Any]:
-    """The columns; of a long body none of it, which a page asks for by itself."""
-    return [bodies.short(of.c.body) if name == "body" else of.c[name] for name in names]
+def _shown(of: Any, names: Iterable[str], *, sqlite: bool) -> list[Any]:
+    """The columns; of long facts and bodies nothing, which are asked for by themselves."""
+    made: dict[str, Callable[[Any], Any]] = {
+        "body": bodies.short, "facts": partial(bodies.short_facts, sqlite=sqlite)
+    }  # fmt: skip
+    return [made[name](of.c[name]) if name in made else of.c[name] for name in names]
 
 
 def _by_type(shape: Shape, *, sqlite: bool) -> Any:
     """Resources of a type, in order of time or by their ids."""
-    columns = _shown(RESOURCE, _COLUMNS[shape.columns])
+    columns = _shown(RESOURCE, _COLUMNS[shape.columns], sqlite=sqlite)
     made = select(*columns) if columns else select(func.count())
     made = made.select_from(RESOURCE)
     at = [RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.type == bindparam("type")]
@@ -146,7 +169,7 @@ def _by_type(shape: Shape, *, sqlite: bool) -> Any:
         return _paged(made.where(*at, RESOURCE.c.id.in_(select(ids.c.value))), shape, RESOURCE)
     at.append(RESOURCE.c.id == ids.c.value)
     found = select(RESOURCE).where(*at).correlate(ids).offset(literal_column("0")).lateral()
-    named = _shown(found, _COLUMNS[shape.columns])
+    named = _shown(found, _COLUMNS[shape.columns], sqlite=sqlite)
     return _paged(select(*named).select_from(ids.join(found, true())), shape, found)
 
 
@@ -172,7 +195,7 @@ def _paged(made: Any, shape: Shape, of: Any) -> Any:
     if shape.columns == "count":
         return made
     order = (of.c.updated, of.c.id)
-    if shape.placed:
+    if shape.placed and shape.lead != "range":
         here = tuple_(bindparam("at", type_=Text), bindparam("at_id", type_=Text))
         made = made.where(tuple_(*order) > here if shape.upwards else tuple_(*order) < here)
     if shape.lead in {"time", "term", "few"}:

@@ -7,13 +7,14 @@ import heapq
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from app.errors import NotSupported
 from app.storage import matching, ranges, walking
 from app.storage.asked import Criterion, Linked, Query
 from app.storage.database import Reading
 from app.storage.matching import Facts
-from app.storage.order import Order, Place, Row
+from app.storage.order import Order, Place
 
 _LINKED: Final = 10_000  # what a chain may lead over
 
@@ -79,12 +80,12 @@ async def page(  # noqa: PLR0913 — what a page is
                     most=most,
                     facts=facts,
                 )
-            rows = await walking.walked(
+            places = await walking.walked(
                 tx, shelf, sources, after=after, upwards=upwards, most=most + 1
             )
-            return await _filled(tx, shelf, rows, order, back=back, most=most, facts=facts)
+            return await _filled(tx, shelf, places, back=back, most=most, facts=facts)
     chosen = await _chosen(tx, shelf, queries, order, after=after, back=back, most=most + 1)
-    return await _filled(tx, shelf, chosen, order, back=back, most=most, facts=facts)
+    return await _filled(tx, shelf, chosen, back=back, most=most, facts=facts)
 
 
 async def names(tx: Reading, shelf: str, query: Query, *, most: int) -> list[str]:
@@ -105,14 +106,19 @@ async def count(tx: Reading, shelf: str, queries: list[Query]) -> int:
             rows = await tx.rows(ranges.statement(shape), shelf=shelf, **values)
             total += int(rows[0][0])
             continue
-        total += len({row.id async for row in walking.everything(tx, shelf, query, sources)})
+        async for _ in walking.everything(tx, shelf, query, sources, facts=False):
+            total += 1
     return total
 
 
-async def by_ids(tx: Reading, shelf: str, kind: str, ids: Iterable[str]) -> list[Found]:
-    """Those of these that stand, with their facts."""
-    found = []
+async def by_ids(
+    tx: Reading, shelf: str, kind: str, ids: Iterable[str], *, most: int | None = None
+) -> list[Found]:
+    """So many of these, or all, of those that stand, with their facts."""
+    found: list[Found] = []
     for some in walking.apart(sorted(ids)):
+        if most is not None and len(found) >= most:
+            break
         shape = ranges.Shape("ids", "all")
         rows = await tx.rows(ranges.statement(shape), shelf=shelf, type=kind, ids=json.dumps(some))
         found += [Found(kind, row[0], row[1], row[2], row[3], row[4]) for row in rows]
@@ -147,29 +153,26 @@ async def _settled(tx: Reading, shelf: str, query: Query) -> Query | None:
 
 
 async def _followed(tx: Reading, shelf: str, query: Query, linked: Linked) -> Query:
-    found: dict[str, list[Facts]] = {}
+    targets: set[tuple[str, str]] = set()
+    ids: set[str] = set()
+    names = [atom.name for atom in linked.atoms]
     for inner in linked.queries:
         made = await _settled(tx, shelf, inner)
         if made is None:
             continue
-        sources = await walking.sources(tx, shelf, made)
-        rows = {
-            row.id: row.facts
-            async for row in walking.everything(tx, shelf, made, sources, most=_LINKED)
-        }
-        found[inner.kind] = list(rows.values())
+        async for row in walking.everything(
+            tx, shelf, made, await walking.sources(tx, shelf, made),
+            facts=linked.reverse, most=_LINKED,
+        ):  # fmt: skip
+            if not linked.reverse:
+                targets.add((row.id, inner.kind))
+                continue
+            ids.update(to[0] for name in names for to in row.facts.of(name) if to[1] == query.kind)
+            if len(ids) > _LINKED:
+                text = f"What is asked by _has refers to more than {_LINKED} resources; narrow it."
+                raise NotSupported(text)
     if linked.reverse:
-        ids = frozenset(
-            fields[0]
-            for rows in found.values()
-            for facts in rows
-            for atom in linked.atoms
-            for fields in facts.of(atom.name)
-            if fields[1] == query.kind
-        )
-        return replace(query, ids=ids if query.ids is None else query.ids & ids)
-    targets = {(facts.id, kind) for kind, rows in found.items() for facts in rows}
-    names = [atom.name for atom in linked.atoms]
+        return replace(query, ids=frozenset(ids if query.ids is None else query.ids & ids))
 
     def leads(facts: Facts) -> bool:
         return any((fields[0], fields[1]) in targets for name in names for fields in facts.of(name))
@@ -232,7 +235,7 @@ async def _chosen(  # noqa: PLR0913 — as page
     after: Place | None,
     back: bool,
     most: int,
-) -> list[Row]:
+) -> list[Place]:
     """
     So many in the order of any key: all that are found are looked at, and only these are kept.
 
@@ -240,42 +243,39 @@ async def _chosen(  # noqa: PLR0913 — as page
     """
     sign = -1 if back else 1
 
-    def key(item: tuple[Place, Row]) -> Any:
-        return _ordered(item[0])
-
     def compare(one: Place, other: Place) -> int:
         return sign * order.compare(one, other)
 
-    _ordered = functools.cmp_to_key(compare)
-    best: list[tuple[Place, Row]] = []
+    key = functools.cmp_to_key(compare)
+    best: list[Place] = []
     for query in queries:
         keyed = replace(query, sort=order.sort)
         async for row in walking.everything(
             tx, shelf, keyed, await walking.sources(tx, shelf, keyed)
         ):
             place = order.place(row)
-            if after is None or sign * order.compare(place, after) > 0:
-                best.append((place, row))
+            if after is None or compare(place, after) > 0:
+                best.append(place)
             if len(best) >= 2 * most + walking.CHUNK:
                 best = heapq.nsmallest(most, best, key=key)
-    return [row for _, row in heapq.nsmallest(most, best, key=key)]
+    return heapq.nsmallest(most, best, key=key)
 
 
 async def _filled(  # noqa: PLR0913 — as page
-    tx: Reading, shelf: str, rows: list[Row], order: Order, *, back: bool, most: int, facts: bool
+    tx: Reading, shelf: str, places: list[Place], *, back: bool, most: int, facts: bool
 ) -> Page:
     """The page with the bodies of what was chosen."""
-    more = len(rows) > most
-    rows = rows[:most]
+    more = len(places) > most
+    places = places[:most]
     if back:
-        rows = rows[::-1]
+        places = places[::-1]
     bodies: dict[tuple[str, str], Found] = {}
-    for kind in {row.type for row in rows}:
-        ids = [row.id for row in rows if row.type == kind]
+    for kind in {one.type for one in places}:
+        ids = [one.id for one in places if one.type == kind]
         for one in await by_ids(tx, shelf, kind, ids):
             bodies[kind, one.id] = one
-    kept = [row for row in rows if (row.type, row.id) in bodies]
-    found = [bodies[row.type, row.id] for row in kept]
+    kept = [one for one in places if (one.type, one.id) in bodies]
+    found = [bodies[one.type, one.id] for one in kept]
     if not facts:
         found = [one._replace(facts="") for one in found]
-    return Page(found, [order.place(row) for row in kept], more=more)
+    return Page(found, kept, more=more)

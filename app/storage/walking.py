@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from app.errors import NotSupported
-from app.storage import ranges
+from app.storage import bodies, ranges
 from app.storage.asked import Criterion, Query
 from app.storage.database import Reading
 from app.storage.matching import Facts, Way
@@ -97,9 +97,10 @@ async def walked(  # noqa: PLR0913 — as page
     after: Place | None,
     upwards: bool,
     most: int,
-) -> list[Row]:
+) -> list[Place]:
     """So many in order of time, of ranges that are walked side by side."""
-    found: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], Place] = {}
+    tests = {one.query.kind: tested(one.query) for one in sources}
     at = after
     chunk = most if len(sources) == 1 else max(most, 20)
     while len(found) < most:
@@ -115,8 +116,8 @@ async def walked(  # noqa: PLR0913 — as page
         for row in rows:
             if end and (row[:3] < end if not upwards else row[:3] > end):
                 break
-            if all(one.met(row.facts) for one in _tests_of(sources, row.type)):
-                found[row.type, row.id] = row
+            if await _meets(tx, shelf, row, tests[row.type]):
+                found[row.type, row.id] = Place((), *row[:3])
         if end is None:
             break
         at = Place((), *end)
@@ -128,8 +129,19 @@ def _in_time(row: Row) -> tuple[str, str, str]:
     return row.updated, row.type, row.id
 
 
-def _tests_of(sources: list[Source], kind: str) -> list[Criterion]:
-    return next(tested(one.query) for one in sources if one.query.kind == kind)
+async def _meets(tx: Reading, shelf: str, row: Row, tests: list[Criterion]) -> bool:
+    if not tests:
+        return True
+    facts = (await _whole(tx, shelf, row)).facts
+    return all(one.met(facts) for one in tests)
+
+
+async def _whole(tx: Reading, shelf: str, row: Row) -> Row:
+    """The row with its facts also where they are long; of these one at a time is in memory."""
+    if row.facts.text:
+        return row
+    text = await bodies.facts(tx, shelf, row.type, row.id)
+    return row._replace(facts=row.facts._replace(text=text))
 
 
 async def _part(  # noqa: PLR0913 — as page
@@ -142,7 +154,11 @@ async def _part(  # noqa: PLR0913 — as page
         identity = at.id if kind == at.type else _other(kind, at, upwards=upwards)
         values |= {"at": at.updated, "at_id": identity}
     rows = await tx.rows(ranges.statement(shape), shelf=shelf, most=most, **values)
-    return [Row(row[1], kind, row[0], Facts(row[0], row[1], row[2])) for row in rows]
+    return [_row(kind, row) for row in rows]
+
+
+def _row(kind: str, row: Sequence[Any]) -> Row:
+    return Row(row[1], kind, row[0], Facts(row[0], row[1], row[2]))
 
 
 def _other(kind: str, at: Place, *, upwards: bool) -> str:
@@ -151,45 +167,86 @@ def _other(kind: str, at: Place, *, upwards: bool) -> str:
     return "" if later is upwards else "\U0010ffff"
 
 
-async def everything(  # noqa: C901 — three ways to come by rows
-    tx: Reading, shelf: str, query: Query, sources: list[Source], *, most: int = 0
+async def everything(  # noqa: PLR0913 — as page
+    tx: Reading,
+    shelf: str,
+    query: Query,
+    sources: list[Source],
+    *,
+    facts: bool = True,
+    most: int = 0,
 ) -> AsyncIterator[Row]:
     """
     Everything that one query finds, in no order, each once.
 
+    facts       whether they are looked at, long ones too
     most        more than that is refused; 0: as many as there are
     """
     tests = tested(query)
-    seen: set[str] = set()
+    seen: set[str] | None = None if query.ids is not None or _each_once(sources) else set()
+    count = 0
+    async for row in _led_to(tx, shelf, query, sources):
+        if seen is not None and row.id in seen:
+            continue
+        one = await _whole(tx, shelf, row) if facts or tests else row
+        if not all(test.met(one.facts) for test in tests):
+            continue
+        if seen is not None:
+            seen.add(one.id)
+        count += 1
+        if most and count > most:
+            text = f"A chain leads over more than {most} resources; narrow it."
+            raise NotSupported(text)
+        yield one
+
+
+def _each_once(sources: list[Source]) -> bool:
+    """Whether nothing can stand there twice; what carries a code of two systems does."""
+    way = sources[0].way
+    return len(sources) == 1 and (way is None or (way.qualifier is not None and not way.high))
+
+
+async def _led_to(
+    tx: Reading, shelf: str, query: Query, sources: list[Source]
+) -> AsyncIterator[Row]:
+    """What stands where a query leads, not yet tested."""
     if query.ids is not None:
         for some in apart(sorted(query.ids)):
             shape, values = shaped(Source(query, None), "facts")
             made = ranges.statement(shape._replace(lead="ids"))
-            rows = await tx.rows(made, shelf=shelf, ids=json.dumps(some), **values)
-            for row in rows:
-                facts = Facts(row[0], row[1], row[2])
-                if all(one.met(facts) for one in tests):
-                    yield Row(row[1], query.kind, row[0], facts)
+            for row in await tx.rows(made, shelf=shelf, ids=json.dumps(some), **values):
+                yield _row(query.kind, row)
         return
     for source in sources:
-        at: Place | None = None
-        while True:
-            if source.way and source.way.high:
-                shape, values = shaped(source, "facts")
-                rows = await tx.rows(ranges.statement(shape), shelf=shelf, **values)
-                part = [Row(row[1], query.kind, row[0], Facts(*row)) for row in rows]
-            else:
-                part = await _part(tx, shelf, source, at=at, upwards=False, most=CHUNK)
-            for one in part:
-                if one.id not in seen and all(test.met(one.facts) for test in tests):
-                    seen.add(one.id)
-                    if most and len(seen) > most:
-                        text = f"A chain leads over more than {most} resources; narrow it."
-                        raise NotSupported(text)
-                    yield one
-            if len(part) < CHUNK or (source.way and source.way.high):
-                break
-            at = Place((), part[-1].updated, query.kind, part[-1].id)
+        walk = _between if source.way and source.way.high else _by_time
+        async for one in walk(tx, shelf, source):
+            yield one
+
+
+async def _by_time(tx: Reading, shelf: str, source: Source) -> AsyncIterator[Row]:
+    at: Place | None = None
+    while True:
+        part = await _part(tx, shelf, source, at=at, upwards=False, most=CHUNK)
+        for one in part:
+            yield one
+        if len(part) < CHUNK:
+            return
+        at = Place((), *part[-1][:3])
+
+
+async def _between(tx: Reading, shelf: str, source: Source) -> AsyncIterator[Row]:
+    """Between two terms, in the order of the index."""
+    on: dict[str, str] = {}
+    while True:
+        shape, values = shaped(source, "facts", placed=bool(on))
+        made = ranges.statement(shape)
+        rows = await tx.rows(made, shelf=shelf, most=CHUNK, **values, **on)
+        for row in rows:
+            yield _row(source.query.kind, row)
+        if len(rows) < CHUNK:
+            return
+        identity, *_, term, qualifier = rows[-1]
+        on = {"at_term": term, "at_updated": "", "at_id": identity, "at_qualifier": qualifier}
 
 
 def apart(ids: list[str]) -> Iterator[list[str]]:

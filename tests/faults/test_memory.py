@@ -176,3 +176,38 @@ def test_no_page_takes_the_memory(service):
 
     print(*(f"{most:.0f} MiB {page}" for page, most in taken.items()), sep="\n")
     assert max(taken.values()) < MOST_MIB
+
+
+AGENCIES, NUMBERS = 14, 40_000
+SEARCHES = (
+    "Organization?_sort=name",
+    "Organization?_sort=-name&_count=3",
+    "Organization?name:contains=north",
+    "Organization?name=north&_sort=name",
+    "Organization?partof.name:contains=north",
+    "Organization?_has:Organization:partof:name:contains=north",
+    "Organization?_include=Organization:partof",
+    "Organization?_id=o1&_revinclude=Organization:partof",
+)
+
+
+def test_no_search_takes_the_memory(service):
+    """Whatever is looked for among resources whose facts are ten times as much as a process has."""
+    service.start()
+    with httpx2.Client(timeout=120) as http:
+        for at in range(AGENCIES):
+            numbers = [{"system": f"urn:s{at}", "value": f"{at}-{n}"} for n in range(NUMBERS)]
+            agency = {"name": f"north {at}", "partOf": {"reference": "Organization/o1"}}
+            made = service.put(f"Organization/o{at}", {**agency, "identifier": numbers}, http)
+            assert made.status_code == 201
+        highest_mib(service.process.pid)
+        taken = {}
+        for search in SEARCHES:
+            answer = http.get(f"{service.base}/{search}&_elements=name&_total=accurate")
+            assert answer.json()["total"] == (
+                1 if "_has" in search or "_id" in search else AGENCIES
+            )
+            taken[search] = highest_mib(service.process.pid)
+
+    print(*(f"{most:.0f} MiB {search}" for search, most in taken.items()), sep="\n")
+    assert max(taken.values()) < MOST_MIB
