@@ -38,7 +38,7 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
     puts: tuple[Put, ...] = ()
     others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
-    if sent and _is_repeated(case, task):
+    if sent and is_repeated(case, task):
         others = []  # word for word: what was corrected since is not taken back by it
     for one in (*_named(case, task, sent, others), *(one for one in others if one.method == "PUT")):
         stands = case.loaded.resource(case.shelf.key, one.name)
@@ -67,7 +67,8 @@ def whole(case: Case, task: str) -> Receipt:
     return Receipt(case.shelf.key, key, derive(case.key, digest), task)
 
 
-def _is_repeated(case: Case, task: str) -> bool:
+def is_repeated(case: Case, task: str) -> bool:
+    """Whether this message is, word for word, the one that became this Task (Type/id)."""
     mark = whole(case, task)
     before = case.loaded.receipt(case.shelf.key, mark.key)
     return before is not None and before.digest == mark.digest

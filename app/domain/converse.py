@@ -43,6 +43,8 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     both = talk.sides(case, exchange)
     if stored and stored.stands and stored.exchange:
         return _marked(case, both, entry.resource, stored)
+    if said := talk.known(case, entry):
+        return talk.again(said)
     message = entry.resource
     payload = [
         {"contentString": one["contentString"]}
@@ -62,7 +64,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         "sent": message.get("sent") or fhir.instant(case.now),
         "payload": payload,
     }
-    return talk.said(case, both, sent)
+    return talk.once(case, entry, talk.said(case, both, sent))
 
 
 def _marked(case: Case, both: talk.Sides, message: Resource, stored: Stored) -> Plan:

@@ -92,6 +92,10 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
         return withdrawal.plan(case, exchange, wholly=wholly)
     if stored and same(copied.read(case, entry.resource, stored), entry.resource):
         return Plan(Answer((entry.name,)))
+    mark = case.receipt(entry, exchange.source_task)
+    if case.loaded.receipt(mark.shelf, mark.key) == mark:
+        note = Issue("information", "duplicate", "This was sent before; here is how it stands.")
+        return Plan(Answer((entry.name,), issues=(note,)))
     raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")
 
 

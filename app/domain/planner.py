@@ -8,8 +8,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from app.domain import (
+    again,
     condition,
     conformity,
+    consents,
     converse,
     correction,
     ordered,
@@ -28,7 +30,7 @@ from app.domain.case import arrived as resolved
 from app.domain.change import Entry
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together, tracking
-from app.errors import Conflict, Invalid, Refusal
+from app.errors import Conflict, Invalid, Issue, Refusal
 from app.fhir import listed
 
 
@@ -86,13 +88,51 @@ def _planned(case: Case) -> Plan:
         return receive.linked(case)
     if case.change.act == "work-off":
         plans = receive.again(case)
+    elif _comes_again(case):
+        plans = at_once(partial(_standing, case), case.entries)
     elif _screens(case):
         plans, more = receive.plans(case, _blamed)
     else:
         plans = at_once(partial(_blamed, case), case.entries)
-    if sum(bool(one.exchanges) for one in plans) > 1:
-        raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
+    _apart(plans)
     return _together(case, plans, more)
+
+
+def _comes_again(case: Case) -> bool:
+    """
+    Whether this is, word for word, a transaction that sent a referral before; what was corrected since stays.
+
+    One that creates what has no id yet is planned as it came.
+    """
+    if case.change.act != "transaction":
+        return False
+    tasks = [one for one in case.entries if one.type == "Task"]
+    sent = [one for one in tasks if referral.is_referral(case, one.resource)]
+    others = {one.method for one in case.entries if one not in sent}
+    if len(sent) != 1 or others != {"PUT"}:
+        return False
+    before = case.loaded.receipt(case.shelf.key, case.receipt(sent[0], "").key)
+    return before is not None and again.is_repeated(case, before.result)
+
+
+def _standing(case: Case, entry: Entry) -> Plan:
+    """What came again, as it stands; the Task as what became of it."""
+    return _blamed(case, entry) if entry.type == "Task" else Plan(Answer((entry.name,)))
+
+
+def _apart(plans: list[Plan]) -> None:
+    """
+    Each referral is sent, or changed, by one entry of a transaction.
+
+    raises      Invalid: two are sent, or two entries change one, of which neither sees the other
+    """
+    steps = [{step.id: step for step in one.exchanges} for one in plans if one.exchanges]
+    if sum(any(step.version == 0 for step in one.values()) for one in steps) > 1:
+        raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
+    ids = [name for one in steps for name in one]
+    if len(ids) > len(set(ids)):
+        text = "Two entries say something of one referral; send them one after the other, or in a batch."
+        raise Invalid(text, expression="Bundle.entry")
 
 
 _NONE: Final[frozenset[str]] = frozenset()
@@ -178,6 +218,9 @@ def _screens(case: Case) -> bool:
 def _stored(case: Case, entry: Entry) -> Plan:
     """https://hl7.org/fhir/R4/http.html#create and #update."""
     stored = guarded(case, entry)
+    if entry.type == "Consent" and _ordered(case) and consents.revived(stored, entry.resource):
+        issue = Issue("warning", "business-rule", consents.REVIVED, "Consent.status")
+        return Plan(Answer((entry.name,), issues=(issue,)))
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
     created = frozenset({entry.name}) if new else _NONE
@@ -186,6 +229,11 @@ def _stored(case: Case, entry: Entry) -> Plan:
     means = ordered.followed(case, entry.resource)
     answer = Answer((entry.name,), created, means.answer.issues)
     return together([Plan(answer, puts), means], answer)
+
+
+def _ordered(case: Case) -> bool:
+    """Whether orders come with it: then it is a message, which may have been written long ago."""
+    return any(one.type in {"ServiceRequest", "Task"} for one in case.entries)
 
 
 def _deleted(case: Case, entry: Entry) -> Plan:

@@ -43,6 +43,8 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     raises      Invalid: no code that is known, nobody who asks
     """
     both = talk.sides(case, exchange)
+    if before := talk.known(case, entry):
+        return talk.again(before)
     task, spoken = (
         entry.resource,
         talk.person(case, entry.resource.get("requester"), "Task.requester"),
@@ -73,9 +75,9 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         requester=spoken,
     )
     plan = talk.said(case, both, made, due=0.0 if both.outward else due(_end(made)))
-    if both.outward:
-        return plan
-    return _waiting(case, exchange, plan)
+    if not both.outward:
+        plan = _waiting(case, exchange, plan)
+    return talk.once(case, entry, plan)
 
 
 def due(end: str) -> float:

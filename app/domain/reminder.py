@@ -124,7 +124,9 @@ def changed(case: Case, entry: Entry, stored: Stored) -> Plan:
     made, ignored = copied.taken(
         entry.resource, before, copied.read(case, entry.resource, stored), _MAY
     )
-    if before["status"] in _ENDED and made.get("status") != before["status"]:
+    status = before.get("status")
+    made.setdefault("status", status or "requested")  # whoever leaves it out has not said it
+    if status in _ENDED and made["status"] != status:
         raise Conflict("This was ended; nothing more is to be done.", expression="Task.status")
     if made != before:
         made = touched(made, case.now)

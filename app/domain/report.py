@@ -154,7 +154,7 @@ def keep(
     shelf = case.shelf.key
     stored = case.loaded.resource(shelf, fhir.name(task))
     if stored and stored.stands:
-        task["authoredOn"] = stored.resource["authoredOn"]
+        task["authoredOn"] = stored.resource.get("authoredOn", task["authoredOn"])
     puts = put(written, case.loaded.resource(shelf, fhir.name(written)), shelf=shelf, now=case.now)
     puts += put(task, stored, shelf=shelf, now=case.now)
     text = f"Nothing was sent. What you wrote is kept on this shelf, as the draft Task/{identity}."

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import disclosed, disclosure, feedback, graph, parties, progress
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.disclosure import Rule
 from app.domain.graph import About
-from app.domain.plan import Answer, Exchange, Plan, put, together
-from app.errors import Conflict, Invalid
+from app.domain.plan import Answer, Exchange, Plan, Receipt, derive, put, together
+from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource
 
 
@@ -102,6 +103,33 @@ def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Pl
     owed = feedback.owed(case, both.there, exchange, theirs)
     told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,))
     return together([Plan(answer, puts), told], answer)
+
+
+def known(case: Case, entry: Entry) -> str:
+    """What the same words under the same identifier of their writer became; "" for none."""
+    mark = _mark(case, entry, "")
+    before = case.loaded.receipt(case.shelf.key, mark.key) if mark else None
+    return before.result if before else ""
+
+
+def once(case: Case, entry: Entry, plan: Plan) -> Plan:
+    """The plan, with the mark by which it is known when its words come again."""
+    mark = _mark(case, entry, entry.name)
+    return replace(plan, receipts=(mark,)) if mark else plan
+
+
+def again(name: str) -> Plan:
+    """The answer to what was said before; nobody reads it twice."""
+    note = Issue("information", "duplicate", "This was said before; here is how it stands.")
+    return Plan(Answer((name,), issues=(note,)))
+
+
+def _mark(case: Case, entry: Entry, result: str) -> Receipt | None:
+    """None where its writer gave it no identifier: then the same words may be meant twice."""
+    if entry.method != "POST" or not fhir.numbers(entry.said.get("identifier")):
+        return None
+    made = case.receipt(entry, result)
+    return replace(made, key=derive(case.key, "said", made.key, made.digest))
 
 
 def _rule(case: Case, exchange: Exchange) -> Rule:

@@ -234,6 +234,33 @@ def test_messages_go_both_ways(exchange, request, shelves, kind):
     assert len(rules) == 1
 
 
+@pytest.mark.parametrize("said", ["message", "question"])
+def test_what_is_sent_twice_is_read_once(exchange, referred, said):
+    """The network was slow, and the case system sends its message again: the clinician has it once."""
+    _, theirs = referred
+    shelf, kind = "agency/support", {"message": "Communication", "question": "Task"}[said]
+    number = {"identifier": [{"system": "urn:case-system", "value": "m-1"}]}
+    made = message(theirs["focus"]["reference"], {"display": "Kim"}, "Which language?", **number)
+    if said == "question":
+        made = {
+            "resourceType": "Task", "status": "requested", "intent": "order", **number,
+            "code": coded("task-code", "info-needed"), "requester": {"display": "Kim"},
+            "partOf": [{"reference": f"Task/{theirs['id']}"}],
+            "input": [{"type": coded("task-input", "question"), "valueCodeableConcept": QUESTION}],
+        }  # fmt: skip
+    before = len(held(exchange, "clinic/chart", kind))
+
+    first, second = (exchange.call("POST", f"{shelf}/fhir/{kind}", made) for _ in range(2))
+
+    assert first.status_code == 201, first.text
+    assert second.status_code == 200, second.text
+    assert second.json()["id"] == first.json()["id"]
+    assert len(held(exchange, "clinic/chart", kind)) == before + 1
+    other = {**made, "identifier": [{"system": "urn:case-system", "value": "m-2"}]}
+    assert exchange.call("POST", f"{shelf}/fhir/{kind}", other).status_code == 201
+    assert len(held(exchange, "clinic/chart", kind)) == before + 2
+
+
 def test_a_message_says_who_speaks(exchange, reported):
     """Nobody hears from an organization: a message names a person."""
     task, _ = reported

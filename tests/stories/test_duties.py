@@ -93,6 +93,20 @@ def test_what_was_asked_of_a_person_can_be_ticked_off(californian, exchange):
     assert exchange.get(path).json()["status"] == "completed"
 
 
+def test_a_copy_without_a_status_ends_nothing(californian, exchange):
+    """An EHR leaves the status out: what was asked stands as before, and can be ticked off after it."""
+    sent(exchange, change=called("2026-11-23T06:00:00-08:00"))
+    (task,) = owed(exchange)
+    path = f"clinic/reports/fhir/Task/{task['id']}"
+    bare = {name: value for name, value in task.items() if name != "status"}
+
+    assert exchange.call("PUT", path, bare).json()["status"] == "requested"
+
+    done = exchange.call("PUT", path, {**task, "status": "completed"})
+    assert done.json()["status"] == "completed", done.text
+    assert exchange.call("PUT", path, bare).json()["status"] == "completed"
+
+
 def test_a_reminder_of_an_overdue_report_can_be_closed(exchange):
     """Whoever was told to call says that they have called."""
     from test_overdue import raised

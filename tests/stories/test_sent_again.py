@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from exchange import agency_task, refused, resources
+from test_corrections import CHART, put
 from test_expunge import record
 from test_report_contained import of
 from test_what_leaves import REPORT, attached, held, seen
@@ -191,3 +192,81 @@ def test_a_clinic_may_write_that_the_family_agrees_again(exchange, referred):
     of(made, "ServiceRequest")["identifier"] = [{"system": "urn:second", "value": "2"}]
 
     assert resources(exchange.call("POST", "clinic/chart/fhir/$refer", made), "Task")
+
+
+def transaction(method, *more, **child):
+    """The referral as a plain transaction, its Task created or under an id of the EHR's."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    request = of(made, "ServiceRequest")
+    of(made, "Patient").update(child)
+    task = {
+        "resourceType": "Task", "id": "t1", "status": "requested", "intent": "order",
+        "identifier": [{"system": "urn:t", "value": "1"}], "for": {"reference": "Patient/rosa"},
+        "focus": {"reference": f"ServiceRequest/{request['id']}"}, "owner": request["performer"][0],
+    }  # fmt: skip
+    each = [one["resource"] for one in made["entry"]]
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}}
+        for one in (*each, *more)
+    ]
+    url = "Task" if method == "POST" else "Task/t1"
+    entries.append({"resource": task, "request": {"method": method, "url": url}})
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+METHODS = pytest.mark.parametrize("method", ["POST", "PUT"])
+
+
+@METHODS
+def test_a_transaction_that_comes_again_finds_what_became_of_it(exchange, method):
+    """The EHR heard no answer and sends all of it once more, before and after the agency has accepted."""
+    made = transaction(method)
+    assert exchange.call("POST", CHART, made).status_code == 200
+    (theirs,) = held(exchange, "agency/support", "Task")
+
+    for status in ("requested", "accepted"):
+        put(exchange, "agency/support/fhir", {**theirs, "status": status})
+        again = exchange.call("POST", CHART, made, Prefer="return=representation")
+
+        assert again.status_code == 200, again.text
+        (task,) = resources(again, "Task")
+        assert task["status"] == status
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(1,)]
+
+
+@METHODS
+def test_a_late_transaction_takes_no_correction_back(exchange, method):
+    """The family moved; the EHR's queue plays the first transaction again; what it then says anew is heard."""
+    assert exchange.call("POST", CHART, transaction(method)).status_code == 200
+    moved = {**exchange.get(f"{CHART}/Patient/rosa").json(), "address": [{"text": "moved"}]}
+    assert put(exchange, CHART, moved).status_code == 200
+
+    for made, stands in (
+        (transaction(method), "moved"),
+        (transaction(method, address=[{"text": "moved on"}]), "moved on"),
+    ):
+        assert exchange.call("POST", CHART, made).status_code == 200
+        for shelf in ("clinic/chart", "agency/support"):
+            (child,) = held(exchange, shelf, "Patient")
+            assert child["address"] == [{"text": stands}], shelf
+
+
+@METHODS
+@pytest.mark.parametrize("how", ["inactive", "DELETE"])
+@pytest.mark.parametrize("changed", [{}, {"address": [{"text": "moved"}]}])
+def test_a_late_transaction_does_not_revive_a_withdrawn_consent(exchange, method, how, changed):
+    """The family said no; whatever else the old order brings, the next clinician finds no consent."""
+    assert exchange.call("POST", CHART, transaction(method)).status_code == 200
+    path = f"{CHART}/Consent/rosa-food"
+    if how == "DELETE":
+        exchange.call("DELETE", path)
+    else:
+        put(exchange, CHART, {**exchange.get(path).json(), "status": how})
+    before = exchange.get(path).content
+
+    late = transaction(method, **changed)
+    answer = exchange.call("POST", CHART, late, Prefer="return=OperationOutcome")
+
+    assert answer.status_code == 200, answer.text
+    assert ("does not revive it" in answer.text) is bool(changed)
+    assert exchange.get(path).content == before

@@ -8,6 +8,8 @@ import uuid
 import pytest
 from asking import CHART, FOUND, MRN, PATIENT, asked, bundle
 from exchange import refused
+from test_corrections import refer
+from test_what_leaves import held
 
 from app.sandbox import family
 
@@ -403,3 +405,43 @@ def test_a_small_bundle_is_not_answered_without_end(exchange, patient, kind):
         (issue,) = last["response"]["outcome"]["issue"]
         assert len(answer.content) < 40 * 2**20
     assert issue["expression"][0].startswith("Bundle.entry[")
+
+
+def accepted(exchange, *tasks):
+    """The agency's Tasks, each moved on, in one transaction."""
+    entries = [asked("PUT", f"Task/{one['id']}", {**one, "status": "accepted"}) for one in tasks]
+    return exchange.call("POST", "agency/support/fhir", bundle("transaction", *entries))
+
+
+def test_an_agency_answers_several_referrals_at_once(exchange, patient):
+    """A case system sends what it has done today: each clinic's Task moves on."""
+    for number in range(3):
+        refer(exchange, number, "agency")
+    tasks = held(exchange, "agency/support", "Task")
+
+    assert accepted(exchange, *tasks).status_code == 200
+
+    for shelf in ("agency/support", "clinic/chart"):
+        statuses = [one["status"] for one in held(exchange, shelf, "Task")]
+        assert statuses == ["accepted"] * 3, shelf
+
+
+def test_two_words_on_one_referral_are_said_one_after_the_other(exchange, referred):
+    """A step and a message in one transaction do not see each other; nothing of it is done, and why is said."""
+    _, theirs = referred
+    message = {
+        "resourceType": "Communication", "status": "completed", "basedOn": [theirs["focus"]],
+        "sender": {"display": "Kim"}, "payload": [{"contentString": "We begin on Monday."}],
+    }  # fmt: skip
+    sent = bundle(
+        "transaction",
+        asked("PUT", f"Task/{theirs['id']}", {**theirs, "status": "accepted"}),
+        asked("POST", "Communication", message),
+    )
+
+    said = refused(exchange.call("POST", "agency/support/fhir", sent), 422)
+
+    assert "one after the other" in said[0]["details"]["text"]
+    assert held(exchange, "clinic/chart", "Communication") == []
+    answers = exchange.call("POST", "agency/support/fhir", {**sent, "type": "batch"}).json()
+    assert [one["response"]["status"][:3] for one in answers["entry"]] == ["200", "201"]
