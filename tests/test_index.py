@@ -83,18 +83,40 @@ def test_an_index_of_before_is_moved(exchange, referred):
         "UPDATE posting SET updated = (SELECT r.updated FROM resource r"
         " WHERE r.shelf = posting.shelf AND r.id = posting.id AND posting.term LIKE r.type || '.%')"
         " WHERE updated = ''",
+        *BEFORE_COPIED,
         "UPDATE alembic_version SET version_num = '0007'",
     )
     assert all(row[2] for row in exchange.rows(POSTINGS))
 
-    done = CliRunner().invoke(
-        cli,
-        ["migrate", "--database", exchange.database_url],
-        env={"KINBRIDGE_OWNER_URL": owner(exchange.database_url)},
-    )
+    migrated(exchange.database_url)
 
-    assert done.exit_code == 0, done.output
     assert exchange.rows(POSTINGS) == made
+
+
+BEFORE_COPIED = ("DROP TABLE copied", "ALTER TABLE ledger DROP COLUMN requester")
+
+
+def test_what_was_sent_before_is_found(exchange, referred, reported):
+    """Migration 0009 knows of each open and each ended referral what the service notes when it is sent."""
+    _, theirs = referred
+    ended = {**theirs, "status": "rejected"}
+    exchange.call("PUT", f"agency/support/fhir/Task/{theirs['id']}", ended)
+    rows = "SELECT shelf, name, ended, exchange FROM copied ORDER BY shelf, name"
+    noted = exchange.rows(rows)
+    exchange.http.__exit__()
+    assert {row[2] for row in noted} == {0, 1}
+    undo(exchange.database_url, *BEFORE_COPIED, "UPDATE alembic_version SET version_num = '0008'")
+
+    migrated(exchange.database_url)
+
+    assert exchange.rows(rows) == noted
+
+
+def migrated(url):
+    done = CliRunner().invoke(
+        cli, ["migrate", "--database", url], env={"KINBRIDGE_OWNER_URL": owner(url)}
+    )
+    assert done.exit_code == 0, done.output
 
 
 def owner(url):

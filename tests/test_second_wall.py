@@ -28,6 +28,7 @@ WALLED = {
     "purge",
     "worklist",
     "crosswalk",
+    "copied",
 }
 
 

@@ -25,6 +25,7 @@ Act = Literal[
     "check-referral",
     "record-event",
     "overdue",
+    "follow",
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlencode
 
 from app import fhir
 from app.domain.plan import Stored
@@ -88,12 +87,6 @@ def turn(shelf: str, name: str) -> tuple[str, str]:
     name        Type/id
     """
     return shelf, f"Consent?_id={name.partition('/')[2]}&_lastUpdated=ge9999-12-31"
-
-
-def since(shelf: str, name: str, updated: str) -> tuple[str, str]:
-    """The same: a version of the consent that is later than the one (FHIR instant) that was read."""
-    said = urlencode({"_id": name.partition("/")[2], "_lastUpdated": f"gt{updated}"})
-    return shelf, f"Consent?{said}"
 
 
 def _receives(actor: Resource) -> bool:

@@ -22,6 +22,7 @@ _REFERENCE: Final = frozenset({
     "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
 })  # fmt: skip
 _ONE: Final = frozenset({"Provenance", "ServiceRequest", "Task"})
+_WHO: Final = frozenset({"Organization", "Patient", "Practitioner", "PractitionerRole"})
 _MODIFIER: Final = (
     "What changes the meaning of the rest is not sent on: the recipient might not understand it."
 )
@@ -157,7 +158,7 @@ def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:
         kind not in rule.shows
         or kind in _ONE
         or fhir.in_error(resource)
-        or _withheld(resource, rule)
+        or withheld(resource, rule)
     ):
         return False
     if rule.kind == "cps-report" and not _is_understood(resource, rule):
@@ -201,13 +202,16 @@ def _is_understood(resource: Resource, rule: Rule) -> bool:
     return True
 
 
-def _withheld(resource: Resource, rule: Rule) -> bool:
+def withheld(resource: Resource, rule: Rule) -> bool:
     """
     Whether it is of a kind that stays: by category, by label, or by what it is the answer to.
 
     A label holds by its code: its system comes under its url of R4 or of STU3, as OID, or not at all.
+    Who the child of a report is and who reports is what no label keeps behind.
+    source      42 CFR 2.12(c)(6): its restrictions are none on reports of suspected child abuse
     """
-    labels = {label.partition("|")[2] for label in rule.withholds_labels}
+    who = rule.kind == "cps-report" and resource["resourceType"] in _WHO
+    labels = set() if who else {label.partition("|")[2] for label in rule.withholds_labels}
     if not labels.isdisjoint(_labels(resource)):
         return True
     if any(fhir.has_code(resource.get("category"), *code.split("|", 1)) for code in rule.withholds):

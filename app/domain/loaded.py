@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from app.domain.plan import Exchange, Receipt, Recorded, Stored, Waiting
 from app.fhir import Resource
+
+MOST_COPIES: Final = 64  # that follow a correction in its own transaction; the others by and by
 
 
 class Want(NamedTuple):
@@ -22,6 +24,8 @@ class Want(NamedTuple):
                 | search (key: Type?…; answers the names of two that meet it)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
                 | opened (key: exchange; answers it)
+                | copied (key: Type/id; answers the open exchanges that sent it, MOST_COPIES and one more
+                of them; of a Consent every one)
                 | shared (key: exchange|Type/id; answers whether another exchange sent it too)
                 | crosswalk (key: what is mapped; answers the target, or None)
                 | waiting (key: Type/id of a source; answers what of it waits)
@@ -38,6 +42,7 @@ class Want(NamedTuple):
         "search",
         "recorded",
         "held",
+        "copied",
         "shared",
         "opened",
         "crosswalk",
@@ -108,6 +113,11 @@ class Loaded(Struct, frozen=True):
     def shared(self, shelf: str, exchange: str, name: str) -> bool:
         """Whether another exchange, not expunged, has sent the same resource."""
         return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
+
+    def copied(self, shelf: str, name: str) -> list[Exchange]:
+        """The open exchanges whose recipients have a copy of this; of a Consent all that ever had."""
+        found: list[Exchange] = self._get(Want("copied", shelf, name))
+        return found
 
     def meeting(self, shelf: str, condition: str) -> list[str]:
         found: list[str] = self._get(Want("search", shelf, condition))

@@ -73,8 +73,8 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         return _of_the_sender(case, entry, exchange, stored)
     if stored is None or not entry.meets(stored.version):
         raise Stale("The Task has changed since; read it again.")
-    if exchange.state == EXPUNGED:
-        return expunged(case, exchange, entry.resource.get("status") == "entered-in-error")
+    if is_tombstone(stored.resource):
+        return expunged(case, exchange, again=is_tombstone(entry.resource))
     read = copied.read(case, entry.resource, stored)
     step = _said(case, entry.resource, exchange, stored.resource, read)
     task, ignored = copied.taken(entry.resource, stored.resource, read, _MAY_CHANGE[exchange.kind])
@@ -141,7 +141,9 @@ def answered(  # noqa: PLR0913 — what an answer consists of
         terms=feedback.terms(case, exchange, task, mark.sequence),
     )
     told = _told(case, exchange, after, event, task, late=applied is None)
-    own = Plan(answer, puts, exchanges=(after,), recorded=recorded)
+    ends = stored.resource["status"] in steps.OPEN and task["status"] not in steps.OPEN
+    ended = (exchange.id,) if ends else ()
+    own = Plan(answer, puts, exchanges=(after,), recorded=recorded, ended=ended)
     return together([own, told], replace(answer, issues=(*answer.issues, *told.answer.issues)))
 
 
@@ -168,7 +170,12 @@ def _owned(
         raise Invalid(issues=(issue,))
 
 
-def expunged(case: Case, exchange: Exchange, again: bool) -> Plan:  # noqa: FBT001
+def is_tombstone(task: Resource) -> bool:
+    """Whether a referral's Task says that it was expunged, or taken back after its end."""
+    return task.get("status") == "entered-in-error"
+
+
+def expunged(case: Case, exchange: Exchange, *, again: bool) -> Plan:
     """Nothing follows, and nothing is written onto a tombstone; said again, it is so already."""
     if again:
         return Plan(Answer((exchange.recipient_task,)))

@@ -170,8 +170,25 @@ class Owed(Struct, frozen=True):
     versions: dict[str, int]
 
 
+class Following(Struct, frozen=True):
+    """
+    Copies that follow a correction by and by, since they are too many for one transaction.
+
+    name        Type/id of what was corrected
+    after       id of the last exchange whose copy was corrected at once
+    """
+
+    shelf: str
+    name: str
+    after: str
+
+
 class Accounted(Struct, frozen=True):
-    """A row of the accounting of disclosures, 45 CFR 164.528(b)(2)."""
+    """
+    A row of the accounting of disclosures, 45 CFR 164.528(b)(2).
+
+    requester   Type/id on the source's shelf of the human who asked for it, "" for a client alone
+    """
 
     exchange: str
     source: str
@@ -183,6 +200,7 @@ class Accounted(Struct, frozen=True):
     basis: tuple[str, ...]
     caller: str
     disclosed: tuple[str, ...]
+    requester: str = ""
 
 
 class Waiting(Struct, frozen=True):
@@ -231,6 +249,8 @@ class Plan(Struct, frozen=True):
     Everything that one change does, or nothing of it.
 
     absent      shelf and search (Type?…) that nothing may meet when it is done
+    stands      what is still as it was read when it is done: kind, shelf and key of a Want
+    ended       ids of exchanges on which nobody works any more
     """
 
     answer: Answer
@@ -243,6 +263,9 @@ class Plan(Struct, frozen=True):
     recorded: tuple[Recorded, ...] = ()
     purges: tuple[Purge, ...] = ()
     worklist: tuple[Worklist, ...] = ()
+    stands: tuple[tuple[str, str, str], ...] = ()
+    ended: tuple[str, ...] = ()
+    following: tuple[Following, ...] = ()
 
     @property
     def shelves(self) -> frozenset[str]:
@@ -272,6 +295,9 @@ def together(plans: list[Plan], answer: Answer) -> Plan:
         recorded=tuple(row for one in plans for row in one.recorded),
         purges=tuple(row for one in plans for row in one.purges),
         worklist=tuple(row for one in plans for row in one.worklist),
+        stands=tuple(want for one in plans for want in one.stands),
+        ended=tuple(name for one in plans for name in one.ended),
+        following=tuple(row for one in plans for row in one.following),
     )
 
 

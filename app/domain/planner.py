@@ -76,6 +76,8 @@ def plan(case: Case) -> Plan:
 def _planned(case: Case) -> Plan:
     if case.change.act == "overdue":
         return overdue.plan(case)
+    if case.change.act == "follow":
+        return correction.again(case)
     if case.change.act == "record-event":
         return record.plan(case)
     if case.change.siblings:

@@ -197,11 +197,13 @@ def plan(case: Case) -> Plan:
     if case.shelf.key != exchange.recipient:
         raise NotSupported("Events are recorded by the agency, on its own Task.")
     if exchange.state == EXPUNGED:
-        return outcome.expunged(case, exchange, told.event == EXPUNGED)
+        return outcome.expunged(case, exchange, again=told.event == EXPUNGED)
     written = told.model_dump_json(exclude_defaults=True)
     mark = Mark(told.identifier, told.sequence, hashlib.sha256(written.encode()).hexdigest())
     if again := _again(case, exchange, mark, entry.name):
         return again
+    if outcome.is_tombstone(stored.resource):
+        return outcome.expunged(case, exchange, again=False)
     event = case.mappings.outcomes.event(exchange.kind, told.event)
     if event is None:
         known = ", ".join(one.id for one in case.mappings.outcomes.of(exchange.kind))

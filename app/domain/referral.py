@@ -95,7 +95,9 @@ def plan(case: Case, entry: Entry | None) -> Plan:
             raise
         if not isinstance(refusal, Invalid):
             raise report.unfit(case, refusal) from None
-        raise report.keep(case, refusal, sent=sent, measured=measured) from None
+        lines = [one for one in report.hotline(case, party.tenant) if one not in refusal.issues]
+        told = Invalid(issues=(*refusal.issues, *lines))
+        raise report.keep(case, told, sent=sent, measured=measured) from None
 
 
 def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:

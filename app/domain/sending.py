@@ -25,7 +25,7 @@ from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
 from app.domain.graph import About, Copies
 from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
-from app.errors import Conflict, Issue
+from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
 from app.settings import CANONICAL, Shelf, Tenant
 
@@ -63,7 +63,7 @@ class Sending:
 
     def plan(self) -> Plan:
         """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
-        copies = self._copies()
+        copies, shelf = self._copies(), self.case.shelf.key
         own, theirs = self._own(), self._theirs(copies)
         return Plan(
             Answer(
@@ -89,19 +89,18 @@ class Sending:
                     puts=theirs,
                 ),
             ),
-            absent=self._unchanged(),
+            absent=(consents.turn(shelf, self.consent),) if self._agreed else (),
+            stands=(("resource", shelf, self.consent),) if self._agreed else (),
         )
 
-    def _unchanged(self) -> tuple[tuple[str, str], ...]:
-        """The consent is what it was when this was decided; a withdrawal at this moment is not passed by."""
-        shelf = self.case.shelf.key
-        stored = self.case.loaded.resource(shelf, self.consent) if self.consent else None
-        if stored is None or not stored.updated:
-            return ()
-        return (
-            consents.turn(shelf, self.consent),
-            consents.since(shelf, self.consent, stored.updated),
-        )
+    @property
+    def _agreed(self) -> bool:
+        """
+        Whether it goes under a consent that stood before, and is to stand unchanged when this is done.
+
+        So a withdrawal at this very moment is not passed by.
+        """
+        return bool(self.consent and self.case.loaded.resource(self.case.shelf.key, self.consent))
 
     @property
     def exchange(self) -> str:
@@ -131,7 +130,25 @@ class Sending:
         )
         starts += self._said(about, find)
         rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction).obeying(self.request)
-        return graph.copies(starts, rule, find, about=about, known={}, place=place)
+        made = graph.copies(starts, rule, find, about=about, known={}, place=place)
+        if faults := self._missing(made, rule):
+            raise Invalid(issues=faults)
+        return made
+
+    def _missing(self, made: Copies, rule: Rule) -> tuple[Issue, ...]:
+        """What has to go and is kept behind: nothing is sent without it, and somebody can mend it."""
+        lone = contained.alone(self.request)
+        needed = {
+            "subject": str(lone["subject"]["reference"]),
+            "requester": str(lone["requester"].get("reference", "")),
+            "supportingInfo": self.consent,
+        }
+        at = [name for name, target in needed.items() if target and target not in made.names]
+        labelled = rule.kind == "family-support" and graph.withheld(lone, rule)
+        at += ["meta.security"] if labelled else []
+        return tuple(
+            Issue("error", "suppressed", _KEPT, f"ServiceRequest.{element}") for element in at
+        )
 
     def _find(self) -> Find:
         """What the sender has under a name; of the consent, what concerns this recipient."""
@@ -311,6 +328,12 @@ class Sending:
             for shelf, puts in ((self.shelf, theirs), (self.case.shelf, task))
             if shelf.endpoint and puts
         )
+
+
+_KEPT: Final = (
+    "The disclosure rule keeps this behind: by a security label, or since it holds what changes the meaning of"
+    " the rest (modifierExtension, implicitRules). Nothing goes without it; mend that record, or call."
+)
 
 
 def _left(paths: tuple[str, ...]) -> tuple[Issue, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from app.domain.case import Case
 from app.domain.event import Event
 from app.domain.plan import Exchange
 from app.errors import Conflict
+
+# Task.status of a referral on which the agency still works
+OPEN: Final = frozenset({"accepted", "in-progress", "on-hold", "received", "requested"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
         *owed(case, exchange.recipient, exchange, there),
         *owed(case, exchange.source, exchange, tasks),
     )
-    made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due)
+    made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due, ended=(exchange.id,))
     more = _taken_back(case, exchange) if wholly else []
     return together([made, *more, *_unasked(case, exchange, wholly=wholly)], answer)
 

@@ -11,7 +11,7 @@ import structlog
 
 from app import fhir
 from app.domain import push
-from app.flows import overdue
+from app.flows import corrections, overdue
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
@@ -94,7 +94,8 @@ class Worker:
             await service.database.write(outbox.release, shelves=QUEUE)
         if service.clock().timestamp() >= self._look_for_overdue:
             await overdue.raise_all(service)
-            self._look_for_overdue = await overdue.next_look(service)
+            more = await corrections.bring(service)
+            self._look_for_overdue = 0.0 if more else await overdue.next_look(service)
         begun = await self._begin(service)
         if begun:
             return 0.0

@@ -15,7 +15,7 @@ from sqlalchemy import Text, bindparam, func, literal, literal_column, select, u
 from app import fhir
 from app.domain.loaded import Want
 from app.domain.plan import Exchange, Plan
-from app.storage import exchanges, ledger, outbox, purges, puts, search, worklist
+from app.storage import copies, exchanges, ledger, outbox, purges, puts, resources, search, worklist
 from app.storage.database import Database, Overtaken, Statement, Tx, insert_once, statement
 from app.storage.gathering import Gathering
 from app.storage.query import Reader
@@ -78,6 +78,8 @@ class Made(Struct, frozen=True):
             or plan.recorded
             or plan.purges
             or plan.worklist
+            or plan.stands
+            or plan.following
         )
 
 
@@ -168,6 +170,7 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
     """
     for one in made:
         await _absent(tx, one)
+        await _stands(tx, one)
     ordered = sorted(
         (put for one in made for put in one.plan.puts),
         key=lambda put: (put.shelf, fhir.name(put.resource)),
@@ -189,6 +192,13 @@ async def _absent(tx: Tx, made: Made) -> None:
             raise Overtaken
 
 
+async def _stands(tx: Tx, made: Made) -> None:
+    wants = [Want(*one) for one in made.plan.stands]  # type: ignore[arg-type]
+    found = await resources.load(tx, wants, made.reader) if wants else {}
+    if any(made.seen[want] != one for want, one in found.items()):
+        raise Overtaken
+
+
 async def _besides(tx: Tx, made: Made) -> None:
     """What a plan does beside what it puts."""
     plan, at = made.plan, made.at
@@ -198,7 +208,11 @@ async def _besides(tx: Tx, made: Made) -> None:
     for one in plan.worklist:
         await worklist.replace(tx, one)
     for step in plan.exchanges:
-        await _step(tx, step)
+        await _step(tx, step, now=made.now)
+    for ended in plan.ended:
+        await copies.end(tx, ended)
+    for more in plan.following:
+        await copies.owe(tx, more, now=made.now)
     for said in plan.recorded:
         await exchanges.record(tx, said, at=at)
     await purges.purge(tx, plan.purges, at=at)
@@ -208,15 +222,18 @@ async def _besides(tx: Tx, made: Made) -> None:
         await ledger.account(tx, row, at=at)
 
 
-async def _step(tx: Tx, step: Exchange) -> None:
+async def _step(tx: Tx, step: Exchange, *, now: float) -> None:
     if step.version == 0:
         written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
         row = {**asdict(step), **written, "version": 1}
         if not await tx.run(_OPEN, **row):
             raise Overtaken
+        await copies.opened(tx, step, now=now)
         return
     guard = {"id": step.id, "expected": step.version, "next": step.version + 1}
     said: dict[str, Any] = {"state": step.state, "sequence": step.sequence, "due": step.due}
     written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
     if not await tx.run(_STEP, **written, **said, **guard):
         raise Overtaken
+    if not step.copies:
+        await copies.forget(tx, step.id)

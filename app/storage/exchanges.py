@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from msgspec.structs import asdict
 from sqlalchemy import bindparam, func, literal, select, update
 
-from app.domain.event import EXPUNGED
 from app.domain.plan import Recorded
+from app.storage import copies
 from app.storage.database import Overtaken, Reading, Tx, insert_once, statement
 from app.storage.tables import EVENT, EXCHANGE, RESOURCE
 
@@ -28,16 +28,6 @@ _HELD: Final = statement(
     select(RESOURCE.c.type, RESOURCE.c.id).where(
         RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.exchange == bindparam("exchange")
     )
-)
-_OTHERS: Final = statement(
-    select(EXCHANGE.c.id)
-    .where(
-        EXCHANGE.c.source == bindparam("shelf"),
-        EXCHANGE.c.id != bindparam("exchange"),
-        EXCHANGE.c.state != EXPUNGED,
-        EXCHANGE.c.copies.contains(bindparam("quoted"), autoescape=False),
-    )
-    .limit(1)
 )
 _CLOSE: Final = statement(
     update(EXCHANGE)
@@ -93,11 +83,6 @@ async def overridden(tx: Reading) -> tuple[list[Overridden], int]:
     return [Overridden(*one) for one in found], every[0]
 
 
-async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:
-    """Whether another exchange has sent this too; looked for in what each has copied."""
-    return bool(await tx.rows(_OTHERS, shelf=shelf, exchange=exchange, quoted=f'"{name}":'))
-
-
 async def record(tx: Tx, row: Recorded, *, at: str) -> None:
     """Once; Overtaken where the same event was recorded at the same moment."""
     if not await tx.run(_RECORD, **asdict(row), at=at):
@@ -118,3 +103,4 @@ async def held(tx: Reading, shelf: str, exchange: str) -> list[str]:
 async def close(tx: Tx, exchange: str, state: str) -> None:
     """A restored exchange, in the state that it had come to; nothing of what it copied is known."""
     await tx.run(_CLOSE, exchange=exchange, to=state, nothing="{}")
+    await copies.forget(tx, exchange)

@@ -13,9 +13,9 @@ from sqlalchemy import (
 )
 
 from app import fhir
-from app.domain.loaded import Want
+from app.domain.loaded import MOST_COPIES, Want
 from app.domain.plan import Exchange, Receipt, Stored, Terms
-from app.storage import exchanges, search, worklist
+from app.storage import copies, exchanges, search, worklist
 from app.storage.database import Reading, Row, statement
 from app.storage.query import Reader
 from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION
@@ -118,6 +118,14 @@ async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Vers
     return Version(*rows[0]) if rows else None
 
 
+async def _copied(tx: Reading, want: Want) -> Any:
+    if want.kind == "shared":
+        exchange, name = want.key.split("|", 1)
+        return await copies.shared(tx, want.shelf, exchange, name)
+    most = None if want.key.startswith("Consent/") else MOST_COPIES + 1
+    return [_exchange(row) for row in await copies.holding(tx, want.shelf, want.key, most=most)]
+
+
 async def _earlier(tx: Reading, want: Want) -> Any:
     if want.kind == "past":
         name, at = want.key.split("@")
@@ -183,9 +191,8 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
         return await exchanges.recorded(tx, want.shelf, exchange, key)
     if want.kind == "held":
         return await exchanges.held(tx, want.shelf, want.key)
-    if want.kind == "shared":
-        exchange, name = want.key.split("|", 1)
-        return await exchanges.shared(tx, want.shelf, exchange, name)
+    if want.kind in {"copied", "shared"}:
+        return await _copied(tx, want)
     if want.kind in worklist.KINDS:
         return await worklist.look(tx, want)
     if want.kind == "sent":

@@ -149,6 +149,21 @@ EXCHANGE: Final = Table(
     Index("exchange_due", "due"),
 )
 
+# Which exchanges sent what stands on a shelf, name: Type/id; docs/decisions/0047. ended: 1, nobody works
+# on it any more. due: UNIX seconds when the copy is to be brought up to date, 0: it is.
+COPIED: Final = Table(
+    "copied",
+    METADATA,
+    _text("shelf"),
+    _text("name"),
+    Column("ended", Integer, nullable=False),
+    _text("exchange"),
+    Column("due", Float, nullable=False),
+    PrimaryKeyConstraint("shelf", "name", "ended", "exchange"),
+    Index("copied_by_exchange", "exchange"),
+    Index("copied_due", "due"),
+)
+
 # Events that an agency said, each once; standing: applied, or late. Nothing of what they said.
 EVENT: Final = Table(
     "event",
@@ -207,7 +222,8 @@ ATTEMPT: Final = Table(
     PrimaryKeyConstraint("outbox", "number"),
 )
 
-# The accounting of disclosures, 45 CFR 164.528(b)(2); kept six years.
+# The accounting of disclosures, 45 CFR 164.528(b)(2); kept six years. requester: Type/id on the shelf
+# of the human who asked for it, "" where a client alone did.
 LEDGER: Final = Table(
     "ledger",
     METADATA,
@@ -222,6 +238,7 @@ LEDGER: Final = Table(
     _text("rule"),
     _text("basis"),
     _text("caller"),
+    Column("requester", TEXT, nullable=False, server_default=""),
     _text("disclosed"),
     Index("ledger_of", "source", "subject", "at"),
 )

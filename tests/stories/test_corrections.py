@@ -1,9 +1,14 @@
 """What a clinic corrects of what it sent: the agency's copy follows by itself, and no further than it may."""
 
 import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from exchange import resources
+from test_index import undo as as_owner
 from test_report_contained import of
 from test_what_leaves import CHILD, REFER, REPORT, TENANT, attached, coded, held, seen
 
@@ -270,18 +275,111 @@ def test_every_open_referral_of_the_child_follows(exchange, patient):
     assert len(ledger(exchange)) == rows + 5
 
 
-def test_whoever_has_been_referred_often_can_still_be_corrected(exchange, patient):
-    """Seventy referrals, and a transaction of the record and the consent: it is written, and follows."""
-    for number in range(70):
+@pytest.fixture
+def often(exchange, patient):
+    """Seventy open referrals of one clinician to two agencies, one that has ended; the number open."""
+    for number in range(71):
         refer(exchange, number, "agency" if number % 2 else "pantry")
-    moved = {**patient, "telecom": [{"system": "phone", "value": "555-0199"}]}
+    ended = held(exchange, "agency/support", "Task")[0]
+    put(exchange, "agency/support/fhir", {**ended, "status": "rejected"})
+    return 70
 
-    assert put(exchange, CHART, moved).status_code == 200
 
-    copies = held(exchange, "agency/support", "Patient") + held(
-        exchange, "pantry/support", "Patient"
+def numbers(exchange, kind):
+    """How many of the agencies' copies have which first telephone."""
+    copies = held(exchange, "agency/support", kind) + held(exchange, "pantry/support", kind)
+    return Counter(one.get("telecom", [{}])[0].get("value") for one in copies)
+
+
+def by_and_by(exchange, done):
+    """Wait, within a bound, until the worker has come to it; its clock goes on meanwhile."""
+    until = time.monotonic() + 20
+    while not done() and time.monotonic() < until:
+        exchange.now += timedelta(seconds=6)
+        time.sleep(0.1)
+    assert done()
+
+
+@pytest.mark.parametrize("kind", ["Patient", "PractitionerRole"])
+def test_however_often_it_was_sent_a_correction_reaches_everyone(exchange, often, kind):
+    """Of a child, or of a clinician whom dozens of open referrals name: each agency has the new telephone."""
+    (mine,) = held(exchange, "clinic/chart", kind)
+    rows = len(ledger(exchange))
+    new = [{"system": "phone", "value": "555-0199"}]
+
+    answer = put(exchange, CHART, {**mine, "telecom": new}, Prefer="return=OperationOutcome")
+
+    assert "follow within" in answer.text
+    assert numbers(exchange, kind)["555-0199"] >= 64
+    by_and_by(exchange, lambda: numbers(exchange, kind)["555-0199"] == often)
+    assert len(ledger(exchange)) == rows + often
+    by_and_by(exchange, lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
+
+
+def test_a_record_that_was_deleted_and_written_again_is_followed(exchange, referred, patient):
+    """An EHR deletes a record and writes it anew under its name: the agency has what it says now."""
+    exchange.call("DELETE", f"{CHART}/Patient/rosa")
+
+    put(exchange, CHART, {**patient, "address": MOVED})
+
+    assert one(exchange, "agency/support", "Patient")["address"] == MOVED
+
+
+def test_what_was_written_while_it_was_sent_follows(exchange, patient):
+    """The family's address is corrected at the very moment when the order goes: it is not passed by."""
+    with ThreadPoolExecutor(2) as both:
+        for number in range(12):
+            sent = both.submit(refer, exchange, number, "agency")
+            moved = {**patient, "address": [{"text": f"house {number}"}]}
+            assert both.submit(put, exchange, CHART, moved).result().status_code == 200
+            sent.result()
+
+    def agree():
+        mine = exchange.get(f"{CHART}/Patient/rosa").json()["address"]
+        copies = held(exchange, "agency/support", "Patient")
+        return [copy["address"] for copy in copies] == [mine] * 12
+
+    by_and_by(exchange, agree)
+
+
+def test_a_correction_that_was_planned_before_follows(exchange, referred, patient):
+    """Whoever wrote without having seen the referral, and is on the disk after it, is looked for."""
+    moved = {**patient, "address": MOVED}
+    exchange.network.answers.clear()
+    body = json.dumps(
+        {**moved, "meta": {"versionId": "2", "lastUpdated": "2026-11-23T15:00:01.000Z"}}
     )
-    assert sum(one.get("telecom", [{}])[0].get("value") == "555-0199" for one in copies) >= 64
+    as_owner(
+        exchange.database_url,
+        "UPDATE resource SET version = 2, updated = '2026-11-23T15:00:01.000Z',"
+        f" body = {body_of(exchange, body)} WHERE shelf = 'clinic/chart' AND type = 'Patient'",
+    )
+
+    by_and_by(exchange, lambda: one(exchange, "agency/support", "Patient").get("address") == MOVED)
+
+
+def body_of(exchange, text):
+    postgres = exchange.database_url.startswith("postgresql")
+    return f"convert_to('{text}', 'UTF8')" if postgres else f"CAST('{text}' AS BLOB)"
+
+
+def test_an_organization_that_a_consent_names_is_not_renamed_unheard(exchange, referred):
+    """The clinic gives its record of the agency another number: it is told what that means for a family."""
+    number = {"system": TENANT, "value": "agency"}
+    exchange.call("PUT", f"{CHART}/Organization/north", {
+        "resourceType": "Organization", "id": "north", "name": "North", "identifier": [number]})  # fmt: skip
+    consent = exchange.get(f"{CHART}/Consent/rosa-food").json()
+    (actor,) = consent["provision"]["actor"]
+    named = {**actor, "reference": {"reference": "Organization/north"}}
+    put(exchange, CHART, {**consent, "provision": {**consent["provision"], "actor": [named]}})
+    organization = exchange.get(f"{CHART}/Organization/north").json()
+
+    for change, told in (
+        ({"name": "North Street"}, False),
+        ({"identifier": [{**number, "value": "pantry"}]}, True),
+    ):
+        answer = put(exchange, CHART, {**organization, **change}, Prefer="return=OperationOutcome")
+        assert ("A consent names this organization" in answer.text) is told
 
 
 def test_many_records_are_corrected_at_once(exchange, referred, patient):

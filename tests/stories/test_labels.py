@@ -1,7 +1,7 @@
 """What carries a label that holds it back stays, wherever and by whatever name the label is written."""
 
 import pytest
-from exchange import resources
+from exchange import refused, resources
 from test_documents import attached as with_documents
 from test_documents import document
 from test_report_contained import of
@@ -96,3 +96,49 @@ def test_a_withheld_label_does_not_hold_back_who_is_named_beside_it(exchange):
     texts = [one["code"].get("text") for one in held(exchange, "agency/intake", "Observation")]
     assert "bruise" in texts
     assert of(made, "Patient")
+
+
+@pytest.mark.parametrize("kind", ["Patient", "PractitionerRole", "Practitioner"])
+def test_who_the_child_is_and_who_reports_is_what_no_label_keeps_behind(exchange, kind):
+    """An EHR labels the whole record of a child in treatment: the report goes, as the law lets it; it was a 500."""
+    made = family.report(by_device=False)
+    of(made, kind)["meta"] = {"security": [label("42CFRPart2")]}
+
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    (copy,) = held(exchange, "agency/intake", kind)
+    assert "42CFRPart2" in {one["code"] for one in copy["meta"]["security"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "element"),
+    [
+        ("Patient", "subject"),
+        ("PractitionerRole", "requester"),
+        ("Consent", "supportingInfo"),
+        ("ServiceRequest", "meta.security"),
+    ],
+)
+def test_a_referral_without_what_its_label_keeps_behind_is_refused(exchange, kind, element):
+    """Nothing goes without the family, the consent or who refers: the clinic is told which label stands in the way."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    meta = of(made, kind).get("meta", {})
+    of(made, kind)["meta"] = {**meta, "security": [label("42CFRPart2")]}
+
+    issues = refused(exchange.call("POST", REFER, made), 422, "suppressed")
+
+    assert [one["expression"] for one in issues] == [[f"ServiceRequest.{element}"]]
+    assert held(exchange, "agency/support") == []
+
+
+def test_a_child_whose_record_cannot_be_understood_is_reported_by_telephone(exchange):
+    """A modifier extension on the child's own record: the report is kept, and says what to mend and whom to call."""
+    made = family.report(by_device=False)
+    of(made, "Patient")["modifierExtension"] = [{"url": "urn:x", "valueBoolean": True}]
+
+    issues = refused(exchange.call("POST", REPORT, made), 422, "suppressed")
+
+    assert issues[0]["expression"] == ["ServiceRequest.subject"]
+    text = " ".join(one["details"]["text"] for one in issues)
+    assert "draft Task/" in text
+    assert "555-" in text

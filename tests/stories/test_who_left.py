@@ -65,6 +65,23 @@ def test_a_clinic_goes_on_when_an_agency_has_left(exchange, referred):
     assert [one["status"] for one in held(exchange, "agency/support", "Task")] == ["cancelled"]
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_consent_is_withdrawn_though_the_agency_has_left(exchange, referred, answered):
+    """The agency may come back one day; what the family has taken back is not there for it then."""
+    _, theirs = referred
+    if answered:
+        put(exchange, "agency/support/fhir", {**theirs, "status": "accepted"})
+    given = exchange.get(f"{CHART}/Consent/rosa-food").json()
+
+    with without(exchange, "agency"):
+        assert put(exchange, CHART, {**given, "status": "inactive"}).status_code == 200
+
+    left = {one["resourceType"]: one for one in held(exchange, "agency/support")}
+    assert left["Task"]["status"] == "cancelled"
+    assert ("Patient" in left) is answered
+    assert not answered or left["Consent"]["status"] == "inactive"
+
+
 def test_an_agency_goes_on_when_a_clinic_has_left(exchange, referred, reported):
     """Its cases are its own: it answers and closes them, though nobody hears."""
     _, theirs = referred
