@@ -27,7 +27,7 @@ from app.flows import purge, worklist
 from app.flows.callers import Callers
 from app.flows.deliver import Worker
 from app.flows.service import Service
-from app.partners import Partners
+from app.partners import Partners, key_of
 from app.settings import Settings
 from app.storage import connection, keys, migration, outbox, reindex
 from app.storage.commits import Commits
@@ -59,8 +59,12 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     """
     Everything opened, tables checked, mappings read.
 
-    raises      MappingError, NeedsMigration, NotRegistered, Unavailable: the start is refused
+    raises      MappingError, NeedsMigration, NotRegistered, SettingsError, Unavailable: the start is
+                refused
     """
+    for shelf in settings.shelves.values():
+        if shelf.endpoint and shelf.endpoint.smart:
+            key_of(shelf.endpoint.smart)
     definitions = definitions or definitions_of(settings)
     folder = settings.mappings or settings_module.folder("mappings")
     known = mappings.load(folder, definitions)
@@ -77,6 +81,8 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     parameters = parameters or Parameters(definitions)
     parameters.warm()
     await reindex.look(opened, parameters, settings.shelves)
+    key = await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE)
+    seal = await opened.write(lambda tx: keys.secret(tx, "tokens"), shelves=NONE)
     service = Service(
         settings=settings,
         mappings=known,
@@ -85,10 +91,10 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         database=opened,
         commits=Commits(opened),
         partners=partners or Partners(),
-        key=await opened.write(lambda tx: keys.secret(tx, "ids"), shelves=NONE),
+        key=key,
         clock=clock,
         chance=chance,
-        callers=Callers(opened),
+        callers=Callers(opened, secret=seal, clock=clock),
         owed=owed,
         sent=sent,
     )

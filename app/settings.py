@@ -23,6 +23,17 @@ class SettingsError(Exception):
     """A setting that cannot be read; the text names file and key, never a value."""
 
 
+class Smart(BaseModel):
+    """How a partner's server knows us: SMART Backend Services, with a key of our own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_id: str = Field(min_length=1)
+    key: Path  # a private JWK, as `kinbridge partner key` makes it
+    scope: str = "system/*.cruds"
+    token_url: str = Field(default="", pattern=r"^(https?://\S+)?$")  # "": the server says it
+
+
 class Endpoint(BaseModel):
     """A partner's own FHIR server, to which what stands on its shelf is pushed."""
 
@@ -31,6 +42,14 @@ class Endpoint(BaseModel):
     url: str = Field(pattern=r"^https?://[^\s?#]+$")
     username: str = ""
     password: SecretStr = SecretStr("")
+    smart: Smart | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.smart and self.username:
+            message = "a partner knows us by username or by smart, not by both"
+            raise ValueError(message)
+        return self
 
 
 class Contact(BaseModel):
@@ -164,6 +183,10 @@ class Settings(BaseSettings):
     @cached_property
     def base_url(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def token_url(self, shelf: str) -> str:
+        """Where a client of the shelf, tenant/shelf, gets its access tokens."""
+        return f"{self.base_url}/{shelf}/token"
 
     @cached_property
     def loopback(self) -> bool:

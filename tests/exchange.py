@@ -26,7 +26,7 @@ class Network:
     arrived: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        self.sent.append((str(request.url), json.loads(request.content)))
+        self.sent.append((str(request.url), json.loads(request.content or b"null")))
         answer = self.answers.pop(0) if self.answers else 200
         self.arrived.set()
         if isinstance(answer, Exception):

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from urllib.parse import parse_qsl
 
 import httpx
 import httpx2
 import pytest
 
-from app.partners import Partners, Reply
-from app.settings import Endpoint
+from app import assertions
+from app.errors import NotFound
+from app.partners import Partners, Reply, key_of
+from app.settings import Endpoint, SettingsError, Smart
 
 BUNDLE = {"resourceType": "Bundle", "type": "transaction", "entry": []}
 
@@ -122,3 +125,191 @@ def test_a_partner_that_answers_a_byte_at_a_time_is_cut_off(http):
 
     assert reply.status == 0
     assert reply.worth_retrying
+
+
+URL = "https://partner.example.org/fhir"
+TOKEN = "https://login.example.org/token"
+
+
+class Partner:
+    """A server that knows us by our key, as SMART Backend Services has it."""
+
+    def __init__(self, http, key, **answers):
+        self.http, self.key, self.asked = http, key, []
+        self.answers = {"configuration": [], "token": [], "push": [], **answers}
+
+    def __call__(self, request):
+        path = request.url.path
+        what = {"/token": "token", "/fhir": "push"}.get(path, "configuration")
+        self.asked.append(what)
+        if self.answers[what]:
+            answer = self.answers[what].pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return getattr(self, f"_{what}")(request)
+
+    def _configuration(self, request):
+        assert str(request.url) == f"{URL}/.well-known/smart-configuration"
+        return self.http.Response(200, json={"token_endpoint": TOKEN})
+
+    def _token(self, request):
+        form = dict(parse_qsl(request.content.decode()))
+        assert form["grant_type"] == "client_credentials"
+        assert form["scope"] == "system/*.cruds"
+        public = [assertions.public(self.key)]
+        said = assertions.read(form["client_assertion"], public, audience=TOKEN, now=1000.0)
+        assert said.client == "kinbridge"
+        token = {"access_token": f"t{self.asked.count('token')}", "expires_in": 300}
+        return self.http.Response(200, json={**token, "token_type": "bearer", "id": said.id})
+
+    def _push(self, request):
+        newest = f"Bearer t{self.asked.count('token')}"
+        return self.http.Response(200 if request.headers["authorization"] == newest else 401)
+
+    def pushes(self, folder, *moments, **more):
+        """Push at each of these moments; the replies."""
+        file = folder / "key.json"
+        file.write_text(json.dumps(self.key), encoding="utf-8")
+        endpoint = Endpoint(url=URL, smart={"client_id": "kinbridge", "key": file, **more})
+
+        async def run():
+            partners = Partners(http=self.http, transport=self.http.MockTransport(self))
+            try:
+                return [await partners.transaction(endpoint, BUNDLE, now=one) for one in moments]
+            finally:
+                await partners.close()
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def key():
+    return assertions.fresh()
+
+
+def test_a_token_is_asked_for_once_and_again_before_it_ends(http, key, tmp_path):
+    """Found by the partner's own document, signed with our key, and used for as long as it lives."""
+    partner = Partner(http, key)
+
+    replies = partner.pushes(tmp_path, 1000.0, 1001.0, 1050.0)
+    assert [one.status for one in replies] == [200, 200, 200]
+    assert partner.asked == ["configuration", "token", "push", "push", "push"]
+
+    again = Partner(http, key)
+    again.pushes(tmp_path, 1000.0, 1000.0 + 269, token_url=TOKEN)
+    assert again.asked == ["token", "push", "push"]
+
+
+def test_a_token_that_lives_no_longer_than_a_moment_is_used_once(http, key, tmp_path):
+    """What a partner says of its life is believed."""
+    brief = [http.Response(200, json={"access_token": "t1", "expires_in": 5}) for _ in range(2)]
+    partner = Partner(http, key, token=brief, push=[http.Response(200)] * 2)
+
+    partner.pushes(tmp_path, 1000.0, 1001.0, token_url=TOKEN)
+
+    assert partner.asked == ["token", "push"] * 2
+
+
+def test_a_token_that_was_taken_back_is_asked_for_anew(http, key, tmp_path):
+    """A partner that restarted forgets its tokens; that is no refusal of the push."""
+    partner = Partner(http, key, push=[http.Response(200), http.Response(401)])
+
+    replies = partner.pushes(tmp_path, 1000.0, 1001.0, token_url=TOKEN)
+
+    assert [one.status for one in replies] == [200, 200]
+    assert partner.asked == ["token", "push", "push", "token", "push"]
+
+
+def test_a_partner_that_refuses_every_token_is_a_persons_to_look_at(http, key, tmp_path):
+    """Twice, and not for ever."""
+    partner = Partner(http, key, push=[http.Response(401)] * 9)
+
+    (reply,) = partner.pushes(tmp_path, 1000.0, token_url=TOKEN)
+
+    assert (reply.status, reply.worth_retrying) == (401, False)
+    assert partner.asked == ["token", "push"] * 2
+
+
+@pytest.mark.parametrize(
+    ("what", "made", "status", "again"),
+    [
+        ("token", lambda http: http.Response(400, json={"error": "invalid_client"}), 400, False),
+        ("token", lambda http: http.Response(503), 503, True),
+        ("token", lambda http: http.ConnectError("gone"), 0, True),
+        ("token", lambda http: http.Response(200, text="<html>"), 400, False),
+        ("token", lambda http: http.Response(200, json={"expires_in": 9}), 400, False),
+        ("token", lambda http: http.Response(200, json={"access_token": "a", "expires_in": "x"}), 400, False),
+        ("configuration", lambda http: http.Response(404), 404, False),
+        ("configuration", lambda http: http.Response(200, text="[]"), 404, False),
+        ("configuration", lambda http: http.Response(200, json={"token_endpoint": "http://evil.example.org"}), 404, False),
+        ("configuration", lambda http: http.Response(500), 0, True),
+        ("configuration", lambda http: http.ConnectError("gone"), 0, True),
+    ],
+)  # fmt: skip
+def test_without_a_token_nothing_is_pushed(http, key, tmp_path, what, made, status, again):
+    """What may pass is tried again; what a person must mend is said so at once."""
+    partner = Partner(http, key, **{what: [made(http)]})
+
+    (reply,) = partner.pushes(tmp_path, 1000.0)
+
+    assert (reply.status, reply.worth_retrying, reply.codes) == (status, again, "no-token")
+    assert "push" not in partner.asked
+
+
+def test_pushes_at_one_moment_share_a_token(http, key, tmp_path):
+    """Ten referrals are one question to the token endpoint."""
+    partner = Partner(http, key)
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(key), encoding="utf-8")
+    endpoint = Endpoint(url=URL, smart={"client_id": "kinbridge", "key": file})
+
+    async def run():
+        partners = Partners(http=http, transport=http.MockTransport(partner))
+        pushes = (partners.transaction(endpoint, BUNDLE, now=1000.0) for _ in range(10))
+        replies = await asyncio.gather(*pushes)
+        await partners.close()
+        return replies
+
+    assert {one.status for one in asyncio.run(run())} == {200}
+    assert partner.asked.count("token") == 1
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"kty":"oct","k":"eA","kid":"1"}', "PUBLIC"])
+def test_a_key_that_cannot_sign_stops_the_start(tmp_path, content):
+    """The file is named, and not what is in it."""
+    file = tmp_path / "key.json"
+    if content is not None:
+        public = json.dumps(assertions.public(assertions.fresh()))
+        file.write_text(public if content == "PUBLIC" else content, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"key\.json"):
+        key_of(Smart(client_id="kinbridge", key=file))
+
+
+def test_a_partner_knows_us_in_one_way():
+    """By a password or by a key."""
+    with pytest.raises(ValueError, match="not by both"):
+        Endpoint(url=URL, username="u", smart={"client_id": "a", "key": "k"})
+
+
+def test_who_asks_at_one_moment_shares_an_answer(http):
+    """A flood of assertions in one client's name is one request to where it keeps its keys."""
+    got = []
+
+    async def network(request):
+        got.append(request)
+        await asyncio.sleep(0.05)
+        return http.Response(200 if len(got) == 1 else 404, content=b"{}")
+
+    async def run():
+        partners = Partners(http=http, transport=http.MockTransport(network))
+        asked = (partners.shared("https://ehr.example.org/jwks", most=9) for _ in range(20))
+        found = await asyncio.gather(*asked)
+        with pytest.raises(NotFound):
+            await partners.shared("https://ehr.example.org/jwks", most=9)
+        await partners.close()
+        return found
+
+    assert asyncio.run(run()) == [b"{}"] * 20
+    assert len(got) == 2

@@ -1,8 +1,9 @@
-"""Who calls, which shelf, and what for; SMART Backend Services will come in by the same door."""
+"""Who calls, which shelf, and what for: a registered client, by its secret or by an access token."""
 
 from __future__ import annotations
 
 import base64
+from typing import Final
 
 from starlette.requests import Request
 
@@ -13,6 +14,7 @@ from app.flows.service import Service
 from app.settings import Shelf
 
 ANYONE = Caller("anonymous")
+BASIC: Final = 'Basic realm="kinbridge", charset="UTF-8"'
 
 
 async def enter(service: Service, request: Request) -> tuple[Shelf, Caller]:
@@ -38,22 +40,39 @@ async def client(service: Service, request: Request) -> tuple[str, Caller] | Non
 
     Everyone may on loopback, as long as no client is registered, and nowhere else.
 
-    raises      Unauthenticated: a client is needed, or id and secret do not belong together
+    raises      Unauthenticated: a client is needed, id and secret do not belong together, or the
+                access token opens nothing
     """
     if service.settings.loopback and await service.callers.nobody():
         return None
-    name, secret = _basic(header.of(request, b"authorization") or "")
-    known = await service.callers.known(name, secret)
+    said = header.of(request, b"authorization") or ""
+    if is_bearer(said):
+        known = await service.callers.by_token(said[len("Bearer ") :].strip())
+        if known is None:
+            raise Unauthenticated("The access token has ended, or was never given; get a new one.")
+        return known
+    known = await service.callers.by_secret(*basic(said))
     if known is None:
         raise Unauthenticated("The client id and secret do not belong together.")
     return known
 
 
-def _basic(header: str) -> tuple[str, str]:
-    """https://www.rfc-editor.org/rfc/rfc7617."""
-    scheme, _, encoded = header.partition(" ")
+def is_bearer(said: str) -> bool:
+    """https://www.rfc-editor.org/rfc/rfc6750#section-2.1."""
+    return said[: len("Bearer ")].lower() == "bearer "
+
+
+def basic(said: str) -> tuple[str, str]:
+    """
+    Client id and secret.
+
+    raises      Unauthenticated: it is not HTTP Basic
+    source      https://www.rfc-editor.org/rfc/rfc7617
+    """
+    scheme, _, encoded = said.partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthenticated("Send the client id and secret by HTTP Basic.")
+        text = "Send the client id and secret by HTTP Basic, or an access token as Bearer."
+        raise Unauthenticated(text)
     try:
         client, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:  # no base64, or no UTF-8 in it

@@ -36,6 +36,14 @@ _VALIDATE: Final = {
     "name": "validate",
     "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
 }
+_SECURITY: Final = {
+    "service": [
+        fhir.concept("http://terminology.hl7.org/CodeSystem/restful-security-service", code)
+        for code in ("SMART-on-FHIR", "Basic")
+    ],
+    "description": "A registered client: SMART Backend Services, by the token endpoint that"
+    " .well-known/smart-configuration names, or HTTP Basic; loopback may be open",
+}
 
 
 def statement(
@@ -61,9 +69,7 @@ def statement(
             {
                 "mode": "server",
                 "documentation": _NOT_OFFERED,
-                "security": {
-                    "description": "HTTP Basic with a registered client; loopback may be open"
-                },
+                "security": _SECURITY,
                 "resource": [
                     {**one, **_of_instance(one["type"], shelf)} for one in _resources(parameters)
                 ],

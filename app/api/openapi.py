@@ -68,9 +68,11 @@ def document(
         "paths": paths,
         "components": {
             "schemas": {"Resource": _RESOURCE, "OperationOutcome": _OUTCOME},
-            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "securitySchemes": {
+                scheme: {"type": "http", "scheme": scheme} for scheme in ("basic", "bearer")
+            },
         },
-        "security": [{"basic": []}, {}],
+        "security": [{"basic": []}, {"bearer": []}, {}],
     }
 
 

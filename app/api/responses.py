@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
-from app.api import encoding, header, view
+from app.api import access, encoding, header, view
 from app.api.pieces import Pieces, is_long
 from app.conformance import Definitions
 from app.errors import Issue, NotAllowed, Refusal, Unauthenticated, Unavailable, outcome
@@ -42,13 +42,21 @@ def fhir_json(
 def refusal(request: Request, refused: Refusal) -> Response:
     headers = {}
     if isinstance(refused, Unauthenticated):
-        headers["WWW-Authenticate"] = 'Basic realm="kinbridge", charset="UTF-8"'
+        headers["WWW-Authenticate"] = _challenge(request)
     elif isinstance(refused, NotAllowed):
         headers["Allow"] = refused.allowed
     elif isinstance(refused, Unavailable):
         headers["Retry-After"] = "5"
     body = fhir.encode(refused.outcome())
     return fhir_json(request, body, status=refused.status, headers=headers)
+
+
+def _challenge(request: Request) -> str:
+    """How to call; https://www.rfc-editor.org/rfc/rfc6750#section-3."""
+    tried = access.is_bearer(header.of(request, b"authorization") or "")
+    return f'{access.BASIC}, Bearer realm="kinbridge"' + (
+        ', error="invalid_token"' if tried else ""
+    )
 
 
 def read(request: Request, row: Version, definitions: Definitions) -> Response:

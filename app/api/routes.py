@@ -28,6 +28,7 @@ from app.api import (
     screenings,
     search,
     target,
+    tokens,
     validation,
     view,
 )
@@ -38,7 +39,8 @@ from app.flows import account, check, read, write
 from app.flows.service import Service
 from app.settings import Shelf
 
-_BASE: Final = "/{tenant}/{shelf}/fhir"
+_SHELF: Final = "/{tenant}/{shelf}"
+_BASE: Final = f"{_SHELF}/fhir"
 _METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 _ASKED: Final = {"check-referral": ("flag", "jurisdiction")}
 _ACTS: Final[dict[str, Act]] = {
@@ -141,6 +143,21 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         )
         shown = view.of(request, service.definitions, fhir.encode(said))
         return responses.fhir_json(request, shown)
+
+    @routes.api_route(
+        _BASE + "/.well-known/smart-configuration", methods=["GET", "HEAD"], include_in_schema=False
+    )
+    async def configured(request: Request) -> Response:
+        """Where a client gets its access tokens; open to everyone, as metadata is."""
+        shelf = service.settings.shelves.get(target.key(request))
+        if shelf is None:
+            raise NotFound("There is no such tenant and shelf.")
+        return tokens.configuration(service.settings, shelf)
+
+    @routes.post(_SHELF + "/token", include_in_schema=False)
+    async def token(request: Request) -> Response:
+        """SMART Backend Services; it is no FHIR, and is answered as OAuth has it."""
+        return await tokens.answer(service, request)
 
     @routes.post(_BASE)
     async def transaction(request: Request) -> Response:

@@ -15,6 +15,7 @@ from app.cli import (
     fhirpath,
     migrate,
     outbox,
+    partner,
     policy,
     profiles,
     reindex,
@@ -53,6 +54,7 @@ app.command()(backup.restore)
 app.command()(backup.purges)
 app.add_typer(client.app, name="client")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(partner.app, name="partner")
 app.add_typer(policy.app, name="policy")
 app.add_typer(mapping.app, name="map")
 app.add_typer(profiles.app, name="profiles")

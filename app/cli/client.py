@@ -16,11 +16,10 @@ from app.cli.refusal import refuse
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
 
 _T = TypeVar("_T")
-_SCOPE = r"(system/(\*|[A-Z][A-Za-z]+)\.[cruds]+|kinbridge/(account|refer|report))"
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913 — what a client is registered by
     client: Annotated[str, typer.Argument(help="The client's id.")],
     shelf: Annotated[str, typer.Argument(help="tenant/shelf, the one shelf that it may use.")],
     scopes: Annotated[
@@ -29,38 +28,61 @@ def add(
             help="system/Type.cruds, kinbridge/refer, kinbridge/report, kinbridge/account."
         ),
     ],
+    keys: Annotated[
+        str,
+        typer.Option(
+            help="Its public keys, a JWKS: an https URL, or a file. It signs, and has no secret."
+        ),
+    ] = "",
     database: Database = None,
     config: Config = None,
 ) -> None:
-    """Register a client and show its secret, once."""
-    import re
-
+    """Register a client and show its secret, once; or one that signs, by its public keys."""
     from app import fhir
     from app.cli import opened
-    from app.storage import keys
+    from app.domain.scopes import is_scope
+    from app.storage import keys as clients
 
     settings = opened.settings_of(config, database)
     if shelf not in settings.shelves:
         refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     for scope in scopes:
-        if not re.fullmatch(_SCOPE, scope):
+        if not is_scope(scope):
             refuse(
                 f"{scope} is no scope; use system/Type.cruds or kinbridge/refer, report or account"
             )
     if ":" in client:
         refuse("a client id has no colon, HTTP Basic could not carry it")
+    known_by = _keys(keys)
     now = fhir.instant(datetime.now(UTC))
 
     async def register(tx: Any) -> str:
-        known = {row[0] for row in await keys.clients(tx)}
-        if client in known:
+        if await clients.client(tx, client):
             refuse(f"{client} is registered; remove it first")
-        return await keys.add_client(tx, client=client, shelf=shelf, scopes=scopes, at=now)
+        return await clients.add_client(
+            tx, client=client, shelf=shelf, scopes=scopes, at=now, keys=known_by
+        )
 
     secret = asyncio.run(opened.write(config, database, register, makes=True))
-    typer.echo(f"client  {client}\nshelf   {shelf}\nsecret  {secret}")
-    typer.echo("The secret is shown this once; only its hash is stored.", err=True)
+    typer.echo(f"client  {client}\nshelf   {shelf}\ntoken   {settings.token_url(shelf)}")
+    if secret:
+        typer.echo(f"secret  {secret}")
+        typer.echo("The secret is shown this once; only its hash is stored.", err=True)
     _until_known()
+
+
+def _keys(said: str) -> str:
+    """The URL as it is, or what is in the file, if a client can sign with it."""
+    import json
+
+    from app import assertions
+
+    if not said or said.startswith("https://"):
+        return said
+    try:
+        return json.dumps({"keys": assertions.keys_of(Path(said).read_bytes())})
+    except ValueError as error:
+        refuse(f"{said}: {error}")
 
 
 @app.command("list")
@@ -69,8 +91,9 @@ def list_clients(database: Database = None, config: Config = None) -> None:
     from app.storage import keys
 
     found = _run(config, database, keys.clients)
-    for client, shelf, scopes, created in found:
-        typer.echo(f"{client}\t{shelf}\t{scopes}\tsince {created}")
+    for one in found:
+        scopes, by = " ".join(sorted(one.scopes)), "signs" if one.keys else "has a secret"
+        typer.echo(f"{one.id}\t{one.shelf}\t{scopes}\tsince {one.created}\t{by}")
     if not found:
         typer.echo("No client is registered.", err=True)
 

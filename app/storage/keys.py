@@ -1,4 +1,4 @@
-"""Who may call, and the keys that the service made for itself."""
+"""Who may call, what each has signed already, and the keys that the service made for itself."""
 
 from __future__ import annotations
 
@@ -7,23 +7,46 @@ import hmac
 import secrets
 from typing import Final
 
+from msgspec import Struct
 from sqlalchemy import bindparam, delete, insert, select
 
-from app.domain.change import Caller
+from app.assertions import Said
 from app.storage.database import Reading, Tx, insert_once, statement
-from app.storage.tables import CLIENT, SECRET
+from app.storage.tables import ASSERTION, CLIENT, SECRET
 
 _ANY: Final = statement(select(CLIENT.c.id).limit(1))
-_CLIENT: Final = statement(
-    select(CLIENT.c.shelf, CLIENT.c.scopes, CLIENT.c.digest).where(CLIENT.c.id == bindparam("id"))
+_COLUMNS: Final = tuple(
+    CLIENT.c[name] for name in ("id", "shelf", "scopes", "created", "keys", "digest")
 )
-_CLIENTS: Final = statement(
-    select(CLIENT.c.id, CLIENT.c.shelf, CLIENT.c.scopes, CLIENT.c.created).order_by(CLIENT.c.id)
-)
+_CLIENT: Final = statement(select(*_COLUMNS).where(CLIENT.c.id == bindparam("id")))
+_CLIENTS: Final = statement(select(*_COLUMNS).order_by(CLIENT.c.id))
 _ADD: Final = statement(insert(CLIENT))
 _REMOVE: Final = statement(delete(CLIENT).where(CLIENT.c.id == bindparam("id")))
+_SAY: Final = insert_once(ASSERTION)
+_PAST: Final = statement(delete(ASSERTION).where(ASSERTION.c.until < bindparam("now")))
 _SECRET: Final = statement(select(SECRET.c.value).where(SECRET.c.name == bindparam("name")))
 _MAKE: Final = insert_once(SECRET)
+
+
+class Client(Struct, frozen=True):
+    """
+    A registered client.
+
+    created     FHIR instant
+    keys        its JWKS, or the https URL of that; "" for one with a secret
+    digest      of its secret, "" for one with keys
+    """
+
+    id: str
+    shelf: str
+    scopes: frozenset[str]
+    created: str
+    keys: str
+    digest: str
+
+    def has(self, secret: str) -> bool:
+        """Whether this is its secret."""
+        return bool(self.digest) and hmac.compare_digest(_digest(secret), self.digest)
 
 
 def _digest(secret: str) -> str:
@@ -35,11 +58,13 @@ async def any_client(tx: Reading) -> bool:
     return bool(await tx.rows(_ANY))
 
 
-async def add_client(tx: Tx, *, client: str, shelf: str, scopes: list[str], at: str) -> str:
-    """The secret, which is not stored and cannot be shown again."""
-    secret = secrets.token_urlsafe(32)
-    row = {"id": client, "shelf": shelf, "scopes": " ".join(scopes), "created": at}
-    await tx.run(_ADD, **row, digest=_digest(secret))
+async def add_client(  # noqa: PLR0913 — what a row consists of
+    tx: Tx, *, client: str, shelf: str, scopes: list[str], at: str, keys: str = ""
+) -> str:
+    """The secret, which is not stored and cannot be shown again; "" for one that has keys."""
+    secret = "" if keys else secrets.token_urlsafe(32)
+    row = {"id": client, "shelf": shelf, "scopes": " ".join(scopes), "created": at, "keys": keys}
+    await tx.run(_ADD, **row, digest=_digest(secret) if secret else "")
     return secret
 
 
@@ -47,18 +72,28 @@ async def remove_client(tx: Tx, client: str) -> bool:
     return bool(await tx.run(_REMOVE, id=client))
 
 
-async def clients(tx: Reading) -> list[tuple[str, str, str, str]]:
-    """Id, shelf, scopes, since when."""
-    return [(row[0], row[1], row[2], row[3]) for row in await tx.rows(_CLIENTS)]
+async def clients(tx: Reading) -> list[Client]:
+    return [_client(*row) for row in await tx.rows(_CLIENTS)]
 
 
-async def caller(tx: Reading, client: str, secret: str) -> tuple[str, Caller] | None:
-    """The client's shelf and what it may do; None where id and secret do not belong together."""
-    rows = await tx.rows(_CLIENT, id=client)
-    known = rows[0][2] if rows else _digest("")
-    if not hmac.compare_digest(_digest(secret), known) or not rows:
-        return None
-    return rows[0][0], Caller(client, frozenset(rows[0][1].split()))
+async def client(tx: Reading, identity: str) -> Client | None:
+    rows = await tx.rows(_CLIENT, id=identity)
+    return _client(*rows[0]) if rows else None
+
+
+def _client(identity: str, shelf: str, scopes: str, *rest: str) -> Client:
+    return Client(identity, shelf, frozenset(scopes.split()), *rest)
+
+
+async def say(tx: Tx, said: Said, *, now: float) -> bool:
+    """
+    Whether this is said for the first time; what can be said no more is forgotten.
+
+    now     UNIX seconds
+    """
+    await tx.run(_PAST, now=now)
+    row = {"client": said.client, "said": _digest(said.id), "until": said.until}
+    return bool(await tx.run(_SAY, **row))
 
 
 async def secret(tx: Tx, name: str) -> bytes:

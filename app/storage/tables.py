@@ -243,7 +243,8 @@ LEDGER: Final = Table(
     Index("ledger_of", "source", "subject", "at"),
 )
 
-# Who may call; the secret itself is shown once and never stored.
+# Who may call; the secret itself is shown once and never stored. keys: instead of one, its JWKS or
+# the https URL of that, "" for none.
 CLIENT: Final = Table(
     "client",
     METADATA,
@@ -252,7 +253,19 @@ CLIENT: Final = Table(
     _text("scopes"),
     _text("digest"),
     _text("created"),
+    Column("keys", TEXT, nullable=False, server_default=""),
     PrimaryKeyConstraint("id"),
+)
+
+# Assertions that were taken: each may be said once. said: a digest of its jti; until: UNIX seconds.
+ASSERTION: Final = Table(
+    "assertion",
+    METADATA,
+    _text("client"),
+    _text("said"),
+    Column("until", Float, nullable=False),
+    PrimaryKeyConstraint("client", "said"),
+    Index("assertion_until", "until"),
 )
 
 # Keys that the service made for itself.

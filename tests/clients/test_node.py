@@ -15,6 +15,7 @@ FETCH_SECONDS = 120
 SAID = {
     "fhir-kit-client": {
         "version": "4.0.1",
+        "token": "/clinic/chart/token",
         "pages": "t3 t0 t3",
         "posted": "t3",
         "several": "t3 t0 north",

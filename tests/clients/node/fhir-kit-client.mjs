@@ -7,6 +7,7 @@ const status = (asked) => asked.then(() => 200, (refused) => refused.response.st
 const said = {};
 
 said.version = (await client.capabilityStatement()).fhirVersion;
+said.token = new URL((await client.smartAuthMetadata()).tokenUrl).pathname;
 const asked = { resourceType: "Task", searchParams: { status: "requested", _count: "1" } };
 const first = await client.search(asked);
 const second = await client.nextPage({ bundle: first });
