@@ -56,6 +56,6 @@ bench: install
 million: install
 	@for each in sqlite postgres; do $(BIN)/python benchmarks/search.py --tasks 1000000 --database $$each || exit 1; done
 
-# HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some ten minutes.
+# HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some fourteen minutes.
 peers: install
 	@$(BIN)/python benchmarks/peers.py --shared $(SHARED)
