@@ -103,6 +103,10 @@ class NotAcceptable(Refusal):
     status, code = 406, "not-supported"
 
 
+class TooSlow(Refusal):
+    status, code = 408, "timeout"
+
+
 class Conflict(Refusal):
     status, code = 409, "conflict"
 

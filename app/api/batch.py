@@ -53,6 +53,7 @@ class Bundled:
     change      makes the change of these entries
     get         answers a GET as if it had come alone
     left        bytes that the reads may still be answered with
+    shown       the same of what is written, or was there already; who wrote it can read it
     source      https://hl7.org/fhir/R4/http.html#transaction
     """
 
@@ -63,6 +64,7 @@ class Bundled:
     change: Callable[..., Change]
     get: Callable[[Request], Awaitable[Response]]
     left: int = _MOST_READ
+    shown: int = _MOST_READ
 
     async def answer(self, request: Request, bundle: Resource) -> Response:
         asked = [(one, f"Bundle.entry[{at}]") for at, one in enumerate(entries.listed(bundle))]
@@ -181,7 +183,11 @@ class Bundled:
         prefer = responses.preferred(request)
         found: tuple[Issue, ...] = ()
         row = done.rows.get(name)
-        if prefer == "OperationOutcome" and row and row.stands:
+        if row:
+            self.shown -= len(row.body)
+            if self.shown < 0 and not prefer:
+                prefer = "minimal"
+        if prefer == "OperationOutcome" and row and row.body:
             found = (*done.answer.issues, *write.findings(self.service, row.body))
         return responses.entry(done, name, self.base, prefer=prefer, findings=found)
 

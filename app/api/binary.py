@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.api import body, header, responses
+from app.api.pieces import Pieces
 from app.conformance import Definitions
 from app.domain.change import Caller
 from app.fhir import Resource
@@ -77,7 +78,9 @@ async def sent(request: Request, *, identity: str = "", most: int) -> Resource:
     if context := request.headers.get("X-Security-Context"):
         made["securityContext"] = {"reference": context}
     if content:
-        made["data"] = binascii.b2a_base64(content, newline=False).decode("ascii")
+        encoded = binascii.b2a_base64(content, newline=False)
+        del content
+        made["data"] = encoded.decode("ascii")
     return made
 
 
@@ -119,11 +122,10 @@ def answer(request: Request, row: Version, caller: Caller, definitions: Definiti
     if not found.data.isascii() or len(found.data) % 4 or re.search(r"\s", found.data):
         return Response(binascii.a2b_base64(found.data), headers=headers)
     length = len(found.data) // 4 * 3 - found.data[-2:].count("=")
-    headers["Content-Length"] = str(length)
-    return StreamingResponse(_decoded(found.data), headers=headers)
+    return Pieces(request, _decoded(found.data), headers, length=length, packs=False)
 
 
-async def _decoded(data: str) -> AsyncIterator[bytes]:
+def _decoded(data: str) -> Iterator[bytes]:
     for start in range(0, len(data), _CHUNK):
         yield binascii.a2b_base64(data[start : start + _CHUNK])
 

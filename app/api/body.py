@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
@@ -23,10 +24,13 @@ from app.errors import (
     NotSupported,
     Stale,
     TooLarge,
+    TooSlow,
     Unavailable,
     WrongMediaType,
 )
 from app.fhir import Resource
+from app.flows import room
+from app.flows.room import Rooms
 from app.formats import xml
 from app.formats.xml import Find
 
@@ -39,6 +43,11 @@ _CHARSET: Final = re.compile(r';\s*charset="?([\w.:-]+)', re.ASCII | re.IGNORECA
 # https://hl7.org/fhir/R4/http.html#version-parameter
 _VERSION: Final = re.compile(r';\s*fhirVersion="?([\w.-]+)', re.ASCII | re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"?([1-9][0-9]{0,8})"?')
+_PACKED: Final = 32  # times that a packed body is larger when it is unpacked; most are less
+_WORKED: Final = 6  # times its size, as it came, decoded, as it is stored and as the driver has it
+# What 10 MiB of observations have. Ten thousand `{}` are 20 KiB of JSON, and a MiB in memory.
+_MOST_VALUES: Final = 600_000
+_MARKS: Final = (b",", b"{", b"[")
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
 
@@ -77,12 +86,14 @@ def _decoded(request: Request, raw: bytes) -> Any:
     """
     The JSON that the bytes are.
 
-    raises      Malformed; WrongMediaType: it is said to be in another character set, which would
+    raises      Malformed; TooLarge: it has too many values; WrongMediaType: it is said to be in another character set, which would
                 be misread where it is more than ASCII
     source      https://hl7.org/fhir/R4/http.html#mime-type
     """
     if not raw:
         raise Malformed("The body is empty; send JSON.")
+    if len(raw) > room.FREE and sum(map(raw.count, _MARKS)) > _MOST_VALUES:
+        raise TooLarge(f"The body may have some {_MOST_VALUES} values; send it in several.")
     said = header.of(request, b"content-type") or ""
     if (version := _VERSION.search(said)) and not version[1].startswith("4.0"):
         raise WrongMediaType("This is FHIR R4: send fhirVersion=4.0, or leave it out.")
@@ -136,24 +147,50 @@ def media(request: Request) -> str:
 
 async def content(request: Request, most: int) -> bytes:
     """
-    The bytes of the body, unpacked.
+    The bytes of the body, unpacked. What is large takes room in memory, and waits for it.
 
-    raises      TooLarge, Malformed, WrongMediaType: its Content-Encoding
+    raises      TooLarge, Malformed, TooSlow, WrongMediaType: its Content-Encoding
+                Unavailable: others send so much that there is no room, or it did not arrive whole
     """
     length = header.of(request, b"content-length") or ""
-    if length.isdigit() and int(length) > most:
+    announced = int(length) if length.isdigit() else 0
+    if announced > most:
         raise TooLarge(f"The body may have {most} bytes.")
     packed = header.of(request, b"content-encoding") or ""
-    message = await _part(request)
-    if not (packed or message.get("more_body")) and len(message.get("body", b"")) <= most:
-        whole: bytes = message.get("body", b"")
-        return whole  # as most come
-    arriving = encoding.Unpacking(packed, most)
-    arriving.add(message.get("body", b""))
-    while message.get("more_body"):
+    message: Message = {"more_body": True}
+    if announced <= room.FREE:
         message = await _part(request)
+        if not (packed or message.get("more_body")) and len(message.get("body", b"")) <= most:
+            whole: bytes = message.get("body", b"")
+            return whole  # as most come
+    arriving = encoding.Unpacking(packed, most)
+    expected = min(announced * (_PACKED if packed else 1), most)
+    rooms: Rooms = request.app.rooms
+    try:
+        async with asyncio.timeout(rooms.seconds(expected)):
+            await _arrive(request, message, arriving, expected, most)
+    except TimeoutError:
+        raise TooSlow("The body came too slowly; send it again, in parts or packed.") from None
+    whole = arriving.end()
+    await room.take(rooms, rooms.work, _WORKED * len(whole))
+    return whole
+
+
+async def _arrive(
+    request: Request, message: Message, arriving: encoding.Unpacking, expected: int, most: int
+) -> None:
+    """The body from this part on; as much room as is expected, or as there may be, once it is large."""
+    rooms: Rooms = request.app.rooms
+    await room.take(rooms, rooms.way, expected)
+    taken = expected if expected > room.FREE else 0
+    while True:
         arriving.add(message.get("body", b""))
-    return arriving.end()
+        if len(arriving.body) > max(taken, room.FREE):
+            await room.take(rooms, rooms.way, most - taken)
+            taken = most
+        if not message.get("more_body"):
+            return
+        message = await _part(request)
 
 
 async def _part(request: Request) -> Message:

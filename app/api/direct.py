@@ -15,6 +15,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.flows import room
+from app.flows.room import Rooms
+
 _SEGMENT: Final = re.compile(r"(?P<before>[^{}]*)\{(?P<name>\w+)(?P<rest>:path)?\}")
 
 
@@ -110,7 +113,11 @@ class Direct(FastAPI):
     A FastAPI application with one way more into its raw routes, those that take only the request.
 
     Middleware that is added stands around both ways; what is no raw route FastAPI answers itself.
+
+    rooms       for what is large, coming and going
     """
+
+    rooms: Rooms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI and Starlette do it, in one step; our own path is never mounted below another."""
@@ -146,10 +153,14 @@ class Direct(FastAPI):
             scope["route"], scope["path_params"] = found
             request = Request(scope, receive, send)
             try:
-                response: Response = await found[0].endpoint(request)
-            except Exception as error:  # noqa: BLE001 — what is refused and what failed is answered
-                response = await self._handler(error)(request, error)
-            await response(scope, receive, send)
+                try:
+                    response: Response = await found[0].endpoint(request)
+                except Exception as error:  # noqa: BLE001 — what is refused and what failed is answered
+                    response = await self._handler(error)(request, error)
+                room.worked()
+                await response(scope, receive, send)
+            finally:
+                room.end()
 
         return call
 

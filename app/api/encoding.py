@@ -103,7 +103,9 @@ class Unpacking:
         """Raises Malformed: it is not whole."""
         if self._packed and not self._unpacker.eof:
             raise Malformed("The body ends before its Content-Encoding does.")
-        return bytes(self.body)
+        whole = bytes(self.body)
+        self.body.clear()
+        return whole
 
     def _keep(self, chunk: bytes) -> None:
         self.body += chunk

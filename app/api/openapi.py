@@ -142,5 +142,5 @@ def _responses(method: str) -> dict[str, Any]:
     if method in {"DELETE", "PATCH", "POST", "PUT"}:
         answers["204"] = {"description": "Done, and nothing to show"}
     answers["4XX"] = {"description": "Refused, and what to do", "content": outcome}
-    answers["503"] = {"description": "The database cannot be reached now", "content": outcome}
+    answers["503"] = {"description": "Not now; Retry-After says when", "content": outcome}
     return answers

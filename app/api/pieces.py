@@ -14,30 +14,41 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import encoding, header
 
-_LONG: Final = 2**20
+LONG: Final = 2**20  # bytes
 _STEP: Final = 2**18  # bytes that are packed at a time, some 2 ms
 _GZIP: Final = zlib.MAX_WBITS | 16
-
-
-def is_long(pieces: Iterable[bytes]) -> bool:
-    return sum(map(len, pieces)) > _LONG
 
 
 class Pieces(Response):
     """
     A long response, in the pieces that it is made of.
 
-    Two copies of a page with a scan of 20 MiB would be all that a process has left.
+    Two copies of a page with a scan of 20 MiB would be all that a process has left. It is sent step
+    by step, and no longer than some time; who reads more slowly is cut off.
+
+    length      in bytes, where the pieces come only as they are sent
+    packs       whether it is packed for who takes it
     """
 
-    def __init__(self, request: Request, pieces: list[bytes], headers: dict[str, str]) -> None:
-        self.status_code, self.background, self._pieces = 200, None, pieces
-        self._packs = encoding.takes_gzip(header.of(request, b"accept-encoding") or "")
-        more = {"Vary": "Accept-Encoding"}
+    def __init__(  # noqa: PLR0913 — what a response is
+        self,
+        request: Request,
+        pieces: Iterable[bytes],
+        headers: dict[str, str],
+        *,
+        status: int = 200,
+        length: int | None = None,
+        packs: bool = True,
+    ) -> None:
+        self.status_code, self.background, self._pieces = status, None, pieces
+        length = sum(map(len, pieces)) if length is None else length
+        self._seconds = request.app.rooms.seconds(length)
+        more = {"Vary": "Accept-Encoding"} if packs else {}
+        self._packs = packs and encoding.takes_gzip(header.of(request, b"accept-encoding") or "")
         if self._packs:  # how long it will be is not known
             more["Content-Encoding"] = "gzip"
         else:
-            more["Content-Length"] = str(sum(map(len, pieces)))
+            more["Content-Length"] = str(length)
         self.raw_headers = [
             (name.lower().encode(), value.encode("latin-1"))
             for name, value in {**headers, **more}.items()
@@ -49,16 +60,21 @@ class Pieces(Response):
         return b"".join(self._pieces)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 — ASGI
-        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(head)
+        head = {"type": "http.response.start", "status": self.status_code}
+        await send({**head, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            async for one in self._packed() if self._packs else self._plain():
-                await send({"type": "http.response.body", "body": one, "more_body": True})
+            try:
+                async with asyncio.timeout(self._seconds):
+                    async for one in self._packed() if self._packs else self._plain():
+                        await send({"type": "http.response.body", "body": one, "more_body": True})
+            except TimeoutError:
+                return  # the server closes what has not been answered to its end
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _plain(self) -> AsyncIterator[bytes]:
-        for one in _gathered(self._pieces):
-            yield one
+        """In copies of what is sent at a time, so that a connection keeps no more of it than that."""
+        for step in chain.from_iterable(map(_steps, _gathered(self._pieces))):
+            yield bytes(step)
 
     async def _packed(self) -> AsyncIterator[bytes]:
         packer = zlib.compressobj(1, wbits=_GZIP)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from app import fhir
 from app.api import access, encoding, header, view
-from app.api.pieces import Pieces, is_long
+from app.api.pieces import LONG, Pieces
 from app.conformance import Definitions
 from app.errors import Issue, NotAllowed, Refusal, Unauthenticated, Unavailable, outcome
 from app.fhir import Resource
@@ -36,7 +36,10 @@ def fhir_json(
     """JSON, whatever Accept says: clients that ask for XML first take it, and never get a 406."""
     if request.scope["query_string"] and request.query_params.get("_pretty", "false") in _TRUE:
         body = fhir.pretty(body)
-    return encoding.response(request, body, status, {"Content-Type": _FHIR_JSON, **(headers or {})})
+    headers = {"Content-Type": _FHIR_JSON, **(headers or {})}
+    if len(body) > LONG:
+        return Pieces(request, [body], headers, status=status)
+    return encoding.response(request, body, status, headers)
 
 
 def refusal(request: Request, refused: Refusal) -> Response:
@@ -175,7 +178,7 @@ def entry(
     resource = b',"resource":' + row.body
     if prefer == "OperationOutcome":
         response["outcome"] = _findings(findings)
-    if prefer in {"minimal", "OperationOutcome"}:
+    if prefer in {"minimal", "OperationOutcome"} or not row.body:
         resource = b""
     head = b'{"fullUrl":' + fhir.encode(f"{base}/{name}")
     return head + resource + b',"response":' + fhir.encode(response) + b"}"
@@ -214,7 +217,7 @@ def spliced(request: Request, head: Resource, entries: Iterable[Sequence[bytes]]
         pieces += (before, *one)
         before = b","
     pieces.append(b"]}" if before == b"," else b"}")  # no list is empty in FHIR
-    if is_long(pieces):
+    if sum(map(len, pieces)) > LONG:
         return Pieces(request, pieces, {"Content-Type": _FHIR_JSON})
     return fhir_json(request, b"".join(pieces))
 
@@ -232,7 +235,7 @@ def _made(written: Written, base: str) -> list[bytes]:
     return [
         b'{"fullUrl":' + fhir.encode(f"{base}/{name}") + b',"resource":' + row.body + b"}"
         for name in written.answer.names
-        if (row := written.rows.get(name)) and row.stands
+        if (row := written.rows.get(name)) and row.body
     ]
 
 

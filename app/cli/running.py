@@ -11,7 +11,7 @@ from app.cli.refusal import refuse
 
 # malloc.h; https://man7.org/linux/man-pages/man3/mallopt.3.html
 _TRIM_THRESHOLD: Final = (-1, 16 * 2**20)
-_MMAP_THRESHOLD: Final = (-3, 2**20)
+_MMAP_THRESHOLD: Final = (-3, 3 * 2**16)  # what a network hands over at a time is 2**18
 
 
 def until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from app.domain.change import Caller
 from app.errors import Gone, NotFound
-from app.flows import bounds
+from app.flows import bounds, room
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import history, resources
+from app.storage import bodies, history, resources
 from app.storage.database import Reading
 from app.storage.history import Asked, Past, Turn
 from app.storage.resources import Version
@@ -24,11 +24,12 @@ async def read(service: Service, shelf: Shelf, caller: Caller, name: str) -> Ver
     source      https://hl7.org/fhir/R4/http.html#read
     """
     caller.must("r", name.split("/", 1)[0])
-    return _standing(
+    found = _standing(
         await service.database.read(
-            lambda tx: resources.read(tx, shelf.key, name), shelves=(shelf.key,)
+            lambda tx: resources.seen(tx, shelf.key, name), shelves=(shelf.key,)
         )
     )
+    return found if found.body else await _large(service, shelf, name, found)
 
 
 async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, version: int) -> Version:
@@ -41,9 +42,27 @@ async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, versi
     caller.must("r", name.split("/", 1)[0])
 
     async def look(tx: Reading) -> Version | None:
-        return await resources.read_version(tx, shelf.key, name, version)
+        return await resources.seen_version(tx, shelf.key, name, version)
 
-    return _standing(await service.database.read(look, shelves=(shelf.key,)))
+    found = _standing(await service.database.read(look, shelves=(shelf.key,)))
+    return found if found.body else await _large(service, shelf, name, found)
+
+
+async def _large(service: Service, shelf: Shelf, name: str, found: Version) -> Version:
+    """The version with its body, when there is room for it, and for a part or a form of it."""
+    kind, identity = name.split("/", 1)
+    key = (kind, identity, found.version)
+
+    async def measure(tx: Reading) -> int:
+        return (await bodies.sizes(tx, shelf.key, [key])).get(key, 0)
+
+    async def look(tx: Reading) -> bytes:
+        return (await bodies.read(tx, shelf.key, [key])).get(key, b"")
+
+    size = await service.database.read(measure, shelves=(shelf.key,))
+    await room.take(service.rooms, service.rooms.way, 2 * size)
+    body = await service.database.read(look, shelves=(shelf.key,))
+    return _standing(found._replace(body=body) if body else None)
 
 
 def _standing(found: Version | None) -> Version:
@@ -83,18 +102,32 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
     caller.must("r" if "id" in asked.of else "s", asked.of.get("type", "*"))
     name = "/".join(asked.of.values())
 
-    async def look(tx: Reading) -> History | None:
+    async def look(tx: Reading) -> tuple[History, bounds.Sizes] | None:
         if "id" in asked.of and await resources.read(tx, shelf.key, name) is None:
             return None
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
         total = await history.count(tx, shelf.key, asked)
         more = len(found) > most
-        page, cut = await bounds.held(tx, shelf.key, (found[::-1] if turn.back else found)[:most])
+        rows = (found[::-1] if turn.back else found)[:most]
+        page, cut, sizes = await bounds.held(tx, shelf.key, rows)
         if turn.back:
-            return History(page[::-1], total, newer=more or cut, older=True)
-        return History(page, total, newer=turn is not history.FIRST, older=more or cut)
+            return History(page[::-1], total, newer=more or cut, older=True), sizes
+        return History(page, total, newer=turn is not history.FIRST, older=more or cut), sizes
 
-    looked = await service.database.read(look, shelves=(shelf.key,))
+    def size(looked: tuple[History, bounds.Sizes] | None) -> int:
+        return bounds.total(looked[0].page, looked[1]) if looked else 0
+
+    looked = await bounds.roomy(
+        service, lambda: service.database.read(look, shelves=(shelf.key,)), size
+    )
     if looked is None:
         raise NotFound("Nothing of this type and id was ever on this shelf.")
-    return looked
+    found, sizes = looked
+    if not sizes:
+        return found
+
+    async def fill(tx: Reading) -> list[Past]:
+        return await bounds.whole(tx, shelf.key, found.page, sizes)
+
+    page = await service.database.read(fill, shelves=(shelf.key,))
+    return History(page, found.total, found.newer, found.older)

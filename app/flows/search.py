@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.domain.change import Caller
 from app.errors import Malformed, NotFound
@@ -84,7 +84,7 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
     first = queries[0]
     most = first.count if asked.most is None else asked.most
 
-    async def look(tx: Reading) -> tuple[Page, list[Found], int | None, bool]:
+    async def look(tx: Reading) -> _Looked:
         page = await search.page(
             tx, shelf.key, queries, after=asked.after, back=asked.back, most=most,
             facts=bool(first.includes),
@@ -94,25 +94,62 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
             total = await search.count(tx, shelf.key, queries)
         elif asked.after is None and not page.more and first.total != "none":
             total = len(page.found)
-        page = await _bounded(tx, shelf.key, page, back=asked.back)
+        page, sizes = await _bounded(tx, shelf.key, page, back=asked.back)
         found, cut = await _included(tx, service, shelf.key, first.includes, page.found)
         seen = [one for one in found if caller.may("r", one.type)]
-        included, over = await bounds.fitting(tx, shelf.key, seen)
-        return page, included, total, cut or over
+        included, over, more = await bounds.fitting(tx, shelf.key, seen)
+        return _Looked(Result(first, page, included, total, cut or over), sizes | more)
 
-    page, included, total, cut = await service.database.read(look, shelves=(shelf.key,))
-    return Result(first, page, included, total, cut)
+    looked = await bounds.roomy(
+        service, lambda: service.database.read(look, shelves=(shelf.key,)), _Looked.size
+    )
+    if not looked.sizes:
+        return looked.result
+
+    async def fill(tx: Reading) -> Result:
+        return await _whole(tx, shelf.key, looked)
+
+    return await service.database.read(fill, shelves=(shelf.key,))
 
 
-async def _bounded(tx: Reading, shelf: str, page: Page, *, back: bool) -> Page:
-    """The page with its bodies, as many as it holds; those nearest to where it begins."""
+class _Looked(NamedTuple):
+    """
+    What was found, without its long bodies.
+
+    sizes       of these
+    """
+
+    result: Result
+    sizes: bounds.Sizes
+
+    def size(self) -> int:
+        rows = (*self.result.page.found, *self.result.included)
+        return bounds.total(rows, self.sizes)
+
+
+async def _whole(tx: Reading, shelf: str, looked: _Looked) -> Result:
+    """With them."""
+    page, sizes = looked.result.page, looked.sizes
+    found = await bounds.whole(tx, shelf, page.found, sizes)
+    included = await bounds.whole(tx, shelf, looked.result.included, sizes)
+    page = Page(found, _places(page, found), page.more)
+    return replace(looked.result, page=page, included=included)
+
+
+async def _bounded(tx: Reading, shelf: str, page: Page, *, back: bool) -> tuple[Page, bounds.Sizes]:
+    """As much of the page as it holds: what is nearest to where it begins."""
     rows = page.found[::-1] if back else page.found
-    found, cut = await bounds.held(tx, shelf, rows)
+    found, cut, sizes = await bounds.held(tx, shelf, rows)
     if found is rows:
-        return page
+        return page, sizes
+    found = found[::-1] if back else found
+    return Page(found, _places(page, found), more=page.more or cut), sizes
+
+
+def _places(page: Page, found: list[Found]) -> list[Place]:
+    """Of those that are left of a page."""
     names = {(one.type, one.id) for one in found}
-    places = [one for one in page.places if (one.type, one.id) in names]
-    return Page(found[::-1] if back else found, places, more=page.more or cut)
+    return [one for one in page.places if (one.type, one.id) in names]
 
 
 def _kinds(service: Service, caller: Caller, asked: Asked) -> list[str]:

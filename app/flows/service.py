@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.conformance import Definitions
 from app.domain.mappings import Mappings
 from app.flows.callers import Callers
+from app.flows.room import Rooms
 from app.partners import Partners
 from app.settings import Settings
 from app.storage.commits import Commits
@@ -23,6 +24,7 @@ class Service:
     chance      uniform in [0, 1), for jitter
     owed        called after a commit that owes something, so that nobody has to poll
     sent        called after a referral or report was sent: its kind, and the rule that was overridden
+    rooms       for what is large
     """
 
     settings: Settings
@@ -38,3 +40,4 @@ class Service:
     callers: Callers
     owed: Callable[[], None]
     sent: Callable[[str, str], None]
+    rooms: Rooms = field(default_factory=Rooms)

@@ -14,7 +14,7 @@ from app.domain import case, planner, threshold
 from app.domain.case import Case
 from app.domain.change import Act, Change, Entry
 from app.domain.loaded import Loaded, NotLoaded, Want
-from app.domain.plan import Answer, Plan
+from app.domain.plan import Answer, Plan, Stored
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge
@@ -28,6 +28,7 @@ from app.storage.resources import Version
 _T = TypeVar("_T")
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
 _TRIES: Final = 8
+_CHANGED: Final = 8 * 2**20  # bytes of what stands and one change is about
 _log = structlog.get_logger()
 
 
@@ -35,7 +36,8 @@ class Written(Struct, frozen=True):
     """
     The answer, with what it names as it now stands.
 
-    rows        {Type/id: last version}; what never stood is missing
+    rows        {Type/id: last version}; what never stood is missing, and of many that are large the
+                later ones have no body
     """
 
     answer: Answer
@@ -56,6 +58,7 @@ async def write(service: Service, change: Change) -> Written:
 async def _done(service: Service, change: Change) -> Written:
     for _ in range(_TRIES):
         refusal: Refusal | None = None
+        made: Case | None
         try:
             made, plan = await _plan(service, change)
         except Kept as kept:
@@ -64,7 +67,8 @@ async def _done(service: Service, change: Change) -> Written:
         stand: resources.Stand = {}
         if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
             try:
-                stand = await service.commits.commit(_made(service, made, plan))
+                ready, made = _made(service, made, plan), None
+                stand = await service.commits.commit(ready)
             except Overtaken:
                 continue
             _tell(service, plan, change.act)
@@ -118,8 +122,8 @@ def _ruled(service: Service, entry: Entry) -> None:
 async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
     """Plan, read what the planner asks for, plan again."""
     case = begun(service, change)
-    await _load(service, case, planner.asked(case))
-    case = await settled(service, case, planner.arrived)
+    await _load(service, case, planner.asked(case), _CHANGED)
+    case = await settled(service, case, planner.arrived, _CHANGED)
     return case, await settled(service, case, planner.plan)
 
 
@@ -136,21 +140,25 @@ def begun(service: Service, change: Change) -> Case:
     )
 
 
-async def settled(service: Service, case: Case, step: Callable[[Case], _T]) -> _T:
+async def settled(
+    service: Service, case: Case, step: Callable[[Case], _T], most: int | None = None
+) -> _T:
     """What a step of the planner makes, once it has seen what it asks for."""
     for _ in range(_ROUNDS):
         try:
             return step(case)
         except NotLoaded as asked:
             wants = asked.wants
-        await _load(service, case, wants)
+        await _load(service, case, wants, most)
     raise Invalid("The references of this message lead too far.")
 
 
-async def _load(service: Service, case: Case, wants: Collection[Want]) -> None:
-    """Read these for the case."""
+async def _load(
+    service: Service, case: Case, wants: Collection[Want], most: int | None = None
+) -> None:
+    """Read these for the case; most, of what it is to change, as resources.load has it."""
     if wants:
-        load = partial(resources.load, wants=wants, reader=_reader(service, case))
+        load = partial(resources.load, wants=wants, reader=_reader(service, case), most=most)
         shelves = {want.shelf for want in wants}
         case.loaded.seen.update(await service.database.read(load, shelves=shelves))
 
@@ -161,7 +169,18 @@ def _reader(service: Service, case: Case) -> Reader:
 
 def _made(service: Service, case: Case, plan: Plan) -> Made:
     at, now = fhir.instant(case.now), case.now.timestamp()
-    return Made(plan, _reader(service, case), case.loaded.seen, at, now)
+    return Made(plan, _reader(service, case), _stood(case, plan), at, now)
+
+
+def _stood(case: Case, plan: Plan) -> dict[Want, Stored]:
+    """What is replaced, without what it said: that is large where it is large, and needed no more."""
+    seen, stood = case.loaded.seen, {}
+    for put in plan.puts:
+        if put.expected:
+            want = Want("resource", put.shelf, fhir.name(put.resource))
+            if one := seen.get(want):
+                stood[want] = Stored({}, one.version, one.exchange, one.updated, one.facts)
+    return stood
 
 
 async def _written(service: Service, change: Change, plan: Plan, stand: resources.Stand) -> Written:
@@ -173,8 +192,14 @@ async def _written(service: Service, change: Change, plan: Plan, stand: resource
         return Written(plan.answer, rows)
 
     async def look(tx: Reading) -> dict[str, Version]:
-        found = {name: await resources.read(tx, shelf, name) for name in others}
-        return {name: one for name, one in found.items() if one}
+        found, left = {}, _CHANGED
+        for name in others:
+            # what was there already is shown as far as there is room
+            read = resources.read if left > 0 else resources.seen
+            if one := await read(tx, shelf, name):
+                left -= len(one.body)
+                found[name] = one if left > 0 or len(others) == 1 else one._replace(body=b"")
+        return found
 
     rows |= await service.database.read(look, shelves=(shelf,))
     return Written(plan.answer, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -15,7 +15,8 @@ from sqlalchemy import (
 from app import fhir
 from app.domain.loaded import MOST_COPIES, Want
 from app.domain.plan import Exchange, Receipt, Stored, Terms
-from app.storage import copies, exchanges, search, worklist
+from app.errors import TooLarge
+from app.storage import bodies, copies, exchanges, search, worklist
 from app.storage.database import Reading, Row, statement
 from app.storage.query import Reader
 from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION
@@ -26,20 +27,29 @@ def _key(table: Any, *columns: str) -> list[Any]:
     return [table.c[column] == bindparam(column) for column in columns]
 
 
-_COLUMNS: Final = ("body", "version", "updated", "method", "exchange")
+def _short(table: Any, most: int, *columns: str) -> list[Any]:
+    """The columns after the body, of which there is nothing where it is longer."""
+    return [bodies.short(table.c.body, most), *(table.c[name] for name in columns)]
+
+
+_COLUMNS: Final = ("version", "updated", "method")
 _READ: Final = statement(
-    select(*(RESOURCE.c[name] for name in _COLUMNS)).where(*_key(RESOURCE, "shelf", "type", "id"))
+    select(*_short(RESOURCE, bodies.ALONE, *_COLUMNS, "exchange")).where(
+        *_key(RESOURCE, "shelf", "type", "id")
+    )
 )
 _LOAD: Final = statement(
-    select(*(RESOURCE.c[name] for name in (*_COLUMNS, "facts"))).where(
+    select(*_short(RESOURCE, bodies.WITH, *_COLUMNS, "exchange", "facts")).where(
         *_key(RESOURCE, "shelf", "type", "id")
     )
 )
 _READ_VERSION: Final = statement(
-    select(*(VERSION.c[name] for name in ("body", "version", "updated", "method"))).where(
+    select(*_short(VERSION, bodies.ALONE, *_COLUMNS)).where(
         *_key(VERSION, "shelf", "type", "id", "version")
     )
 )
+_TOGETHER: Final = 200  # looked up at once
+_TOO_MUCH: Final = "What stands there is too large to be changed all at once; send it in several."
 _OF_THEM: Final = (*_key(VERSION, "shelf", "type", "id"), VERSION.c.method != "DELETE")
 _PAST: Final = statement(
     select(VERSION.c.body)
@@ -101,16 +111,16 @@ class Version(NamedTuple):
 Stand = dict[tuple[str, str], Version]  # {(shelf, Type/id): what stands there now}
 
 
-async def read(tx: Reading, shelf: str, name: str) -> Version | None:
-    """The last version; None where there never was one."""
+async def seen(tx: Reading, shelf: str, name: str) -> Version | None:
+    """The last version, without its body where that is long; None where there never was one."""
     kind, _, identity = name.partition("/")
     (rows,) = await tx.each(_READ, [{"shelf": shelf, "type": kind, "id": identity}])
     return Version(*rows[0]) if rows else None
 
 
-async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Version | None:
-    """One version, the last or a past one."""
-    current = await read(tx, shelf, name)
+async def seen_version(tx: Reading, shelf: str, name: str, version: int) -> Version | None:
+    """One version, the last or a past one, without its body where that is long."""
+    current = await seen(tx, shelf, name)
     if current and current.version == version:
         return current
     kind, _, identity = name.partition("/")
@@ -124,6 +134,26 @@ async def _copied(tx: Reading, want: Want) -> Any:
         return await copies.shared(tx, want.shelf, exchange, name)
     most = None if want.key.startswith("Consent/") else MOST_COPIES + 1
     return [_exchange(row) for row in await copies.holding(tx, want.shelf, want.key, most=most)]
+
+
+async def read(tx: Reading, shelf: str, name: str) -> Version | None:
+    """The last version; None where there never was one."""
+    return await _whole(tx, shelf, name, await seen(tx, shelf, name))
+
+
+async def read_version(tx: Reading, shelf: str, name: str, version: int) -> Version | None:
+    """One version, the last or a past one."""
+    return await _whole(tx, shelf, name, await seen_version(tx, shelf, name, version))
+
+
+async def _whole(tx: Reading, shelf: str, name: str, found: Version | None) -> Version | None:
+    """The version with its body, however long; None where it was expunged in between."""
+    if found is None or found.body or not found.stands:
+        return found
+    kind, _, identity = name.partition("/")
+    key = (kind, identity, found.version)
+    body = (await bodies.read(tx, shelf, [key])).get(key)
+    return None if body is None else found._replace(body=body)
 
 
 async def _earlier(tx: Reading, want: Want) -> Any:
@@ -148,14 +178,23 @@ async def _past(tx: Reading, shelf: str, name: str, at: str) -> Any:
     return fhir.read(rows[0][0]) if rows else None
 
 
-async def load(tx: Reading, wants: Iterable[Want], reader: Reader) -> dict[Want, Any]:
-    """What the planner asked to see; None, or no names, where there is nothing."""
+async def load(
+    tx: Reading, wants: Iterable[Want], reader: Reader, *, most: int | None = None
+) -> dict[Want, Any]:
+    """
+    What the planner asked to see; None, or no names, where there is nothing.
+
+    most        bytes of what stands, as JSON, when it is several; content of a Binary counts a quarter
+    raises      TooLarge
+    """
     wants = list(wants)
     named = [want for want in wants if want.kind == "resource"]
-    found = await tx.each(_LOAD, [_named(want) for want in named]) if named else ()
-    seen: dict[Want, Any] = {
-        want: _stored(rows[0]) if rows else None for want, rows in zip(named, found, strict=True)
-    }
+    seen: dict[Want, Any] = {}
+    left = None if most is None or len(named) == 1 else most
+    for start in range(0, len(named), _TOGETHER):
+        some = named[start : start + _TOGETHER]
+        rows = await tx.each(_LOAD, [_named(want) for want in some])
+        left = await _stored(tx, dict(zip(some, rows, strict=True)), seen, left)
     for want in wants:
         if want.kind != "resource":
             seen[want] = await _look(tx, want, reader)
@@ -167,10 +206,38 @@ def _named(want: Want) -> dict[str, str]:
     return {"shelf": want.shelf, "type": kind, "id": identity}
 
 
-def _stored(row: Row) -> Stored:
-    body, version, updated, method, exchange, facts = row
-    resource = fhir.read(body) if method != "DELETE" else {}
-    return Stored(resource, version, exchange, updated, facts)
+async def _stored(
+    tx: Reading, found: dict[Want, Sequence[Row]], seen: dict[Want, Any], left: int | None
+) -> int | None:
+    """What stands, into what is seen; and how many bytes more there may be."""
+    for want, rows in found.items():
+        if not rows:
+            seen[want] = None
+            continue
+        body, version, updated, method, exchange, facts = rows[0]
+        if not body and method != "DELETE":
+            body = await _long(tx, want, version, left)
+        if left is not None:
+            left -= _weight(want, len(body))
+            if left < 0:
+                raise TooLarge(_TOO_MUCH)
+        resource = fhir.read(body) if body else {}
+        seen[want] = Stored(resource, version, exchange, updated, facts)
+    return left
+
+
+async def _long(tx: Reading, want: Want, version: int, left: int | None) -> bytes:
+    kind, _, identity = want.key.partition("/")
+    key = (kind, identity, version)
+    size = (await bodies.sizes(tx, want.shelf, [key])).get(key, 0)
+    if left is not None and _weight(want, size) > left:
+        raise TooLarge(_TOO_MUCH)
+    return (await bodies.read(tx, want.shelf, [key])).get(key, b"")
+
+
+def _weight(want: Want, size: int) -> int:
+    """Bytes, in proportion to what it takes when it is decoded."""
+    return size // 4 if want.key.startswith("Binary/") else size
 
 
 async def _look(tx: Reading, want: Want, reader: Reader) -> Any:

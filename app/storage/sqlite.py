@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from app.errors import Unavailable
+from app.storage import large
 from app.storage.database import Batch, Company, Reading, Row, Statement, Tx
 from app.storage.reader import INLINE_SECONDS, Aside, Reader, TooLong, drive
 
@@ -55,8 +56,25 @@ class _Transaction:
         return [self._all(*one) for one in batches]
 
     def _all(self, statement: Statement, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+        if "body" in columns and (scans := large.of(columns, rows)):
+            return self._large(statement, columns, rows, scans)
         if statement.before is not None:
-            self._all(statement.before, columns, rows)
+            self._run(statement.before, columns, rows)
+        return self._run(statement, columns, rows)
+
+    def _large(
+        self, statement: Statement, columns: tuple[str, ...], rows: Sequence[Row], scans: list[Row]
+    ) -> int:
+        """The same, the large bodies among them step by step."""
+        others = [row for row in rows if row not in scans]
+        count = self._all(statement, columns, others) if others else 0
+        if statement.before is not None:
+            large.keep(self.connection, columns, scans)
+        count += self._run(statement, columns, large.bare(columns, scans))
+        large.fill(self.connection, columns, scans)
+        return count
+
+    def _run(self, statement: Statement, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
         sql, of = statement.taking(columns)
         return self.connection.executemany(sql, map(of, rows) if of else rows).rowcount
 

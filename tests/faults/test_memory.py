@@ -211,3 +211,118 @@ def test_no_search_takes_the_memory(service):
 
     print(*(f"{most:.0f} MiB {search}" for search, most in taken.items()), sep="\n")
     assert max(taken.values()) < MOST_MIB
+
+
+def repeated(text, count):
+    """A Patient that is nothing but so many of these."""
+    head = b'{"resourceType":"Patient","id":"h","name":['
+    return head + b",".join([text] * count) + b"]}"
+
+
+HOSTILE = {
+    "empty objects": repeated(b"{}", 3_400_000),
+    "empty lists": repeated(b"[]", 3_400_000),
+    "numbers": repeated(b"1.5", 2_600_000),
+    "identifiers": repeated(b'{"text":"abcdef","family":"g"}', 330_000),
+    "names of elements": b'{"resourceType":"Patient",%b}'
+    % b",".join(b'"%d":0' % number for number in range(900_000)),
+}
+
+
+def test_no_body_takes_the_memory(service):
+    """A scan is written, and written over; what is made of nothing but commas is refused as too large."""
+    service.start()
+    pid, taken = service.process.pid, {}
+    with httpx2.Client(timeout=120) as http:
+        highest_mib(pid)
+        for scan in (b"a" * SCAN, b"b" * SCAN):
+            png = {"Content-Type": "image/png"}
+            assert http.put(f"{service.base}/Binary/s", content=scan, headers=png).is_success
+            taken[f"a scan of {scan[:1]}"] = highest_mib(pid)
+        for name, body in HOSTILE.items():
+            answer = http.put(f"{service.base}/Patient/h", content=body, headers=FHIR)
+            assert answer.status_code == 413, answer.text[:300]
+            taken[name] = highest_mib(pid)
+
+    print(*(f"{most:.0f} MiB {name}" for name, most in taken.items()), sep="\n")
+    assert max(taken.values()) < MOST_MIB
+
+
+CHILDREN, LISTED = 16, 12_000
+
+
+def test_no_transaction_takes_the_memory(service):
+    """Many patches of what is large are refused together, and done one by one."""
+    service.start()
+    numbers = [{"reference": f"Patient/p{n}"} for n in range(LISTED)]
+    step = {"op": "replace", "path": "/status", "value": "retired"}
+    data = base64.b64encode(json.dumps([step]).encode()).decode()
+    patch = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+    entries = [
+        {"request": {"method": "PATCH", "url": f"List/l{at}"}, "resource": patch}
+        for at in range(CHILDREN)
+    ]
+    with httpx2.Client(timeout=120) as http:
+        for at in range(CHILDREN):
+            items = [{"item": one, "flag": {"text": f"number {at}"}} for one in numbers]
+            listed = {"status": "current", "mode": "working", "entry": items}
+            assert service.put(f"List/l{at}", listed, http).status_code == 201
+        highest_mib(service.process.pid)
+
+        def sent(kind):
+            bundle = {"resourceType": "Bundle", "type": kind, "entry": entries}
+            return http.post(service.base, content=json.dumps(bundle), headers=FHIR)
+
+        together = sent("transaction")
+        apart = sent("batch")
+    most = highest_mib(service.process.pid)
+
+    print(f"{most:.0f} MiB")
+    assert together.status_code == 413, together.text[:300]
+    assert {one["response"]["status"] for one in apart.json()["entry"]} == {"200 OK"}
+    assert most < MOST_MIB
+
+
+AT_ONCE = 6
+
+
+def test_several_at_once_do_not_add_up(service):
+    """Six who send or ask for twenty MiB at the same moment are served by turns, small ones at once."""
+    service.start()
+    png, pid = {"Content-Type": "image/png"}, service.process.pid
+    fhir = {"Accept": "application/fhir+json"}
+    asked = {
+        "written": lambda http, at: http.put(
+            f"{service.base}/Binary/s{at}", content=bytes(SCAN), headers=png
+        ),
+        "written over": lambda http, at: http.put(
+            f"{service.base}/Binary/s{at}", content=b"x" * SCAN, headers=png
+        ),
+        "read": lambda http, at: http.get(f"{service.base}/Binary/s{at}", headers=fhir),
+        "as they are": lambda http, at: http.get(f"{service.base}/Binary/s{at}"),
+        "searched": lambda http, _: http.get(f"{service.base}/Binary?_count=5"),
+        "history": lambda http, _: http.get(f"{service.base}/Binary/_history?_count=5"),
+    }
+    taken = {}
+    for name, ask in asked.items():
+        highest_mib(pid)
+        answers = []
+
+        def go(at, ask=ask, answers=answers):
+            with httpx2.Client(timeout=120) as http:
+                answers.append(ask(http, at))
+
+        threads = [threading.Thread(target=go, args=(at,)) for at in range(AT_ONCE)]
+        for one in threads:
+            one.start()
+        while any(one.is_alive() for one in threads):
+            begun = time.monotonic()
+            assert httpx2.get(f"{service.base}/Patient?_count=1", timeout=30).status_code == 200
+            assert time.monotonic() - begun < 10
+        for one in threads:
+            one.join()
+        assert all(one.is_success for one in answers), [one.text[:200] for one in answers]
+        taken[name] = highest_mib(pid)
+
+    print(*(f"{most:.0f} MiB {name}" for name, most in taken.items()), sep="\n")
+    assert max(taken.values()) < MOST_MIB
