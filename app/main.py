@@ -223,8 +223,13 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        """https://prometheus.io/docs/instrumenting/exposition_formats/; counts are for clients too."""
-        await access.client(service, request)
+        """
+        https://prometheus.io/docs/instrumenting/exposition_formats/.
+
+        How many report is for who runs the service, and not for each partner's client.
+        """
+        if known := await access.client(service, request):
+            known[1].must_act("metrics")
         counts = await service.database.read(outbox.counts, shelves=QUEUE)
         for state in ("owed", "delivered", "failed"):
             owed.labels(state).set(counts.get(state, 0))

@@ -24,9 +24,7 @@ def add(  # noqa: PLR0913 — what a client is registered by
     shelf: Annotated[str, typer.Argument(help="tenant/shelf, the one shelf that it may use.")],
     scopes: Annotated[
         list[str],
-        typer.Argument(
-            help="system/Type.cruds, kinbridge/refer, kinbridge/report, kinbridge/account."
-        ),
+        typer.Argument(help="system/Type.cruds, kinbridge/refer, report, account or metrics."),
     ],
     keys: Annotated[
         str,
@@ -49,7 +47,7 @@ def add(  # noqa: PLR0913 — what a client is registered by
     for scope in scopes:
         if not is_scope(scope):
             refuse(
-                f"{scope} is no scope; use system/Type.cruds or kinbridge/refer, report or account"
+                f"{scope} is no scope; use system/Type.cruds or kinbridge/refer, report, account or metrics"
             )
     if ":" in client:
         refuse("a client id has no colon, HTTP Basic could not carry it")

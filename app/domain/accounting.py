@@ -75,7 +75,8 @@ def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -
                 "110152",
                 {**_tenant(row.recipient.partition("/")[0]), "display": row.recipient_name},
             ),
-            _agent("110150", {"display": row.caller}, asked=True),
+            _agent("110150", {"display": row.caller}, asked=not row.requester),
+            *([_human(row.requester)] if row.requester else []),
         ],
         "source": {"observer": {"display": "Kinbridge"}},
         "entity": [
@@ -98,6 +99,12 @@ def _tenant(identity: str) -> Resource:
 def _agent(code: str, who: Resource, *, asked: bool = False) -> Resource:
     kind = {"coding": [{"system": _DICOM, "code": code}]}
     return {"type": kind, "who": who, "requestor": asked}
+
+
+def _human(requester: str) -> Resource:
+    """Who asked for it: the one who referred or reported, or who wrote."""
+    author = {"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "AUT"}
+    return {"type": {"coding": [author]}, "who": {"reference": requester}, "requestor": True}
 
 
 def _entity(what: Resource, *, kind: str, role: str) -> Resource:

@@ -13,6 +13,7 @@ from app.domain.disclosure import Rule
 from app.domain.event import Event
 from app.domain.graph import About, Copies
 from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Stored, put, touched
+from app.domain.steps import OPEN
 from app.errors import Issue
 from app.fhir import Resource, concept, listed
 
@@ -95,6 +96,23 @@ def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> se
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),
     )
+
+
+def is_covered(case: Case, exchange: str) -> bool:
+    """
+    Whether a referral to the caller's shelf may go to its server at this moment.
+
+    One that has ended, or was taken back, is told of all the same.
+
+    exchange    id
+    """
+    found = case.loaded.opened(case.shelf.key, exchange)
+    if found is None or found.source not in case.settings.shelves:
+        return True
+    task = case.loaded.resource(case.shelf.key, found.recipient_task)
+    if task is None or task.resource.get("status") not in OPEN:
+        return True
+    return consent(case, found) >= consents.WHOLE
 
 
 def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copies:

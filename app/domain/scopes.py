@@ -8,7 +8,7 @@ from typing import Final
 
 _SCOPE: Final = re.compile(r"system/(\*|[A-Z][A-Za-z]+)\.(read|write|\*|[cruds]+)")
 _FIRST_VERSION: Final = {"read": "rs", "write": "cud", "*": "cruds"}
-ACTS: Final = ("kinbridge/account", "kinbridge/refer", "kinbridge/report")
+ACTS: Final = ("kinbridge/account", "kinbridge/metrics", "kinbridge/refer", "kinbridge/report")
 
 
 def is_scope(text: str) -> bool:

@@ -87,6 +87,7 @@ class Sending:
                     recipient=self.shelf.key,
                     subject=str(self.request["subject"]["reference"]),
                     puts=theirs,
+                    requester=contained.alone(self.request)["requester"],
                 ),
             ),
             absent=(consents.turn(shelf, self.consent),) if self._agreed else (),

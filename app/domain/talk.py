@@ -99,6 +99,7 @@ def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Pl
         recipient=both.there,
         subject=subject,
         puts=theirs,
+        requester=resource.get("sender") or resource.get("requester"),
     )
     owed = feedback.owed(case, both.there, exchange, theirs)
     told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,))

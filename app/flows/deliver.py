@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from app import fhir
-from app.domain import push
-from app.flows import corrections, overdue
+from app.domain import progress, push
+from app.domain.change import Caller, Change
+from app.flows import corrections, overdue, write
 from app.flows.service import Service
 from app.partners import Reply
 from app.storage import outbox, resources
@@ -100,7 +102,21 @@ class Worker:
         if begun:
             return 0.0
         until = max(self._look_for_overdue - service.clock().timestamp(), 0.01)
-        return min(await _pause(service), until)
+        return min(await self._pause(service), until)
+
+    async def _pause(self, service: Service) -> float:
+        """Seconds until something is due for which there is room; a push that ends wakes up before."""
+        busy = Counter(self._running.values())
+        if len(self._running) >= _AT_ONCE:
+            return _LOOK_AGAIN_SECONDS
+
+        async def look(tx: Reading) -> float | None:
+            return await outbox.next_due(tx, each=_EACH, busy=busy)
+
+        due = await service.database.read(look, shelves=QUEUE)
+        if due is None:
+            return _LOOK_AGAIN_SECONDS
+        return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -116,6 +132,8 @@ async def _deliver(service: Service, due: Due) -> None:
     )
     if endpoint is None:
         reply = Reply(0, "no-endpoint")
+    elif not await _still_covered(service, due):
+        reply = _SUPPRESSED
     else:
         bodies = await service.database.read(lambda tx: _bodies(tx, due), shelves=(due.shelf,))
         base = f"{service.settings.base_url}/{due.shelf}/fhir"
@@ -125,6 +143,21 @@ async def _deliver(service: Service, due: Due) -> None:
             now = service.clock().timestamp()
             reply = await service.partners.transaction(endpoint, bundle, now=now)
     await _settle(service, due, reply)
+
+
+# Ours, and no partner's: https://www.rfc-editor.org/rfc/rfc7725. A person looks at it, as at any refusal.
+_SUPPRESSED: Final = Reply(451, "suppressed")
+
+
+async def _still_covered(service: Service, due: Due) -> bool:
+    """Whether the family's consent covers, now that it goes, what was referred when it was written."""
+    shelf = service.settings.shelves[due.shelf]
+    if (shelf.kind, shelf.role) != ("family-support", "recipient"):
+        return True
+    base = f"{service.settings.base_url}/{due.shelf}/fhir"
+    change = Change(shelf, Caller("kinbridge"), "follow", (), base=base, nonce=due.order)
+    case = write.begun(service, change)
+    return await write.settled(service, case, partial(progress.is_covered, exchange=due.order))
 
 
 async def _bodies(tx: Reading, due: Due) -> list[Any]:
@@ -162,10 +195,3 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
         "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,
         attempt=due.attempts + 1, codes=reply.codes,
     )  # fmt: skip
-
-
-async def _pause(service: Service) -> float:
-    due = await service.database.read(outbox.next_due, shelves=QUEUE)
-    if due is None:
-        return _LOOK_AGAIN_SECONDS
-    return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)

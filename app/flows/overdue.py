@@ -13,6 +13,7 @@ from app.flows import write
 from app.flows.service import Service
 from app.storage import exchanges
 from app.storage.database import QUEUE, Reading
+from app.storage.exchanges import Overdue
 
 _AT_ONCE: Final = 50
 _LEAST_SECONDS: Final = 1.0  # between two looks
@@ -21,14 +22,24 @@ _log = structlog.get_logger()
 
 
 async def raise_all(service: Service) -> int:
-    """How many referrals had something overdue."""
-    now = service.clock().timestamp()
+    """How many referrals had something overdue; what cannot be raised stands in nobody's way."""
+    now, count = service.clock().timestamp(), 0
+    last: Overdue | None = None
+    while True:
 
-    async def look(tx: Reading) -> list[tuple[str, str]]:
-        return await exchanges.overdue(tx, now=now, most=_AT_ONCE)
+        async def look(tx: Reading, after: Overdue | None = last) -> list[Overdue]:
+            return await exchanges.overdue(tx, now=now, most=_AT_ONCE, after=after)
 
-    found = await service.database.read(look, shelves=QUEUE)
-    for shelf, task in found:
+        found = await service.database.read(look, shelves=QUEUE)
+        await _raise(service, found)
+        count += len(found)
+        if len(found) < _AT_ONCE:
+            return count
+        last = found[-1]
+
+
+async def _raise(service: Service, found: list[Overdue]) -> None:
+    for shelf, task, *_ in found:
         known = service.settings.shelves.get(shelf)
         if known is None:
             continue
@@ -47,7 +58,6 @@ async def raise_all(service: Service) -> int:
             _log.error("overdue", error=type(error).__name__)
             continue
         _log.warning("overdue", shelf=shelf)
-    return len(found)
 
 
 async def next_look(service: Service) -> float:

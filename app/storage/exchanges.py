@@ -6,7 +6,7 @@ import json
 from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, func, literal, select, update
+from sqlalchemy import bindparam, func, literal, or_, select, update
 
 from app.domain.plan import Recorded
 from app.storage import copies
@@ -35,9 +35,13 @@ _CLOSE: Final = statement(
     .values(state=bindparam("to"), copies=bindparam("nothing"), due=0.0)
 )
 _OVERDUE: Final = statement(
-    select(EXCHANGE.c.source, EXCHANGE.c.source_task)
-    .where(EXCHANGE.c.due > literal(0.0), EXCHANGE.c.due <= bindparam("now"))
-    .order_by(EXCHANGE.c.due)
+    select(EXCHANGE.c.source, EXCHANGE.c.source_task, EXCHANGE.c.due, EXCHANGE.c.id)
+    .where(
+        EXCHANGE.c.due >= bindparam("since"),
+        EXCHANGE.c.due <= bindparam("now"),
+        or_(EXCHANGE.c.due > bindparam("since"), EXCHANGE.c.id > bindparam("after")),
+    )
+    .order_by(EXCHANGE.c.due, EXCHANGE.c.id)
     .limit(bindparam("most"))
 )
 _REPORTS: Final = statement(select(func.count()).where(EXCHANGE.c.kind == "cps-report"))
@@ -54,9 +58,25 @@ _NEXT_OVERDUE: Final = statement(
 )
 
 
-async def overdue(tx: Reading, *, now: float, most: int) -> list[tuple[str, str]]:
-    """Shelf and Task of the senders that wait for something that is overdue, the oldest first."""
-    return [(row[0], row[1]) for row in await tx.rows(_OVERDUE, now=now, most=most)]
+class Overdue(NamedTuple):
+    """Shelf and Task of a sender that waits for something that is overdue, and its place among them."""
+
+    source: str
+    source_task: str
+    due: float
+    id: str
+
+
+_FIRST: Final = Overdue("", "", 0.0, "~")  # nothing that waits for nothing comes after it
+
+
+async def overdue(
+    tx: Reading, *, now: float, most: int, after: Overdue | None = None
+) -> list[Overdue]:
+    """Those that wait, the oldest first; after the last of a page the next one."""
+    last = after or _FIRST
+    rows = await tx.rows(_OVERDUE, now=now, most=most, since=last.due, after=last.id)
+    return [Overdue(*row) for row in rows]
 
 
 async def next_overdue(tx: Reading) -> float | None:

@@ -20,13 +20,24 @@ _OWE: Final = statement(
         {column.name: bindparam(column.name) for column in OUTBOX.columns if column.name != "id"}
     )
 )
+_HAS_ROOM: Final = func.replace(
+    bindparam("full"), literal(" ") + OUTBOX.c.shelf + " ", literal("")
+) == bindparam("full")
 _EARLIER = OUTBOX.alias("earlier")
 _DUE: Final = statement(
-    select(OUTBOX.c.id, OUTBOX.c.shelf, OUTBOX.c.versions, OUTBOX.c.attempts, OUTBOX.c.owed_at)
+    select(
+        OUTBOX.c.id,
+        OUTBOX.c.shelf,
+        OUTBOX.c.order_key,
+        OUTBOX.c.versions,
+        OUTBOX.c.attempts,
+        OUTBOX.c.owed_at,
+    )
     .where(
         OUTBOX.c.state == "owed",
         OUTBOX.c.due <= bindparam("now"),
         OUTBOX.c.leased_until <= bindparam("now"),
+        _HAS_ROOM,
         ~select(_EARLIER.c.id)
         .where(
             _EARLIER.c.shelf == OUTBOX.c.shelf,
@@ -44,7 +55,7 @@ _NEXT: Final = statement(
         func.min(
             case((OUTBOX.c.due > OUTBOX.c.leased_until, OUTBOX.c.due), else_=OUTBOX.c.leased_until)
         )
-    ).where(OUTBOX.c.state == "owed")
+    ).where(OUTBOX.c.state == "owed", _HAS_ROOM)
 )
 _LEASE: Final = statement(
     update(OUTBOX)
@@ -96,6 +107,7 @@ class Due:
     """
     One push to make.
 
+    order       id of the exchange
     versions    {Type/id: version} on the shelf
     attempts    how many were made before
     owed_at     UNIX seconds
@@ -103,6 +115,7 @@ class Due:
 
     id: int
     shelf: str
+    order: str
     versions: dict[str, int]
     attempts: int
     owed_at: float
@@ -136,21 +149,34 @@ async def claim(  # noqa: PLR0913 — what bounds a claim
     """
     Lease what is due: the oldest push of each order, so that order is kept within a referral.
 
+    However much waits for a partner that does not answer, what is due to others is found behind it.
+
     most        pushes in all
     each        pushes to one shelf, those that are under way (busy) counted
     """
     taken, claimed = Counter(busy), list[Due]()
-    for row in await tx.rows(_DUE, now=now, most=_LOOKED_AT):
-        due = Due(row[0], row[1], json.loads(row[2]), row[3], row[4])
-        # of several workers the first has it; the others find it leased, and go on to the next
-        if (
-            len(claimed) < most
-            and taken[due.shelf] < each
-            and await tx.run(_LEASE, row=due.id, now=now, until=now + lease_seconds)
-        ):
-            taken[due.shelf] += 1
-            claimed.append(due)
+    passed = None
+    while passed != (full := _full(taken, each)):
+        passed = full
+        rows = await tx.rows(_DUE, now=now, most=_LOOKED_AT, full=full)
+        for row in rows:
+            due = Due(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5])
+            if len(claimed) == most:
+                return claimed
+            # of several workers the first has it; the others find it leased, and go on to the next
+            if taken[due.shelf] < each and await tx.run(
+                _LEASE, row=due.id, now=now, until=now + lease_seconds
+            ):
+                taken[due.shelf] += 1
+                claimed.append(due)
+        if len(rows) < _LOOKED_AT:
+            break
     return claimed
+
+
+def _full(taken: Counter[str], each: int) -> str:
+    """The shelves that have no room for another push, each between two spaces."""
+    return "".join(f" {shelf} " for shelf, count in sorted(taken.items()) if count >= each)
 
 
 async def settle(  # noqa: PLR0913 — an attempt is all of these
@@ -174,9 +200,9 @@ async def release(tx: Tx) -> None:
     await tx.run(_RELEASE, never=0.0)
 
 
-async def next_due(tx: Reading) -> float | None:
-    """UNIX seconds when something next becomes due; None where nothing is owed."""
-    rows = await tx.rows(_NEXT)
+async def next_due(tx: Reading, *, each: int, busy: Counter[str]) -> float | None:
+    """UNIX seconds when something next becomes due that has room; None where nothing is owed so."""
+    rows = await tx.rows(_NEXT, full=_full(busy, each))
     found: float | None = rows[0][0]
     return found
 

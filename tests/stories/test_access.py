@@ -166,15 +166,6 @@ def test_a_patch_is_no_way_to_read(exchange, register, kind):
     assert "system/Patient.r" in refused(answer, 403)[0]["details"]["text"]
 
 
-def test_counts_are_for_clients_too(exchange, register):
-    """The metrics of a service with clients are not for everyone."""
-    assert exchange.get("metrics").status_code == 200
-    ehr = register("ehr", "clinic/chart", "system/*.r")
-
-    refused(exchange.get("metrics"), 401)
-    assert exchange.get("metrics", Authorization=ehr).status_code == 200
-
-
 def test_links_that_lead_nowhere_are_warned_of(tmp_path, capsys):
     """A service that is reached by another name than it listens on has to be told that name."""
     url = f"sqlite:///{tmp_path / 'k.db'}"
@@ -285,3 +276,19 @@ def test_the_history_of_many_is_for_who_may_search(exchange, patient, register):
         assert ".s" in said[0]["details"]["text"]
         assert exchange.get(f"{CHART}/{many}", Authorization=searcher).status_code == 200
     refused(exchange.get(f"{PATIENT}/_history", Authorization=searcher), 403)
+
+
+def test_counts_are_for_who_runs_the_service(exchange, register):
+    """How many families are reported in a month is not for each partner's client to read."""
+    assert exchange.get("metrics").status_code == 200  # on this machine, before there are clients
+    partner = register("partner", "agency/support", "system/*.cruds", "kinbridge/refer")
+    watch = register("prometheus", "clinic/chart", "kinbridge/metrics")
+
+    said = refused(exchange.get("metrics", Authorization=partner), 403, "forbidden")
+    refused(exchange.get("metrics"), 401)
+    counts = exchange.get("metrics", Authorization=watch)
+
+    assert "kinbridge/metrics" in said[0]["details"]["text"]
+    assert counts.status_code == 200
+    assert "kinbridge_outbox" in counts.text
+    refused(exchange.get("clinic/chart/fhir/Patient", Authorization=watch), 403)

@@ -67,6 +67,17 @@ def test_each_row_keeps_the_guides_profile(exchange, talked):
         assert {"V", "NOPAT"} <= {one["code"] for one in event["meta"]["security"]}
 
 
+def test_it_says_who_asked_for_it(exchange, talked):
+    """The clinician who reported, by the clinic's own record; a message's writer who is only a name is nobody here."""
+    found = events(exchange.get(f"{REPORTS}/Patient/rosa/$account"))
+
+    asked = [[one["who"] for one in event["agent"] if one["requestor"]] for event in found]
+    task, _ = talked
+    request = exchange.get(f"{REPORTS}/{task['focus']['reference']}").json()
+    assert asked[0] == [{"reference": request["requester"]["reference"]}]
+    assert asked[1] == [{"display": "anonymous"}]
+
+
 def test_nothing_of_the_agencys_shelf_or_of_what_was_said_is_in_it(exchange, talked):
     """Types in brief: no id of a copy, no shelf, no name, no word of the report."""
     _, theirs = talked

@@ -1,13 +1,17 @@
 """An organization, or a person's inbox, that is taken out of the settings holds up nobody who stays."""
 
 import contextlib
+from datetime import timedelta
 
 import pytest
-from exchange import refused
+from exchange import refused, resources
 from test_corrections import CHART, put
 from test_expunge import started
+from test_index import undo
 from test_outcome import NPI, SAYS, sent
 from test_what_leaves import held
+
+from app.sandbox import family
 
 MESSAGE = {"resourceType": "Communication", "status": "completed", "sender": {"display": "Kim"},
            "payload": [{"contentString": "Which ward?"}]}  # fmt: skip
@@ -100,3 +104,20 @@ def test_an_agency_goes_on_when_a_clinic_has_left(exchange, referred, reported):
             assert answer.status_code == 200, answer.text
 
     assert held(exchange, "clinic/reports", "Patient") == []
+
+
+def test_what_waits_for_who_has_left_hides_nobodys_report(exchange):
+    """Sixty reports of a clinic that is gone wait for an answer; another clinic's doctor still hears of hers."""
+    from test_overdue import raised
+
+    for number in range(60):
+        made = family.another_report(f"r-{number}", "agency")
+        assert resources(exchange.call("POST", "clinic/reports/fhir/$report", made), "Task")
+    gone = "UPDATE exchange SET source = 'gone/reports' WHERE source = 'clinic/reports'"
+    undo(exchange.database_url, gone)
+    made = family.another_report("mine", "agency")
+    assert resources(exchange.call("POST", "clinic/reports/fhir/$report", made), "Task")
+
+    exchange.now += timedelta(minutes=20)
+
+    assert len(raised(exchange, "Not confirmed")) == 1

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from exchange import refused
+from test_backup import kinbridge
 from test_corrections import CHART, TENANT, put, refer
 from test_delivery import settled
 from test_report_contained import of
@@ -99,6 +100,34 @@ def test_what_is_not_delivered_yet_is_not_delivered_any_more(exchange, undeliver
     ]
     assert {one["resourceType"] for one in later} == {"Task"}
     assert later[-1]["status"] == "cancelled"
+
+
+def test_what_is_delivered_after_the_consents_day_is_held_back(exchange, undelivered):
+    """The agency's server comes back when the consent has run out: nothing goes, until the family agrees longer."""
+    given = exchange.get(f"{CHART}/Consent/rosa-food").json()
+    path = f"{CHART}/Consent/rosa-food"
+    day = {**given, "provision": {**given["provision"], "period": {"end": "2026-11-24"}}}
+    assert exchange.call("PUT", path, day).status_code == 200
+
+    exchange.now = exchange.now.replace(day=26)
+
+    assert {row[0] for row in settled(exchange, "failed", 2)} == {"agency/support"}
+    assert "suppressed" in {row[0] for row in exchange.rows("SELECT codes FROM attempt")}
+    exchange.network.answers.clear()
+    sent = len(exchange.network.sent)
+    longer = {**given, "provision": {**given["provision"], "period": {"end": "2027-11-24"}}}
+    assert exchange.call("PUT", path, longer).status_code == 200
+    for push in exchange.rows("SELECT id FROM outbox WHERE state = 'failed' ORDER BY id"):
+        done = kinbridge(exchange, "outbox", "resend", push[0])
+        assert done.exit_code == 0, done.output
+    settled(exchange, "failed", 0)
+    settled(exchange, "owed", 0)
+    kinds = {
+        one["resource"]["resourceType"]
+        for _, bundle in exchange.network.sent[sent:]
+        for one in bundle["entry"]
+    }
+    assert {"Patient", "Task"} <= kinds
 
 
 @pytest.fixture
