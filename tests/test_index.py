@@ -93,7 +93,11 @@ def test_an_index_of_before_is_moved(exchange, referred):
     assert exchange.rows(POSTINGS) == made
 
 
-BEFORE_COPIED = ("DROP TABLE copied", "ALTER TABLE ledger DROP COLUMN requester")
+# what each migration after 0008 has added
+BEFORE_COPIED = (
+    "DROP TABLE assertion", "ALTER TABLE client DROP COLUMN keys",
+    "DROP TABLE copied", "ALTER TABLE ledger DROP COLUMN requester",
+)  # fmt: skip
 
 
 def test_what_was_sent_before_is_found(exchange, referred, reported):
