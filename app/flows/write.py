@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -169,18 +169,23 @@ def _reader(service: Service, case: Case) -> Reader:
 
 def _made(service: Service, case: Case, plan: Plan) -> Made:
     at, now = fhir.instant(case.now), case.now.timestamp()
-    return Made(plan, _reader(service, case), _stood(case, plan), at, now)
+    return Made(plan, _reader(service, case), _seen(case, plan), at, now)
 
 
-def _stood(case: Case, plan: Plan) -> dict[Want, Stored]:
-    """What is replaced, without what it said: that is large where it is large, and needed no more."""
-    seen, stood = case.loaded.seen, {}
+def _seen(case: Case, plan: Plan) -> dict[Want, Any]:
+    """
+    What the commit looks at of what was read: of what is replaced not what it said, which may be
+    large and is needed no more; and what must stand still.
+    """
+    seen, looked = case.loaded.seen, {}
     for put in plan.puts:
         if put.expected:
             want = Want("resource", put.shelf, fhir.name(put.resource))
             if one := seen.get(want):
-                stood[want] = Stored({}, one.version, one.exchange, one.updated, one.facts)
-    return stood
+                looked[want] = Stored({}, one.version, one.exchange, one.updated, one.facts)
+    if plan.stands:
+        looked |= {(want := Want(*one)): seen[want] for one in plan.stands}  # type: ignore[arg-type]
+    return looked
 
 
 async def _written(service: Service, change: Change, plan: Plan, stand: resources.Stand) -> Written:
