@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import grammars, narrative, native
+from app.conformance import grammars, narrative, native, primitives
 from app.conformance.findings import Findings, finding, untold
 from app.conformance.terminology import Codes, Terminology, has_member, name, unchecked
 from app.errors import Issue
@@ -52,7 +52,19 @@ def of_primitive(code: str) -> Check | None:
             lambda value, _: value[:4] == "http" or not native.canonical_problem(value),
             lambda value, path, _, found, __: _say(native.canonical_problem(value), path, found),
         )
+    if code == "decimal":
+        return Check(
+            lambda value, _: primitives.has_digits(value, primitives.SURE_DIGITS), _walk_long
+        )
     return None
+
+
+def _walk_long(value: Any, path: str, _: Scope, found: Findings, __: Any) -> None:
+    if not primitives.has_digits(value, primitives.SURE_DIGITS):
+        text = (
+            f"Only {primitives.SURE_DIGITS} digits are kept by every reader; others may round this."
+        )
+        found.add(finding("decimal-digits", path, text, severity="warning"))
 
 
 def of_coding(own: Check, terminology: Terminology) -> Check:

@@ -18,7 +18,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 MAX_STRING: Final = 2**20  # https://hl7.org/fhir/R4/datatypes.html#string
-MAX_DIGITS: Final = 18  # https://hl7.org/fhir/R4/datatypes.html#decimal
+MAX_DIGITS: Final = 1000  # of a decimal; R4 names no most, and no measurement has so many
+SURE_DIGITS: Final = 18  # that every reader keeps, https://www.w3.org/TR/xmlschema-2/#decimal
+_SMALL: Final = 10**SURE_DIGITS
 _KNOWN: Final = 4096
 _KNOWN_LENGTH: Final = 200
 
@@ -158,10 +160,15 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _decimal(value: Any) -> bool:
+    return has_digits(value, MAX_DIGITS)
+
+
+def has_digits(value: Any, most: int) -> bool:
+    """Whether this is a number of so many digits at most."""
     if type(value) is int:
-        return -(10**MAX_DIGITS) < value < 10**MAX_DIGITS
+        return -_SMALL < value < _SMALL or len(str(abs(value))) <= most
     if type(value) is Decimal:
-        return value.is_finite() and len(value.as_tuple().digits) <= MAX_DIGITS
+        return value.is_finite() and len(value.as_tuple().digits) <= most
     return type(value) is float and math.isfinite(value)
 
 
@@ -207,7 +214,7 @@ TYPES: Final[dict[str, Primitive]] = {
         "string",
         "a real date, or date and time with seconds and zone: YYYY-MM-DDThh:mm:ss+zz:zz",
     ),
-    "decimal": Primitive(_decimal, _decimal, "number", "a number of at most 18 digits"),
+    "decimal": Primitive(_decimal, _decimal, "number", f"a number of at most {MAX_DIGITS} digits"),
     "id": Primitive(_id, _matching(_id), "string", "1 to 64 letters, digits, hyphens and dots"),
     "instant": Primitive(
         _quick_instant,

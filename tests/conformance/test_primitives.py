@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -98,15 +98,28 @@ def test_the_patterns_in_the_definitions_are_the_ones_that_we_know(definitions, 
     assert value["type"][0]["extension"][-1]["valueString"] == PATTERNS[name]
 
 
-def test_a_decimal_has_eighteen_digits_at_most():
-    """Digits beyond the eighteenth are refused, however small."""
+def test_a_decimal_has_a_thousand_digits_at_most(definitions):
+    """.NET writes 29, and none of them may be lost; beyond 18 others may round, and that is said."""
     accepts = primitives.TYPES["decimal"].accepts
-
-    assert accepts(Decimal("1.50"))
-    assert accepts(Decimal("0.12345678901234567"))
-    assert not accepts(Decimal("1.0000000000000000001"))
-    assert not accepts(10**18)
+    assert accepts(Decimal("33.333333333333333333333333333"))
+    assert accepts(10**18)
+    assert accepts(Decimal("0." + "1" * 1000))
+    assert not accepts(Decimal("0." + "1" * 1001))
+    assert not accepts(10**1000)
     assert not primitives.TYPES["decimal"].fits("1")
+
+    def said(number):
+        body = {"resourceType": "Basic", "code": {"text": "x"}, "extension": [
+            {"url": "urn:x", "valueDecimal": Decimal(number)}]}  # fmt: skip
+        return [
+            (one.severity, one.expression)
+            for one in definitions.check(body, now=datetime(2026, 11, 26, tzinfo=UTC))
+            if one.rule == "decimal-digits"
+        ]
+
+    assert said("0.123456789012345678") == []
+    place = "Basic.extension[0].value.ofType(decimal)"
+    assert said("0.1234567890123456789") == [("warning", place)]
 
 
 def test_base64_of_a_megabyte_is_read_in_a_moment():
