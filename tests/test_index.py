@@ -1,12 +1,14 @@
 """What leads from a value to its resources: which of it has a time, and what an update moves."""
 
 import sqlite3
+import tracemalloc
 
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app as cli
-from app.storage import index
+from app.fhirpath import ucum
+from app.storage import entries, index
 from app.storage.entries import ENTRY, FIELD, leads_to_few
 
 POSTINGS = "SELECT shelf, term, updated, id, qualifier FROM posting ORDER BY 1, 2, 3, 4, 5"
@@ -144,3 +146,24 @@ def undo(url, *statements):
         await connection.close()
 
     anyio.run(run)
+
+
+@pytest.mark.parametrize(
+    ("look", "text"),
+    [
+        (entries.place, "http://example.org/{}"),
+        (entries.instants, "2026-11-26T09:15:00.{}Z"),
+        (ucum.unit, "{}"),
+        (ucum.is_code, "{}"),
+    ],
+)
+def test_no_text_of_a_mebibyte_is_remembered(look, text):
+    """What is looked up again and again is short; what somebody sends to fill the memory is not kept."""
+    tracemalloc.start()
+
+    for number in range(20):
+        look(text.format(f"{number}{'1' * 2**20}"))
+
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 4 * 2**20

@@ -24,6 +24,9 @@ from app.storage.order import Place
 from app.storage.query import Pairs
 
 _SAFE: Final = ":/,$-._~"
+_MOST_FORM: Final = (
+    2**18
+)  # bytes: 1000 values of a parameter that are as long as an id may be, and more
 
 
 async def found(  # noqa: PLR0913 — as below
@@ -81,7 +84,7 @@ async def _parameters(request: Request, *, most: int) -> Pairs:
 
 
 async def _form(request: Request, *, most: int) -> Pairs:
-    return target.of_query(await body.form(request, most=most))
+    return target.of_query(await body.form(request, most=min(most, _MOST_FORM)))
 
 
 def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[str, str], str, str]:

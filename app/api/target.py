@@ -14,6 +14,7 @@ from app.errors import Malformed
 
 DRY_RUN: Final = "dry-run"
 _BESIDE: Final = view.NAMES | {DRY_RUN}
+_MOST_PARAMETERS: Final = 1000
 
 
 def only(request: Request, *names: str) -> None:
@@ -64,8 +65,11 @@ def of_query(raw: bytes) -> list[tuple[str, str]]:
     """
     The parameters of a query or a form, in their order.
 
-    raises      Malformed: it is in another character set than UTF-8, and would be misread
+    raises      Malformed: it is in another character set than UTF-8, and would be misread, or it
+                has more parameters than anybody asks with
     """
+    if raw.count(b"&") >= _MOST_PARAMETERS:
+        raise Malformed(f"A query has {_MOST_PARAMETERS} parameters at most.")
     try:
         return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:

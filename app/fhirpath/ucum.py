@@ -50,11 +50,13 @@ def _table() -> dict[str, Any]:
     return table
 
 
-@lru_cache(maxsize=1024)
 def unit(code: str) -> Unit | None:
     """What a code means, or None where it is not a UCUM code that is known here."""
-    if len(code) > MAX_CODE or not code.isascii():
-        return None
+    return _unit(code) if len(code) <= MAX_CODE and code.isascii() else None
+
+
+@lru_cache(maxsize=1024)
+def _unit(code: str) -> Unit | None:
     try:
         found, end = _term(_tokens(code), 0, 0)
     except (ValueError, KeyError, ZeroDivisionError, OverflowError):
@@ -62,13 +64,15 @@ def unit(code: str) -> Unit | None:
     return found if end == len(_tokens(code)) else None
 
 
-@lru_cache(maxsize=4096)
 def is_code(code: str) -> bool:
     """Whether UCUM has a code, also one that is made of units whose size is not kept here."""
+    return len(code) <= MAX_CODE and code.isascii() and _is_code(code)
+
+
+@lru_cache(maxsize=4096)
+def _is_code(code: str) -> bool:
     if unit(code) is not None:
         return True
-    if len(code) > MAX_CODE or not code.isascii():
-        return False
     others = _table()["others"]
     try:
         tokens = _tokens(code)

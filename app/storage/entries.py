@@ -91,13 +91,16 @@ def fold(text: str) -> str:
     return " ".join(clean(text).casefold().split())
 
 
-@lru_cache(maxsize=4096)  # what comes at one moment says that moment again and again
 def instants(text: str) -> tuple[int, int] | None:
     """
     The microseconds that a date, dateTime or instant covers by its precision: first, and one after the last.
 
     Without a zone it is read as UTC. None for what is no date.
     """
+    return _known_instants(text) if len(text) <= LONGEST else _instants(text)
+
+
+def _instants(text: str) -> tuple[int, int] | None:
     found = _DATE.fullmatch(text)
     if found is None:
         return None
@@ -121,6 +124,10 @@ def instants(text: str) -> tuple[int, int] | None:
     step = 10 ** (6 - len(digits))
     first += int(digits) * step
     return first, first + step
+
+
+# What comes at one moment says that moment again and again; a text of a MiB is not kept for it.
+_known_instants: Final = lru_cache(maxsize=4096)(_instants)
 
 
 def _days(year: int, month: int, day: int) -> int:
@@ -204,14 +211,20 @@ def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
         out.append(f"{name}:identifier{FIELD}{code}{FIELD}{system}")
 
 
-@lru_cache(maxsize=4096)  # the same people and places again and again
 def place(literal: str) -> tuple[str, str]:
     """A literal reference as id and type, or as a URL and no type; a version is left out."""
+    return _known_place(literal) if len(literal) <= LONGEST else _place(literal)
+
+
+def _place(literal: str) -> tuple[str, str]:
     literal = literal.split("/_history/", 1)[0]
     kind, slash, identity = literal.partition("/")
     if slash and kind[:1].isupper() and kind.isalpha() and "/" not in identity:
         return short(identity), kind
     return short(literal), ""
+
+
+_known_place: Final = lru_cache(maxsize=4096)(_place)  # the same people again and again
 
 
 def _canonical(value: Any, name: str, at: str, out: list[str]) -> None:

@@ -43,6 +43,7 @@ _MODIFIERS: Final = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOST: Final = 1000
 MOST_VALUES: Final = 1000
+_MOST_KEYS: Final = 16
 
 
 @dataclass(slots=True)
@@ -353,7 +354,10 @@ class Reader:
                 )
 
     def _sorted(self, kind: str, value: str) -> Iterable[tuple[Parameter | str, bool]]:
-        for key in value.split(","):
+        keys = value.split(",")
+        if len(keys) > _MOST_KEYS:
+            raise Malformed(f"_sort takes {_MOST_KEYS} keys at most.")
+        for key in keys:
             code = key.removeprefix("-")
             if code in {"_id", "_lastUpdated"}:
                 yield code, key != code

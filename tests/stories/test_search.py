@@ -549,3 +549,22 @@ def test_what_has_no_time_in_the_index_comes_newest_first(exchange, query):
     assert ids(searched(exchange, f"Task?{query}&_sort=_lastUpdated")) == "t2 t4 t5 t3 t1".split()
     assert found(exchange, f"Task?{query}&_lastUpdated=ge{since}") == ["t1", "t3"]
     assert found(exchange, f"Task?{query}&_lastUpdated=lt{since}") == ["t2", "t4", "t5"]
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ("&".join(["_id=rosa"] * 1000), 200),
+        ("&".join(["_id=rosa"] * 1001), 400),
+        ("_id=" + ",".join(["rosa"] * 30_000), 200),
+        ("_sort=" + ",".join(["birthdate"] * 16), 200),
+        ("_sort=" + ",".join(["birthdate"] * 17), 400),
+    ],
+)
+def test_a_search_has_so_many_parts(chart, form, status):
+    """As many as anybody asks with; more is refused before it is looked at."""
+    kind = {"Content_Type": "application/x-www-form-urlencoded"}
+
+    answer = chart.call("POST", f"{CHART}/Patient/_search", form.encode(), **kind)
+
+    assert answer.status_code == status, answer.text[:200]
