@@ -47,4 +47,33 @@ said.transaction = done.entry.map((one) => one.response.status.slice(0, 3)).join
 const batch = await client.batch({ body: { resourceType: "Bundle", type: "batch", entry } });
 said.batch = batch.entry.map((one) => one.response.status.slice(0, 3)).join(" ");
 
+{
+  const letter = Buffer.from("hello").toString("base64");
+  const binary = await client.create({
+    resourceType: "Binary", body: { resourceType: "Binary", contentType: "text/plain", data: letter } });
+  said.binary = (await client.read({ resourceType: "Binary", id: binary.id })).data === letter;
+  const held = await client.create({ resourceType: "Patient", body: { resourceType: "Patient", active: true } });
+  const guard = { options: { headers: { "If-Match": 'W/"7"' } } };
+  said.stale = await status(client.update({ resourceType: "Patient", id: held.id, body: held, ...guard }));
+  const found = await client.operation({
+    name: "validate", resourceType: "Patient", input: { resourceType: "Patient", gender: "unknown?" } });
+  said.validated = found.issue.filter((one) => one.severity === "error").map((one) => one.code).join(" ");
+  let page = await client.operation({ name: "everything", resourceType: "Patient", id: "rosa", method: "GET", input: { _count: 2 } });
+  const walked = [];
+  while (page) {
+    walked.push(page.entry.length);
+    page = await client.nextPage({ bundle: page });
+  }
+  said.walked = walked.join(" ");
+  const once = { resourceType: "Basic", code: { text: "once" }, identifier: [{ system: "http://kit.example.org", value: "b" }] };
+  const conditional = { resource: once, request: { method: "POST", url: "Basic", ifNoneExist: "identifier=http://kit.example.org|b" } };
+  const bundle = (type, ...entry) => ({ body: { resourceType: "Bundle", type, entry } });
+  const both = [await client.batch(bundle("batch", conditional)), await client.transaction(bundle("transaction", conditional))];
+  said.once = both.map((one) => one.entry[0].response.status.slice(0, 3)).join(" ");
+  said.refused = (await client.batch(bundle("batch", { request: { method: "GET", url: "Patient/none" } }, { request: { method: "GET", url: "Task?_id=t0" } })))
+    .entry.map((one) => one.response.status.slice(0, 3)).join(" ");
+  said.typed = (await client.typeHistory({ resourceType: "Basic" })).entry.length;
+  said.all = (await client.systemHistory()).entry.length > 5;
+}
+
 console.log(JSON.stringify(said));
