@@ -44,6 +44,8 @@ async def found(  # noqa: PLR0913 — as below
     within, where = None, kind
     if rest := rest or request.path_params.get("rest", ""):
         within, kind, where = _compartment(service, request, rest)
+    elif kind:
+        body.type_of(kind)
     if where.endswith("/$everything") and within:
         if request.method == "POST":
             pairs += await _parameters(request, most=most)
@@ -51,8 +53,6 @@ async def found(  # noqa: PLR0913 — as below
         await read.read(service, shelf, caller, "/".join(within))
     elif request.method == "POST":
         pairs += await _form(request, most=most)
-    elif kind:
-        body.type_of(kind)
     head, entries = await _bundled(
         service, shelf, caller, base=base, kind=kind, where=where, within=within, pairs=pairs,
         lenient=responses.preference(request, "handling") == "lenient",

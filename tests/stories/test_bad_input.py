@@ -91,6 +91,17 @@ def test_what_is_not_there_is_said_to_be_missing(exchange, method, path, status)
     refused(exchange.call(method, path, CHILD if method == "POST" else None), status)
 
 
+@pytest.mark.parametrize(
+    "path", ["Child/_search", "Patient/1/Child/_search", "Child/1/Task/_search"]
+)
+def test_a_type_that_does_not_exist_is_not_searched_by_a_form(exchange, path):
+    """As by GET; it was a fault of the service."""
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+
+    refused(exchange.call("POST", f"clinic/chart/fhir/{path}", b"_since=Patient", **form), 404)
+    refused(exchange.get(f"clinic/chart/fhir/{path.removesuffix('/_search')}?name=x"), 404)
+
+
 @pytest.mark.parametrize("media", ["text/plain", "application/xml", "application/fhir+xml", ""])
 def test_another_media_type_is_refused(exchange, media):
     """XML, text, or nothing said: 415."""
