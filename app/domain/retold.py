@@ -44,7 +44,7 @@ def _corrected(case: Case, one: Put) -> Plan:
     name = fhir.name(one.resource)
     stored = case.loaded.resource(case.shelf.key, name)
     exchange = _told_of(case, stored) if stored and stored.stands else None
-    if exchange is None or exchange.source not in case.settings.shelves:
+    if exchange is None or not exchange.copies or exchange.source not in case.settings.shelves:
         return _NOTHING
     place = graph.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient

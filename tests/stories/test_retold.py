@@ -69,6 +69,17 @@ def test_help_that_was_another_familys_is_an_error(exchange, told, change):
     assert (copy["status"], copy["code"]) == ("entered-in-error", {"text": "Pantry application"})
 
 
+def test_of_a_referral_that_was_taken_back_nothing_more_is_told(exchange, told):
+    """The order was an error: what the agency writes into its own record later is its own, and says nothing here."""
+    done, task = told
+    assert put(exchange, CHART, {**task, "status": "entered-in-error"}).status_code == 200
+    before = held(exchange, "clinic/chart", "Procedure"), len(ledger(exchange))
+
+    assert put(exchange, AGENCY, {**done, "code": {"text": "School meals"}}).status_code == 200
+
+    assert (held(exchange, "clinic/chart", "Procedure"), len(ledger(exchange))) == before
+
+
 def test_what_the_clinic_cannot_see_makes_no_new_version(exchange, told):
     """A note of the agency's own is no news to the clinic, not even by a time or a number."""
     done, _ = told
