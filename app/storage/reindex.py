@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Text, bindparam, delete, exists, func, literal, select, tuple_, update
 
 from app import fhir
-from app.storage import index
-from app.storage.database import NONE, Database, Tx, insert_once, statement
+from app.storage import bodies, index
+from app.storage.database import NONE, Database, Statement, Tx, insert_once, statement
 from app.storage.parameters import Parameters
 from app.storage.tables import INDEXED, RESOURCE
 
@@ -30,17 +30,25 @@ _SHELVES: Final = statement(select(RESOURCE.c.shelf).distinct())
 _COUNT: Final = statement(
     select(func.count()).select_from(RESOURCE).where(RESOURCE.c.shelf == bindparam("shelf"))
 )
-_NEXT: Final = statement(
-    select(*(RESOURCE.c[name] for name in ("type", "id", "updated", "method", "facts", "body")))
-    .where(
-        RESOURCE.c.shelf == bindparam("shelf"),
-        tuple_(RESOURCE.c.type, RESOURCE.c.id)
-        > tuple_(bindparam("after_type", type_=Text), bindparam("after_id", type_=Text)),
+
+
+def _next(*, sqlite: bool) -> Any:
+    """So many after a place; of what is long neither body nor facts."""
+    columns = [RESOURCE.c[name] for name in ("type", "id", "version", "updated", "method")]
+    columns.append(bodies.short_facts(RESOURCE.c.facts, sqlite=sqlite))
+    after = tuple_(bindparam("after_type", type_=Text), bindparam("after_id", type_=Text))
+    return (
+        select(*columns, bodies.short(RESOURCE.c.body))
+        .where(
+            RESOURCE.c.shelf == bindparam("shelf"), tuple_(RESOURCE.c.type, RESOURCE.c.id) > after
+        )
+        .order_by(RESOURCE.c.type, RESOURCE.c.id)
+        .limit(bindparam("most"))
+        .with_for_update()
     )
-    .order_by(RESOURCE.c.type, RESOURCE.c.id)
-    .limit(bindparam("most"))
-    .with_for_update()
-)
+
+
+_NEXT: Final = Statement(_next(sqlite=True), _next(sqlite=False))
 _KEEP: Final = statement(
     update(RESOURCE)
     .where(*(RESOURCE.c[name] == bindparam(f"of_{name}") for name in ("shelf", "type", "id")))
@@ -116,9 +124,12 @@ async def _batch(
         await tx.rows(_NEXT, shelf=shelf, after_type=after[0], after_id=after[1], most=_BATCH)
     )
     changed = 0
-    for kind, identity, updated, method, stood, body in rows:
+    for kind, identity, version, updated, method, facts_then, short in rows:
         if method == "DELETE":
             continue
+        key = (kind, identity, version)  # of those that are long one is in memory at a time
+        body = short or (await bodies.read(tx, shelf, [key]))[key]
+        stood = facts_then or await bodies.facts(tx, shelf, kind, identity)
         facts = index.facts(parameters, fhir.decode(bytes(body)))
         if facts != stood:
             await tx.run(_KEEP, facts=facts, of_shelf=shelf, of_type=kind, of_id=identity)

@@ -29,8 +29,12 @@ CHILDREN = 250  # some batches
 
 
 def child(number, shade):
-    return {"resourceType": "Patient", "id": f"c{number}",
+    """A child; one in a hundred has so many numbers that neither they nor it come with the others."""
+    made = {"resourceType": "Patient", "id": f"c{number}",
             "extension": [{"url": SHADE, "valueString": shade}]}  # fmt: skip
+    if number % 100 == 7:
+        made["identifier"] = [{"system": "urn:many", "value": f"{number}-{n}"} for n in range(400)]
+    return made
 
 
 @pytest.fixture
