@@ -186,20 +186,25 @@ def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[Correction]:
         and stored.stands
         and one.resource.get("link") != stored.resource.get("link")
     ]
+    each = at_once(lambda stored: _lost(case, fhir.name(stored.resource), changed), parted)
+    return [one for found in each for one in found]
+
+
+def _lost(case: Case, record: str, changed: set[str]) -> list[Correction]:
+    """The same of one record (Type/id) whose links have changed, but for what is changed beside it."""
+    before = _linked(case, record)
+    sent = at_once(lambda name: _sent(case, name), before)
     found = []
-    for stored in parted:
-        before = _linked(case, fhir.name(stored.resource))
-        sent = at_once(lambda name: _sent(case, name), before)
-        for exchange in {one.id: one for each in sent for one in each}.values():
-            lost = set(before) - set(patients.records(case, exchange.person))
-            shelf, names = case.shelf.key, [one for one in exchange.copies if one not in changed]
-            case.loaded.expect(shelf, names)
-            facts = [case.loaded.resource(shelf, one) for one in names]
-            found += [
-                Correction(case, exchange, Put(shelf, fact.resource, fact.version), fact)
-                for fact in facts
-                if fact and fact.stands and person(fact.resource) in lost
-            ]
+    for exchange in {one.id: one for each in sent for one in each}.values():
+        lost = set(before) - set(patients.records(case, exchange.person))
+        shelf, names = case.shelf.key, [one for one in exchange.copies if one not in changed]
+        case.loaded.expect(shelf, names)
+        facts = [case.loaded.resource(shelf, one) for one in names]
+        found += [
+            Correction(case, exchange, Put(shelf, fact.resource, fact.version), fact)
+            for fact in facts
+            if fact and fact.stands and person(fact.resource) in lost
+        ]
     return found
 
 

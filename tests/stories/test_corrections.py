@@ -402,6 +402,25 @@ def test_many_records_are_corrected_at_once(exchange, referred, patient):
     assert one(exchange, "agency/support", "Patient")["telecom"][0]["value"] == "555-0199"
 
 
+def test_many_records_are_parted_at_once(exchange, referred, patient):
+    """An EHR undoes a day's wrong merges in one transaction: all of it is written."""
+
+    def transaction(*, merged=False):
+        people = [
+            {"resourceType": "Patient", "id": f"p{number}", "name": [{"family": "Example"}],
+             **({"link": [{"other": {"reference": f"Patient/old{number}"}, "type": "replaced-by"}]}
+                if merged else {})} for number in range(110)
+        ]  # fmt: skip
+        return {"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": one, "request": {"method": "PUT", "url": f"Patient/{one['id']}"}}
+            for one in people
+        ]}  # fmt: skip
+
+    for made in (transaction(), transaction(merged=True), transaction()):
+        answer = exchange.call("POST", CHART, made)
+        assert answer.status_code == 200, answer.text[:300]
+
+
 def test_a_correction_on_the_chart_does_not_reach_intake(exchange, patient, child):
     """The two purposes are two records of the child."""
     put(exchange, CHART, {**patient, "address": MOVED})
