@@ -133,3 +133,28 @@ def test_another_order_is_another_version(exchange):
         exchange.call("PUT", f"{CHART}/Observation/o", body.encode())
 
     assert exchange.get(f"{CHART}/Observation/o").content.endswith(members_.encode() + b"}")
+
+
+def test_what_stands_already_is_no_new_version(exchange):
+    """A feed sends all of its patients each night: without a meta, with one, and as it was read."""
+    said = {
+        "resourceType": "Patient",
+        "id": "p",
+        "name": [{"family": "Rivera"}],
+        "gender": "female",
+    }
+    path = f"{CHART}/Patient/p"
+    exchange.call("PUT", path, said)
+    read = exchange.get(path).json()
+
+    for again in (
+        said,
+        {"id": "p", **said},
+        read,
+        {**said, "meta": {"versionId": "9", "lastUpdated": "2026-01-01T00:00:00Z"}},
+    ):
+        answer = exchange.call("PUT", path, again)
+        assert (answer.status_code, answer.headers["etag"]) == (200, 'W/"1"')
+    tagged = {**said, "meta": {"tag": [{"code": "x"}]}}
+    assert exchange.call("PUT", path, tagged).headers["etag"] == 'W/"2"'
+    assert exchange.call("PUT", path, said).headers["etag"] == 'W/"3"'
