@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
-from joserfc import jwk, jws, jwt
-from joserfc.errors import JoseError
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from joserfc.jws import CompactSignature
 
 Key = dict[str, Any]  # a JWK, https://www.rfc-editor.org/rfc/rfc7517
 
@@ -23,10 +25,26 @@ _MOST_KEYS: Final = 32
 _LEAST_MODULUS: Final = 342  # base64url characters of 2048 bits
 _KINDS: Final = {"EC": "ES384", "RSA": "RS384"}
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_SIGNED: Final = jws.JWSRegistry(
-    algorithms=[*ALGORITHMS], strict_check_header=False
-)  # clients add members of their own to the header
-_UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+
+class _Jose:
+    """The library; it is 10 MiB of a process, so it is there only once something is signed."""
+
+    def __init__(self) -> None:
+        from joserfc import jwk, jws, jwt  # noqa: PLC0415 — as above
+        from joserfc.errors import JoseError  # noqa: PLC0415
+
+        self.jwk, self.jws, self.jwt = jwk, jws, jwt
+        # clients add members of their own to the header
+        self.signed = jws.JWSRegistry(algorithms=[*ALGORITHMS], strict_check_header=False)
+        self.unreadable = (
+            JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
+        )  # fmt: skip
+
+
+@cache
+def _jose() -> _Jose:
+    return _Jose()
 
 
 class Doubted(Exception):  # noqa: N818 — who said it is told what was wrong with it
@@ -54,7 +72,7 @@ def named(assertion: str) -> str:
     """
     try:
         said = json.loads(_parts(assertion).payload)["iss"]
-    except _UNREADABLE:
+    except _jose().unreadable:
         raise Doubted("The client_assertion is no signed JWT with iss.") from None
     return str(said)
 
@@ -71,19 +89,20 @@ def read(assertion: str, keys: Sequence[Key], *, audience: str, now: float) -> S
     try:
         header = _parts(assertion).headers()
         kind, identity = header.get("alg"), header.get("kid")
-    except _UNREADABLE:
+    except _jose().unreadable:
         raise Doubted("The client_assertion is no signed JWT.") from None
     if kind not in ALGORITHMS:
         raise Doubted(f"Sign with {' or '.join(ALGORITHMS)}.")
     fitting = [one for one in keys if (one["kid"], _KINDS[one["kty"]]) == (identity, kind)]
     if not fitting:
         raise Doubted("None of the client's keys has this kid and algorithm.")
+    jose = _jose()
     for one in fitting:
         try:
-            claims = jwt.decode(assertion, jwk.import_key(one), registry=_SIGNED).claims
-        except _UNREADABLE:
+            token = jose.jwt.decode(assertion, jose.jwk.import_key(one), registry=jose.signed)
+        except jose.unreadable:
             continue
-        return _held(claims, audience, now)
+        return _held(token.claims, audience, now)
     raise Doubted("The signature is not the client's.")
 
 
@@ -106,8 +125,10 @@ def _held(claims: Mapping[str, Any], audience: str, now: float) -> Said:
     return Said(client, identity, until + _SKEW_SECONDS)
 
 
-def _parts(assertion: str) -> jws.CompactSignature:
-    return jws.extract_compact(assertion.encode(), registry=_SIGNED)
+def _parts(assertion: str) -> CompactSignature:
+    jose = _jose()
+    parts: CompactSignature = jose.jws.extract_compact(assertion.encode(), registry=jose.signed)
+    return parts
 
 
 def make(client: str, audience: str, key: Key, *, now: float, identity: str) -> str:
@@ -122,12 +143,15 @@ def make(client: str, audience: str, key: Key, *, now: float, identity: str) -> 
         "iss": client, "sub": client, "aud": audience, "jti": identity,
         "iat": int(now), "exp": int(now) + LIFETIME_SECONDS - _SKEW_SECONDS,
     }  # fmt: skip
-    return jwt.encode({"alg": kind, "kid": key["kid"]}, claims, jwk.import_key(key), [kind])
+    jose = _jose()
+    head = {"alg": kind, "kid": key["kid"]}
+    made: str = jose.jwt.encode(head, claims, jose.jwk.import_key(key), [kind])
+    return made
 
 
 def fresh() -> Key:
     """A private key for ES384; its kid is its thumbprint, https://www.rfc-editor.org/rfc/rfc7638."""
-    made = jwk.ECKey.generate_key("P-384")
+    made = _jose().jwk.ECKey.generate_key("P-384")
     known = {"kid": made.thumbprint(), "alg": "ES384", "use": "sig"}
     return {**made.as_dict(private=True), **known}
 
@@ -148,7 +172,7 @@ def keys_of(text: str | bytes) -> list[Key]:
         found = sent.get("keys", [sent])[:_MOST_KEYS]
         private = any(_PRIVATE & one.keys() for one in found)
         usable = [] if private else [one for one in found if _usable(one)]
-    except _UNREADABLE:
+    except _jose().unreadable:
         raise ValueError("this is no JWKS") from None
     if private:
         raise ValueError("there is a private key in it; give the public ones alone")
@@ -167,7 +191,7 @@ def private_of(text: str | bytes) -> Key:
         key = json.loads(text)
         if "d" in key and _usable(key):
             return dict(key)
-    except _UNREADABLE:
+    except _jose().unreadable:
         pass
     raise ValueError("this is no private JWK with a kid, EC P-384 or RSA from 2048 bits")
 
@@ -180,18 +204,23 @@ def _usable(key: Key) -> bool:
         return False
     if key.get("use", "sig") != "sig":
         return False
-    jwk.import_key(key)
+    _jose().jwk.import_key(key)
     return True
 
 
 def sealed(secret: bytes, claims: Mapping[str, Any]) -> str:
     """Our own word: an access token."""
-    return jwt.encode({"alg": "HS256"}, dict(claims), jwk.OctKey.import_key(secret), ["HS256"])
+    jose = _jose()
+    made: str = jose.jwt.encode(
+        {"alg": "HS256"}, dict(claims), jose.jwk.OctKey.import_key(secret), ["HS256"]
+    )
+    return made
 
 
 def opened(secret: bytes, token: str) -> dict[str, Any] | None:
     """What our own word says; None for what we have not said."""
+    jose = _jose()
     try:
-        return dict(jwt.decode(token, jwk.OctKey.import_key(secret), ["HS256"]).claims)
-    except _UNREADABLE:
+        return dict(jose.jwt.decode(token, jose.jwk.OctKey.import_key(secret), ["HS256"]).claims)
+    except jose.unreadable:
         return None
