@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Key = dict[str, Any]  # a JWK, https://www.rfc-editor.org/rfc/rfc7517
 
 ALGORITHMS: Final = ("ES384", "RS384")
+SIGNED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"  # its type, RFC 7523
 LIFETIME_SECONDS: Final = 300  # of a word, the client's and ours
 _SKEW_SECONDS: Final = 60  # by which two clocks may differ
 _MOST_KEYS: Final = 32
@@ -189,11 +190,12 @@ def private_of(text: str | bytes) -> Key:
     """
     try:
         key = json.loads(text)
-        if "d" in key and _usable(key):
-            return dict(key)
+        signs = "d" in key and _usable(key)
     except _jose().unreadable:
-        pass
-    raise ValueError("this is no private JWK with a kid, EC P-384 or RSA from 2048 bits")
+        signs = False
+    if not signs:
+        raise ValueError("this is no private JWK with a kid, EC P-384 or RSA from 2048 bits")
+    return dict(key)
 
 
 def _usable(key: Key) -> bool:

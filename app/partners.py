@@ -28,7 +28,6 @@ _LONGEST_TOKEN: Final = 2**16  # bytes of a token endpoint's answer
 _TOKEN_SECONDS: Final = 300  # a token lives so long where nobody says
 _EARLY_SECONDS: Final = 30  # before its end a token is not used any more
 _TOKENLESS: Final = "no-token"  # in place of issue codes: it was not the FHIR server that refused
-_SIGNED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ class Partners:
             return Reply(401, _TOKENLESS)
         form = {
             "grant_type": "client_credentials", "scope": smart.scope,
-            "client_assertion_type": _SIGNED, "client_assertion": word,
+            "client_assertion_type": assertions.SIGNED, "client_assertion": word,
         }  # fmt: skip
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         status, answered, body = await self._post(url, kind, urlencode(form).encode())

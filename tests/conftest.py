@@ -20,6 +20,7 @@ from app.conformance import Definitions
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
+from app.storage import migration
 from app.storage.parameters import Parameters
 
 
@@ -117,6 +118,18 @@ def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Ex
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path) -> str:
+    """An empty database of either kind."""
+    if request.param == "sqlite":
+        made = f"sqlite:///{tmp_path / 'empty.db'}"
+        migration.migrate(made)
+        return made
+    server = request.getfixturevalue("postgres")
+    server.empty()
+    return server.url()
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 import asyncio
 from datetime import UTC, datetime
 
-import pytest
-
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Plan, Stored, put
 from app.errors import Unavailable
-from app.storage import connection, migration, resources, search
+from app.storage import connection, resources, search
 from app.storage.commits import Commits, Made
 from app.storage.database import Overtaken
 from app.storage.query import Reader
@@ -16,18 +14,6 @@ from app.storage.query import Reader
 SHELF = "agency/support"
 NOW = datetime(2026, 1, 5, 10, tzinfo=UTC)
 AT = "2026-01-05T10:00:00.000Z"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    """An empty database of either kind."""
-    if request.param == "sqlite":
-        made = f"sqlite:///{tmp_path / 'commits.db'}"
-        migration.migrate(made)
-        return made
-    server = request.getfixturevalue("postgres")
-    server.empty()
-    return server.url()
 
 
 class Counting:

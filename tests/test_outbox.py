@@ -3,26 +3,12 @@
 import asyncio
 from collections import Counter
 
-import pytest
-
 from app.domain.plan import Owed
-from app.storage import connection, migration, outbox
+from app.storage import connection, outbox
 from app.storage.database import QUEUE
 
 DEAD, OTHER = "dead/intake", "other/intake"
 NOW = 1_000_000.0
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    """An empty database of either kind."""
-    if request.param == "sqlite":
-        made = f"sqlite:///{tmp_path / 'outbox.db'}"
-        migration.migrate(made)
-        return made
-    server = request.getfixturevalue("postgres")
-    server.empty()
-    return server.url()
 
 
 def run(url, work):

@@ -86,8 +86,9 @@ def _decoded(request: Request, raw: bytes) -> Any:
     """
     The JSON that the bytes are.
 
-    raises      Malformed; TooLarge: it has too many values; WrongMediaType: it is said to be in another character set, which would
-                be misread where it is more than ASCII
+    raises      Malformed; TooLarge: it has too many values
+                WrongMediaType: it is said to be in another character set, which would be misread
+                where it is more than ASCII
     source      https://hl7.org/fhir/R4/http.html#mime-type
     """
     if not raw:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from msgspec.structs import replace
 
 from app.api import body
+from app.conformance import Definitions
 from app.domain import condition
 from app.domain.change import Entry, Method
 from app.errors import Invalid, Malformed, NotSupported
@@ -17,6 +18,29 @@ _WRITES: Final[tuple[Method, ...]] = ("POST", "PUT", "PATCH", "DELETE")
 _ASKING: Final = frozenset({"batch", "transaction"})
 _BUNDLES: Final = frozenset({"collection", "searchset"}) | _ASKING
 READS: Final = frozenset({"GET", "HEAD"})
+
+
+def enveloped(definitions: Definitions, bundle: Resource, at: str = "Bundle") -> None:
+    """
+    The Bundle around its resources has its shape; each resource is looked at by itself.
+
+    at          as collected
+    raises      Malformed: with the places in the Bundle
+    """
+    came = bundle.get("entry")
+    bare = [
+        {name: value for name, value in one.items() if name != "resource"} or None
+        if isinstance(one, dict)
+        else one
+        for one in (came if isinstance(came, list) else [])
+    ]
+    around = {**bundle, "entry": [one for one in bare if one is not None]}
+    if not around["entry"] and (came is None or came):
+        del around["entry"]
+    if found := definitions.shape(around):
+        places = [f"{at}{one.expression.removeprefix('Bundle')}" for one in found]
+        issues = (replace(one, expression=it) for one, it in zip(found, places, strict=True))
+        raise Malformed(issues=tuple(issues))
 
 
 def collected(bundle: Resource, at: str = "Bundle") -> tuple[Entry, ...]:

@@ -69,29 +69,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
 
-    def _enveloped(bundle: dict[str, Any], at: str = "Bundle") -> None:
-        """The Bundle around its resources has its shape; each resource is looked at by itself."""
-        entries = bundle.get("entry")
-        bare = [
-            {name: value for name, value in one.items() if name != "resource"} or None
-            if isinstance(one, dict)
-            else one
-            for one in (entries if isinstance(entries, list) else [])
-        ]
-        around = {**bundle, "entry": [one for one in bare if one is not None]}
-        if not around["entry"] and (entries is None or entries):
-            del around["entry"]
-        if found := service.definitions.shape(around):
-            places = [f"{at}{one.expression.removeprefix('Bundle')}" for one in found]
-            issues = (replace(one, expression=it) for one, it in zip(found, places, strict=True))
-            raise Malformed(issues=tuple(issues))
-
     def parted(made: Change) -> Change:
         """A report of several Bundles, one for each child, as the siblings that they are."""
         if made.act != "report" or {one.type for one in made.entries} != {"Bundle"}:
             return made
         for one in made.entries:
-            _enveloped(one.resource, one.at)
+            entries.enveloped(service.definitions, one.resource, one.at)
         siblings = tuple(entries.collected(one.resource, one.at) for one in made.entries)
         return replace(made, entries=(), siblings=siblings)
 
@@ -166,7 +149,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         bundle = await body.resource(request, most=most)
         if bundle["resourceType"] != "Bundle":
             raise Malformed("Send a Bundle of type batch or transaction.")
-        _enveloped(bundle)
+        entries.enveloped(service.definitions, bundle)
         if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
@@ -203,7 +186,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             return await screenings.worked_off(service, request, shelf, caller)
         sent = await body.resource(request, most=most)
         if sent["resourceType"] == "Bundle":
-            _enveloped(sent)
+            entries.enveloped(service.definitions, sent)
         if act in screenings.ACTS:
             door = screenings.Door(service, shelf, caller, _base(shelf), change)
             return await door.answer(request, act, sent)

@@ -24,9 +24,8 @@ from app.storage.order import Place
 from app.storage.query import Pairs
 
 _SAFE: Final = ":/,$-._~"
-_MOST_FORM: Final = (
-    2**18
-)  # bytes: 1000 values of a parameter that are as long as an id may be, and more
+# bytes: 1000 values of a parameter that are as long as an id may be, and more
+_MOST_FORM: Final = 2**18
 
 
 async def found(  # noqa: PLR0913 — as below

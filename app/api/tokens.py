@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.api import access, body, header, target
-from app.assertions import ALGORITHMS
+from app.assertions import ALGORITHMS, SIGNED
 from app.domain.scopes import ACTS
 from app.errors import NotFound, Refusal, Unauthenticated
 from app.flows import tokens
@@ -17,7 +17,6 @@ from app.flows.tokens import Granted, NotGranted
 from app.settings import Settings, Shelf
 
 _MOST: Final = 2**14  # bytes of a form
-_SIGNED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _NOT_KEPT: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -53,23 +52,17 @@ async def answer(service: Service, request: Request) -> Response:
     except NotGranted as refused:
         basic = refused.code == "invalid_client" and header.of(request, b"authorization")
         return _refused(401 if basic else 400, refused.code, refused.text)
-    except _Unfit as unfit:
-        return _refused(400, *unfit.args)
     said = {"access_token": made.token, "token_type": "bearer", "expires_in": made.seconds}
     return JSONResponse({**said, "scope": " ".join(sorted(made.scopes))}, headers=_NOT_KEPT)
-
-
-class _Unfit(Exception):  # noqa: N818 — code and text of an answer
-    """The request is not one that this endpoint takes."""
 
 
 def _form(raw: bytes) -> dict[str, str]:
     pairs = target.of_query(raw)
     if len({name for name, _ in pairs}) != len(pairs):
-        raise _Unfit("invalid_request", "A parameter stands twice.")
+        raise NotGranted("invalid_request", "A parameter stands twice.")
     asked = dict(pairs)
     if asked.get("grant_type") != "client_credentials":
-        raise _Unfit("unsupported_grant_type", "Send grant_type=client_credentials.")
+        raise NotGranted("unsupported_grant_type", "Send grant_type=client_credentials.")
     return asked
 
 
@@ -78,8 +71,8 @@ async def _granted(
 ) -> Granted:
     scopes, assertion = asked.get("scope", ""), asked.get("client_assertion", "")
     if assertion or "client_assertion_type" in asked:
-        if asked.get("client_assertion_type") != _SIGNED or not assertion:
-            raise _Unfit("invalid_request", f"Send client_assertion, of the type {_SIGNED}.")
+        if asked.get("client_assertion_type") != SIGNED or not assertion:
+            raise NotGranted("invalid_request", f"Send client_assertion, of the type {SIGNED}.")
         return await tokens.by_assertion(service, shelf, assertion=assertion, scopes=scopes)
     try:
         said = header.of(request, b"authorization")

@@ -22,13 +22,16 @@ _UNKNOWN: Final = "There is no such client on this shelf, or that is not its sec
 _log = structlog.get_logger()
 
 
+Code = Literal["invalid_client", "invalid_request", "invalid_scope", "unsupported_grant_type"]
+
+
 class NotGranted(Exception):  # noqa: N818 — an answer, as OAuth has it
     """
     code    https://www.rfc-editor.org/rfc/rfc6749#section-5.2
     text    what to do
     """
 
-    def __init__(self, code: Literal["invalid_client", "invalid_scope"], text: str) -> None:
+    def __init__(self, code: Code, text: str) -> None:
         self.code, self.text = code, text
         super().__init__(text)
 

@@ -10,9 +10,8 @@ from app.domain.plan import Exchange, Following
 from app.storage.database import Batch, Reading, Row, Tx, insert_once, statement
 from app.storage.tables import COPIED, EXCHANGE
 
-SETTLED_SECONDS: Final = (
-    5.0  # a write that was planned before a referral was sent is committed by then
-)
+# A write that was planned before a referral was sent is committed by then.
+SETTLED_SECONDS: Final = 5.0
 
 _COLUMNS: Final = tuple(column.name for column in COPIED.columns)
 _SENT: Final = insert_once(COPIED)
