@@ -135,10 +135,6 @@ class NotSupported(Refusal):
     status, code = 422, "not-supported"
 
 
-class Throttled(Refusal):
-    status, code = 429, "throttled"
-
-
 class Unavailable(Refusal):
     status, code = 503, "transient"
 

@@ -18,8 +18,6 @@ from app.errors import Malformed
 
 Resource = dict[str, Any]
 
-URI: Final = "urn:ietf:rfc:3986"  # system of an identifier that is a URI
-
 # elements of type uri, url, oid and uuid that lead to a resource, and the narrative's links
 _LINKS: Final = frozenset({"div", "uri", "url", "valueOid", "valueUri", "valueUrl", "valueUuid"})
 

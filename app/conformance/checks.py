@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.conformance import grammars, narrative, native, primitives
+from app.conformance import grammars, native, primitives
 from app.conformance.findings import Findings, finding, untold
 from app.conformance.terminology import Codes, Terminology, has_member, name, unchecked
 from app.errors import Issue
+from app.fhirpath import narrative
 
 if TYPE_CHECKING:
     from app.conformance.scope import Scope, Test

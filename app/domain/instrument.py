@@ -272,10 +272,6 @@ class Instrument(_Data):
             raise ValueError(message)
         return self
 
-    @cached_property
-    def by_code(self) -> dict[tuple[str, str], Question]:
-        return {(one.system, one.code): one for one in self.questions}
-
     @property
     def made(self) -> tuple[Result | Total, ...]:
         """What is made of other answers, and not given by a person."""

@@ -136,7 +136,9 @@ def html_checks(path: Path) -> Truth:
 
     def run(value: Any, _: Frame) -> bool | None:
         found = lone(value)
-        return None if found is None else found.__class__ is str and narrative.safe(found)
+        return (
+            None if found is None else found.__class__ is str and narrative.problem(found) is None
+        )
 
     return run
 

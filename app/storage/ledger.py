@@ -14,11 +14,6 @@ from app.storage.tables import LEDGER
 
 _COLUMNS: Final = [column.name for column in LEDGER.columns if column.name != "id"]
 _ACCOUNT: Final = statement(insert(LEDGER).values({name: bindparam(name) for name in _COLUMNS}))
-_ROWS: Final = statement(
-    select(*(LEDGER.c[name] for name in _COLUMNS))
-    .where(LEDGER.c.exchange == bindparam("exchange"))
-    .order_by(LEDGER.c.id)
-)
 _ABOUT: Final = statement(
     select(*(LEDGER.c[name] for name in _COLUMNS))
     .where(LEDGER.c.source == bindparam("source"), LEDGER.c.subject == bindparam("subject"))
@@ -30,12 +25,6 @@ async def account(tx: Tx, row: Accounted, *, at: str) -> None:
     """One row, in the transaction of the disclosure itself."""
     lists = {"basis": json.dumps(row.basis), "disclosed": json.dumps(row.disclosed)}
     await tx.run(_ACCOUNT, **{**asdict(row), **lists, "at": at})
-
-
-async def of_exchange(tx: Reading, exchange: str) -> list[dict[str, Any]]:
-    """Every disclosure of one referral or report, oldest first."""
-    rows = await tx.rows(_ROWS, exchange=exchange)
-    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
 
 async def about(tx: Reading, source: str, subject: str) -> list[dict[str, Any]]:
