@@ -154,7 +154,7 @@ def arrived(case: Case) -> Case:
     names = Names(case.change)
     entries: list[tuple[Entry, str, bool]] = []
     written: set[str] = set()
-    new: dict[Want, None] = {}
+    new: dict[Want, Any] = {}
     for position, entry in enumerate(case.change.entries):
         met = names.conditions.get((entry.type, entry.if_none_exist))
         identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
@@ -170,7 +170,7 @@ def arrived(case: Case) -> Case:
         written.add(name)
         entries.append((entry, identity, known))
         if not (known or entry.id):  # chance made this id: nothing can stand there
-            new |= dict.fromkeys(_about(case.shelf.key, name))
+            new |= _nothing(case.shelf.key, name)
 
     def resolved(one: tuple[Entry, str, bool]) -> Entry:
         return blamed(one[0], _resolved, case, names, *one)
@@ -237,9 +237,13 @@ def conditions(case: Case) -> set[Want]:
     return wants
 
 
-def _about(shelf: str, name: str) -> tuple[Want, Want]:
-    """What is asked of the database about a resource that may stand there."""
-    return Want("resource", shelf, name), Want("exchange", shelf, name)
+def _nothing(shelf: str, name: str) -> dict[Want, Any]:
+    """What the database would say of a resource that cannot stand there."""
+    return {
+        Want("resource", shelf, name): None,
+        Want("exchange", shelf, name): None,
+        Want("waiting", shelf, name): (),
+    }
 
 
 def guarded(case: Case, entry: Entry) -> Stored | None:

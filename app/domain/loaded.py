@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +12,7 @@ from msgspec import Struct
 from app.domain.plan import Exchange, Receipt, Recorded, Stored, Waiting
 from app.fhir import Resource
 
+_T = TypeVar("_T")
 MOST_COPIES: Final = 64  # that follow a correction in its own transaction; the others by and by
 
 
@@ -62,9 +65,22 @@ class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
 
 
 class Loaded(Struct, frozen=True):
-    """What was read for one change; asking for what was not read announces it."""
+    """
+    What was read for one change; asking for what was not read announces it.
+
+    worked_out  of what came, by what and of whom: planned again, it is the same
+    """
 
     seen: dict[Want, Any] = msgspec.field(default_factory=dict)
+    worked_out: dict[tuple[str, str], Any] = msgspec.field(default_factory=dict)
+
+    def once(self, what: str, name: str, work: Callable[..., _T], *arguments: Any) -> _T:
+        """What the work comes to, however often it is planned; it sees what it asks for, or is not done yet."""
+        key = (what, name)
+        if key not in self.worked_out:
+            self.worked_out[key] = work(*arguments)
+        found: _T = self.worked_out[key]
+        return found
 
     def resource(self, shelf: str, name: str) -> Stored | None:
         found: Stored | None = self._get(Want("resource", shelf, name))
@@ -142,7 +158,7 @@ class Loaded(Struct, frozen=True):
         """Announce several resources at once, so that they are read together."""
         self.announce({Want("resource", shelf, name) for name in names})
 
-    def announce(self, wants: set[Want]) -> None:
+    def announce(self, wants: AbstractSet[Want]) -> None:
         """Announce those of them that were not read yet."""
         if missing := wants - self.seen.keys():
             raise NotLoaded(frozenset(missing))

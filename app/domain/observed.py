@@ -59,12 +59,14 @@ def is_row(case: Case, observation: Resource) -> bool:
 
 def plans(case: Case, entries: Iterable[Entry]) -> list[Plan]:
     """What the Observations that came in come to: a plan for each screening that they belong to."""
-    known: dict[str, bool] = {}  # of thirty rows of one screening all name the same response
     came = [*entries]
-    told = at_once(lambda one: _told_by_response(case, one.resource, known), came)
+    told = at_once(lambda one: _told_by_response(case, one.resource), came)
     rows = [one for one, said in zip(came, told, strict=True) if not said]
     by_name = {one.name: one for one in rows}
-    belong = at_once(lambda one: _session(case, one.resource, by_name), rows)
+    once = case.loaded.once
+    belong = at_once(
+        lambda one: once("session", one.name, _session, case, one.resource, by_name), rows
+    )
     sessions: dict[str, Session] = {}
     for entry, (identity, _) in zip(rows, belong, strict=True):
         sessions.setdefault(identity, Session(identity)).entries.append(entry)
@@ -110,22 +112,21 @@ def shown(case: Case, name: str) -> tuple[str, ...]:
     return standing.shown(case, mark.result) if mark else ()
 
 
-def _told_by_response(case: Case, observation: Resource, known: dict[str, bool]) -> bool:
-    """
-    Whether a response says the same, and we read it: an EHR may send both.
+def _told_by_response(case: Case, observation: Resource) -> bool:
+    """Whether a response says the same, and we read it: an EHR may send both."""
+    said = (
+        one.get("reference")
+        for one in listed(observation.get("derivedFrom"))
+        if isinstance(one, dict)
+    )
+    names = (str(one) for one in said if str(one).startswith("QuestionnaireResponse/"))
+    # thirty rows of one screening all name the same response
+    return any(case.loaded.once("read", one, _is_read, case, one) for one in names)
 
-    known       responses that were looked at, and whether anything was read out of them
-    """
-    for one in listed(observation.get("derivedFrom")):
-        name = str(one.get("reference", "")) if isinstance(one, dict) else ""
-        if not name.startswith("QuestionnaireResponse/"):
-            continue
-        if name not in known:
-            response = case.find(name)
-            known[name] = response is not None and screening.is_known(case, response)
-        if known[name]:
-            return True
-    return False
+
+def _is_read(case: Case, name: str) -> bool:
+    response = case.find(name)
+    return response is not None and screening.is_known(case, response)
 
 
 def _mark(case: Case, name: str) -> str:
@@ -137,14 +138,16 @@ def _session(
 ) -> tuple[str, Receipt | None]:
     """The screening of a row, and the mark that keeps it there if it is new."""
     shelf, name = case.shelf.key, fhir.name(observation)
-    if before := case.loaded.receipt(shelf, _mark(case, name)):
+    key = _mark(case, name)
+    new = name in arriving and arriving[name].method == "POST"  # chance has just made its id
+    if not new and (before := case.loaded.receipt(shelf, key)):
         return before.result, None
     heading = _heading(name, arriving)
     of = arriving[heading].resource if heading in arriving else observation
     subject = patients.subject(case, of).reference or of.get("subject") or {}
     whom = str(subject.get("reference") or fhir.encode(subject).decode())
     identity = derive(case.key, shelf, "observed", whom, reading.start_of(of))
-    return identity, Receipt(shelf, _mark(case, name), "", identity)
+    return identity, Receipt(shelf, key, "", identity)
 
 
 def _heading(name: str, arriving: dict[str, Entry]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
@@ -59,34 +59,36 @@ class _Came:
     row: Entry | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class _Coming:
-    """
-    The entries of a change, one after the other.
+    """The entries of a change; what one comes to is worked out once, however often it is planned."""
 
-    seen    marks of messages that stood before in the same change
-    """
-
-    case: Case
-    meaning: Meaning
-    seen: set[str] = field(default_factory=set)
+    def __init__(self, case: Case, meaning: Meaning) -> None:
+        self._case, self._meaning = case, meaning
+        self._first: dict[str, str] = {}  # of those that say the same, by the key of their mark
+        for entry in case.entries:
+            if entry.method == "POST" and self._screens(entry):
+                self._first.setdefault(_known_by(case, entry).mark.key, entry.name)
 
     def one(self, entry: Entry) -> _Came:
         """What the entry comes to; a refusal names it."""
-        return blamed(entry, self._of, entry)
+        once = self._case.loaded.once
+        found: _Came = once("came", entry.name, blamed, entry, self._of, entry)
+        return found
+
+    def _screens(self, entry: Entry) -> bool:
+        return entry.type == "QuestionnaireResponse" or (
+            entry.type == "Observation" and observed.is_row(self._case, entry.resource)
+        )
 
     def _of(self, entry: Entry) -> _Came:
-        case = self.case
-        screens = entry.type == "QuestionnaireResponse" or (
-            entry.type == "Observation" and observed.is_row(case, entry.resource)
-        )
+        case = self._case
         if entry.method == "DELETE":
-            return _Came(self.meaning(case, entry), tuple(_deleted(case, entry)))
-        if screens:
-            plan, row = _received(case, entry, self.seen)
+            return _Came(self._meaning(case, entry), tuple(_deleted(case, entry)))
+        if self._screens(entry):
+            plan, row = _received(case, entry, self._first)
             return _Came(plan, row=row)
         follows = _awaited(case, entry) if entry.type == "Patient" else []
-        return _Came(self.meaning(case, entry), tuple(follows))
+        return _Came(self._meaning(case, entry), tuple(follows))
 
 
 def _lenient(plan: Plan) -> Plan:
@@ -131,27 +133,28 @@ def linked(case: Case) -> Plan:
     )
 
 
-def _received(case: Case, entry: Entry, seen: set[str]) -> tuple[Plan, Entry | None]:
+def _received(case: Case, entry: Entry, first: dict[str, str]) -> tuple[Plan, Entry | None]:
     """
     A screening, once: its plan, and the row that is to be read with others.
 
     The same message again is answered with what it became; another with the identifier of one
     that stands corrects it, if it says that it does.
     """
-    mark = _receipt(case, entry)
-    case.loaded.announce(_needed(case, entry, mark))
+    known = _known_by(case, entry)
+    mark = known.mark
+    case.loaded.announce(known.wants)
     if entry.method == "POST":
         before = case.loaded.receipt(case.shelf.key, mark.key)
-        if before or mark.key in seen:
+        if before or first[mark.key] != entry.name:
             return _repeated(case, entry, before.result if before else ""), None
-        seen.add(mark.key)
-        if earlier := _known_by_identifier(case, entry):
+        if earlier := _known_by_identifier(case, known):
             entry = _correction(case, entry, earlier)
             if entry.method == "POST":
                 return _repeated(case, entry, earlier), None
     stored = guarded(case, entry)
     marks = () if entry.said.get("resourceType") is None else _marks(case, entry, mark)
-    absent = _sole(case, entry) if stored is None else ()
+    sole = stored is None and entry.method == "POST"  # of two at once the second sees the first
+    absent = tuple((case.shelf.key, one) for one in known.conditions) if sole else ()
     if entry.type == "QuestionnaireResponse":
         made = screening.plan(case, entry)
         return replace(made, receipts=marks, absent=(*made.absent, *absent)), None
@@ -166,15 +169,31 @@ def _received(case: Case, entry: Entry, seen: set[str]) -> tuple[Plan, Entry | N
     return Plan(Answer((entry.name,), new), puts, receipts=marks, absent=absent), entry
 
 
-def _needed(case: Case, entry: Entry, mark: Receipt) -> set[Want]:
-    """What is looked up for any screening, asked for at once and not one after the other."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """
+    By what a screening is known that came before.
+
+    conditions  that it carries one of its own identifiers
+    wants       what is looked up for it, at once and not one after the other
+    """
+
+    mark: Receipt
+    conditions: tuple[str, ...]
+    wants: frozenset[Want]
+
+
+def _known_by(case: Case, entry: Entry) -> _Known:
+    return case.loaded.once("known by", entry.name, _knowing, case, entry)
+
+
+def _knowing(case: Case, entry: Entry) -> _Known:
     shelf, resource = case.shelf.key, entry.resource
+    mark = _receipt(case, entry)
+    own = tuple(condition.identifier(entry.type, *one) for one in _own(resource))
     wants = {Want("receipt", shelf, mark.key)}
     if entry.method == "POST":
-        wants |= {
-            Want("search", shelf, condition.identifier(entry.type, system, value))
-            for system, value in _own(resource)[:1]
-        }
+        wants |= {Want("search", shelf, one) for one in own[:1]}
     subject = resource.get("subject")
     named = str(subject.get("reference", "")) if isinstance(subject, dict) else ""
     if named.startswith("Patient/") and case.arriving(named) is None:
@@ -183,7 +202,7 @@ def _needed(case: Case, entry: Entry, mark: Receipt) -> set[Want]:
     if isinstance(form, str) and form[:1] not in ("", "#"):
         url = form.split("|", 1)[0]
         wants.add(Want("search", shelf, condition.canonical("Questionnaire", url)))
-    return wants
+    return _Known(mark, own, frozenset(wants))
 
 
 def _marks(case: Case, entry: Entry, mark: Receipt) -> tuple[Receipt, ...]:
@@ -193,14 +212,6 @@ def _marks(case: Case, entry: Entry, mark: Receipt) -> tuple[Receipt, ...]:
     if case.loaded.receipt(case.shelf.key, mark.key):
         return ()
     return (replace(mark, result=entry.name),)
-
-
-def _sole(case: Case, entry: Entry) -> tuple[tuple[str, str], ...]:
-    """Of two that come at once with one identifier, the second sees the first."""
-    if entry.method != "POST":
-        return ()
-    shelf, kind = case.shelf.key, entry.type
-    return tuple((shelf, condition.identifier(kind, *one)) for one in _own(entry.resource))
 
 
 def _receipt(case: Case, entry: Entry) -> Receipt:
@@ -221,12 +232,10 @@ def _own(resource: Resource) -> list[tuple[str, str]]:
     ]
 
 
-def _known_by_identifier(case: Case, entry: Entry) -> str:
+def _known_by_identifier(case: Case, known: _Known) -> str:
     """What stands on the shelf under the message's own identifier; "" where nothing does."""
-    for system, value in _own(entry.resource)[:1]:
-        for name in case.loaded.meeting(
-            case.shelf.key, condition.identifier(entry.type, system, value)
-        ):
+    for one in known.conditions[:1]:
+        for name in case.loaded.meeting(case.shelf.key, one):
             return name
     return ""
 

@@ -195,10 +195,28 @@ async def load(
         some = named[start : start + _TOGETHER]
         rows = await tx.each(_LOAD, [_named(want) for want in some])
         left = await _stored(tx, dict(zip(some, rows, strict=True)), seen, left)
-    for want in wants:
-        if want.kind != "resource":
-            seen[want] = await _look(tx, want, reader)
+    if len(named) < len(wants):
+        await _others(tx, wants, reader, seen)
     return seen
+
+
+async def _others(tx: Reading, wants: list[Want], reader: Reader, seen: dict[Want, Any]) -> None:
+    """What is no resource, into what is seen; of what comes by the dozen all together."""
+    receipts = [want for want in wants if want.kind == "receipt"]
+    seen |= zip(receipts, await _receipts(tx, receipts), strict=True)
+    mapped = [want for want in wants if want.kind == "crosswalk"]
+    seen |= zip(mapped, await worklist.targets(tx, mapped), strict=True)
+    for want in wants:
+        if want not in seen:
+            seen[want] = await _look(tx, want, reader)
+
+
+async def _receipts(tx: Reading, wants: Sequence[Want]) -> list[Receipt | None]:
+    found = await tx.each(_RECEIPT, [{"shelf": one.shelf, "key": one.key} for one in wants])
+    return [
+        Receipt(one.shelf, one.key, *rows[0]) if rows else None
+        for one, rows in zip(wants, found, strict=True)
+    ]
 
 
 def _named(want: Want) -> dict[str, str]:
@@ -243,9 +261,6 @@ def _weight(want: Want, size: int) -> int:
 async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
     if want.kind in {"version", "past"}:
         return await _earlier(tx, want)
-    if want.kind == "receipt":
-        rows = await tx.rows(_RECEIPT, shelf=want.shelf, key=want.key)
-        return Receipt(want.shelf, want.key, rows[0][0], rows[0][1]) if rows else None
     if want.kind == "exchange":
         rows = await tx.rows(_EXCHANGE, shelf=want.shelf, task=want.key)
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
@@ -260,8 +275,10 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
         return await exchanges.held(tx, want.shelf, want.key)
     if want.kind in {"copied", "shared"}:
         return await _copied(tx, want)
-    if want.kind in worklist.KINDS:
-        return await worklist.look(tx, want)
+    if want.kind == "waiting":
+        return await worklist.of_source(tx, want.shelf, want.key)
+    if want.kind == "awaiting":
+        return await worklist.sources(tx, want.shelf, want.key)
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]

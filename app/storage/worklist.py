@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import bindparam, delete, select
 
@@ -54,16 +54,10 @@ def _waiting(row: Row) -> Waiting:
     return Waiting(*row)
 
 
-KINDS: Final = frozenset({"awaiting", "crosswalk", "waiting"})
-
-
-async def look(tx: Reading, want: Want) -> Any:
-    """What a planner asked to see."""
-    if want.kind == "crosswalk":
-        return await target(tx, want.shelf, want.key)
-    if want.kind == "waiting":
-        return await of_source(tx, want.shelf, want.key)
-    return await sources(tx, want.shelf, want.key)
+async def targets(tx: Reading, wants: Sequence[Want]) -> list[str | None]:
+    """What the crosswalk in the database says of each code or text."""
+    keys = [{"shelf": want.shelf, "wanted": _kept(want.key)} for want in wants]
+    return [str(rows[0][0]) if rows else None for rows in await tx.each(_TARGET, keys)]
 
 
 async def of_source(tx: Reading, shelf: str, source: str) -> tuple[Waiting, ...]:
@@ -93,12 +87,6 @@ async def replace(tx: Tx, one: Worklist) -> None:
     ]  # fmt: skip
     if rows:
         await tx.run_all([Batch(_ADD, _ROW, rows)])
-
-
-async def target(tx: Reading, shelf: str, key: str) -> str | None:
-    """What the crosswalk in the database says of a code or text."""
-    rows = await tx.rows(_TARGET, shelf=shelf, wanted=_kept(key))
-    return str(rows[0][0]) if rows else None
 
 
 async def load(tx: Tx, shelf: str, targets: Mapping[str, str]) -> None:
