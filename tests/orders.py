@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from app import conformance, fhir, settings
-from app.domain import mappings, planner, record
+from app.domain import graph, mappings, planner, record
 from app.domain.case import Case
 from app.domain.change import Caller, Change, Entry
 from app.domain.event import EXPUNGED, STATUS
@@ -149,9 +149,21 @@ class World:
 
     def questions(self, shelf):
         """Names of the questions that stand on a shelf."""
-        pairs = self.exchange.terms.talk
-        names = pairs if shelf == self.source else pairs.values()
-        return [one for one in names if one.startswith("Task/")]
+        at = 0 if shelf == self.source else 1
+        return [pair[at] for pair in self.talk() if pair[at].startswith("Task/")]
+
+    def talk(self):
+        """What was asked and said and not taken back: the names on the sender's shelf and on the agency's."""
+        if not self.exchange.copies:
+            return
+        for (shelf, name), one in self.stands.items():
+            there = self.recipient if shelf == self.source else self.source
+            place = graph.placed(b"key", recipient=there, exchange=one.exchange, source=shelf)
+            copy = f"{name.partition('/')[0]}/{place(name)}"
+            spoken = name.startswith(("Communication/", "Task/")) and one.stands
+            other = self.stands.get((there, copy))
+            if spoken and other and other.stands:
+                yield (name, copy) if shelf == self.source else (copy, name)
 
 
 def change(world, shelf, act, resource, chance, **more):
@@ -285,7 +297,7 @@ def agree(kind, state, own, theirs):
 def agrees(world):
     """The Tasks of the case, and of everything that is asked and said on it."""
     agree(world.kind, world.exchange.state, *world.tasks)
-    for mine, copy in world.exchange.terms.talk.items():
+    for mine, copy in world.talk():
         one, other = world.task(world.source, mine), world.task(world.recipient, copy)
         for name in ("status", "received", "output"):
             assert one.get(name) == other.get(name), name

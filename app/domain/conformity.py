@@ -112,7 +112,7 @@ def _originals(case: Case, plan: Plan, put: Put) -> Iterator[Resource]:
     name = fhir.name(put.resource)
     places = {(case.shelf.key, put.origin)}
     for step in plan.exchanges:
-        for mine, theirs in (step.copies | step.terms.talk).items():
+        for mine, theirs in step.copies.items():
             if (put.shelf, name) == (step.recipient, theirs):
                 places.add((step.source, mine))
             elif (put.shelf, name) == (step.source, mine):

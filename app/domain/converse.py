@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from app import fhir
-from app.domain import talk
+from app.domain import patients, talk
 from app.domain.case import Case
 from app.domain.change import Entry
-from app.domain.plan import Exchange, Plan, Stored
+from app.domain.plan import Answer, Exchange, Plan, Stored
 from app.errors import Forbidden, Invalid, Stale
 from app.fhir import Resource, listed
 
@@ -17,7 +17,7 @@ def exchange_of(case: Case, message: Resource) -> Exchange | None:
     """The referral that a message belongs to: it is based on the request, part of or about a Task."""
     for element in ("basedOn", "partOf", "about"):
         for reference in listed(message.get(element)):
-            name = str(reference.get("reference", ""))
+            name = fhir.versionless(str(reference.get("reference", "")))
             if not name.startswith(("ServiceRequest/", "Task/")):
                 continue
             stored = case.loaded.resource(case.shelf.key, name)
@@ -46,6 +46,8 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     if said := talk.known(case, entry):
         return talk.again(said)
     message = entry.resource
+    talk.sayable(case, exchange, message)
+    _about(case, both, message)
     payload = [
         {"contentString": one["contentString"]}
         for one in listed(message.get("payload"))
@@ -68,12 +70,33 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
 
 
 def _marked(case: Case, both: talk.Sides, message: Resource, stored: Stored) -> Plan:
-    """Its reader says when it was read; nothing else of it changes."""
-    before = stored.resource
+    """
+    Its reader says when it was read, its writer that it was an error; nothing else of it changes.
+
+    raises      Forbidden: anything else of it is changed, or by the other side
+    """
+    before, mine = stored.resource, talk.is_own(case, both, fhir.name(stored.resource))
     differ = {
         name for name in message.keys() | before.keys() if message.get(name) != before.get(name)
     }
     if differ - _MARKS:
         raise Forbidden("A message that was sent stays as it is; only `received` can be added.")
+    error = message.get("status") == "entered-in-error"
+    if mine and error:
+        return talk.taken_back(case, both, before)
+    if error and not fhir.in_error(before):
+        raise Forbidden("Who wrote this can say that it was an error; write to them.")
+    if mine or fhir.in_error(before):
+        return Plan(Answer((fhir.name(before),)))  # sent again; its writer is not who has read it
     received = message.get("received") or before.get("received") or fhir.instant(case.now)
     return talk.said(case, both, {**before, "received": received})
+
+
+def _about(case: Case, both: talk.Sides, message: Resource) -> None:
+    """Raises Invalid: it says that it is about another person than the referral."""
+    said = fhir.versionless(str((message.get("subject") or {}).get("reference", "")))
+    person = both.exchange.person
+    theirs = patients.records(case, person) if both.outward else [both.exchange.copies.get(person)]
+    if said.startswith("Patient/") and said not in theirs:
+        text = "This is about another person than the referral; write it on theirs, or leave out subject."
+        raise Invalid(text, expression="Communication.subject")

@@ -7,11 +7,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, patients, retold
+from app.domain import consents, patients, reminder, retold, turns
 from app.domain.case import Case, at_once
+from app.domain.feedback import owed
 from app.domain.following import Correction, is_untouched, person
 from app.domain.loaded import MOST_COPIES
-from app.domain.plan import Answer, Exchange, Following, Plan, Put, Stored, together
+from app.domain.plan import Answer, Exchange, Following, Plan, Put, Stored, put, together
 from app.domain.steps import OPEN
 from app.errors import Issue
 
@@ -36,7 +37,10 @@ def followed(case: Case, made: Plan) -> Plan:
     changed = [one for one in made.puts if one.expected and _follows(one, case.shelf.key)]
     if not changed:
         return made
-    moved = {step.id for step in made.exchanges}
+    opened = {step.id for step in made.exchanges if step.version == 0}
+    if len(opened) < len(made.exchanges):
+        said = tuple(one for one in made.puts if one.exchange)
+        case = turns.after(case, [replace(made, puts=said)])  # by the same change, or taken back
     shelf = case.shelf.key
     before = at_once(lambda one: case.loaded.resource(shelf, fhir.name(one.resource)), changed)
     stood = [(one, stored) for one, stored in zip(changed, before, strict=True) if stored]
@@ -45,9 +49,9 @@ def followed(case: Case, made: Plan) -> Plan:
         Correction(case, exchange, one, stored)
         for (one, stored), exchanges in zip(stood, sent, strict=True)
         for exchange in exchanges
-        if exchange.id not in moved
+        if exchange.id not in opened
     ]
-    each += [one for one in _parted(case, stood) if one.exchange.id not in moved]
+    each += [one for one in _parted(case, stood) if one.exchange.id not in opened]
     once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
     plans = [
         *at_once(Correction.plan, once.values()),
@@ -70,21 +74,60 @@ def again(case: Case) -> Plan:
         return nothing
     case.loaded.expect(case.shelf.key, list(due))
     sent = fhir.moment(exchange.opened).timestamp()
-    corrections = [
-        Correction(case, exchange, Put(case.shelf.key, stored.resource, stored.version), stored)
+    found = {
+        name: stored
         for name, at in due.items()
         if name in exchange.copies and name.partition("/")[0] in _FOLLOW
         for stored in [case.loaded.resource(case.shelf.key, name)]
         if stored and stored.stands
         if stored.updated > exchange.opened or at > sent + _SETTLED
+    }
+    if exchange.person in found:
+        found = {**_strayed(case, exchange), **found}
+    corrections = [
+        Correction(case, exchange, Put(case.shelf.key, stored.resource, stored.version), stored)
+        for stored in found.values()
     ]
     return together(at_once(_of_what_stands, corrections), nothing.answer)
+
+
+def _strayed(case: Case, exchange: Exchange) -> dict[str, Stored]:
+    """What was sent as this person's and stands on a record that is not theirs any more, by name."""
+    records = patients.records(case, exchange.person)
+    shelf, names = case.shelf.key, list(exchange.copies)
+    case.loaded.expect(shelf, names)
+    facts = {name: case.loaded.resource(shelf, name) for name in names}
+    return {
+        name: one
+        for name, one in facts.items()
+        if one and one.stands and (person(one.resource) or records[0]) not in records
+    }
 
 
 def _of_what_stands(one: Correction) -> Plan:
     """The copy as its original stands; whoever writes that at this moment has the last word."""
     made = one.plan()
+    stays = [issue.text for issue in made.answer.issues if issue.code == "suppressed"]
+    if stays:
+        return _unheard(one, stays[0])
     return replace(made, stands=(("resource", one.put.shelf, one.name),)) if made.puts else made
+
+
+def _unheard(one: Correction, why: str) -> Plan:
+    """Nobody reads an answer of the worker: whoever referred is told on their own shelf, once."""
+    case, exchange, nothing = one.case, one.exchange, Plan(Answer(()))
+    parent = case.loaded.resource(exchange.source, exchange.source_task)
+    if parent is None or not parent.stands:
+        return nothing
+    to, kind = parent.resource["requester"], one.name.partition("/")[0]
+    task = reminder.task(
+        case, exchange.id, parent.resource, f"stays-{one.name.replace('/', '-')}", to=to,
+        text=f"{kind}: {why} Call the agency where that matters.", system=reminder.STAYS,
+    )  # fmt: skip
+    if case.loaded.resource(exchange.source, fhir.name(task)) is not None:
+        return nothing
+    puts = put(task, None, shelf=exchange.source, now=case.now, exchange=exchange.id)
+    return Plan(Answer(()), puts, owed=owed(case, exchange.source, exchange, puts))
 
 
 def _in_turn(case: Case, stood: list[tuple[Put, Stored]], made: Plan) -> Plan:
@@ -105,6 +148,8 @@ def _others(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
     names = [
         fhir.name(one.resource) for one, _ in stood if one.resource["resourceType"] != "Consent"
     ]
+    linked = at_once(lambda stored: _linked(case, fhir.name(stored.resource)), _unlinked(stood))
+    names = list(dict.fromkeys([*names, *(one for found in linked for one in found)]))
     sent = [(name, case.loaded.copied(case.shelf.key, name)) for name in names]
     more = [
         Following(case.shelf.key, name, found[MOST_COPIES - 1].id)
@@ -148,7 +193,8 @@ def _with(made: Plan, plans: list[Plan]) -> Plan:
     if not plans:
         return made
     issues = dict.fromkeys(issue for one in (made, *plans) for issue in one.answer.issues)
-    whole = together([made, *plans], replace(made.answer, issues=tuple(issues)))
+    both = turns.settled([made, *plans])
+    whole = together(both, replace(made.answer, issues=tuple(issues)))
     return replace(whole, absent=made.absent)
 
 
@@ -179,15 +225,20 @@ def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[Correction]:
     Two records were taken for one child; they are two, and what was told of the one was the other's.
     """
     changed = {fhir.name(one.resource) for one, _ in stood}
-    parted = [
+    parted = _unlinked(stood)
+    each = at_once(lambda stored: _lost(case, fhir.name(stored.resource), changed), parted)
+    return [one for found in each for one in found]
+
+
+def _unlinked(stood: list[tuple[Put, Stored]]) -> list[Stored]:
+    """The records of persons whose links have changed, as they stood before."""
+    return [
         stored
         for one, stored in stood
         if one.resource["resourceType"] == "Patient"
         and stored.stands
         and one.resource.get("link") != stored.resource.get("link")
     ]
-    each = at_once(lambda stored: _lost(case, fhir.name(stored.resource), changed), parted)
-    return [one for found in each for one in found]
 
 
 def _lost(case: Case, record: str, changed: set[str]) -> list[Correction]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from app import fhir
-from app.domain import disclosure
+from app.domain import disclosure, graph
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import Measured
 from app.domain.submission import Part, Submission, submission
 from app.errors import Invalid
 from app.fhir import Resource, listed
+
+_OUTWARD: Final = ("cps-report", "outward")
 
 
 def checked(case: Case, *, jurisdiction: str, flags: frozenset[str]) -> Measured:
@@ -33,7 +37,20 @@ def checked(case: Case, *, jurisdiction: str, flags: frozenset[str]) -> Measured
 def measured(
     case: Case, made: Submission, jurisdiction: str, *, flags: frozenset[str] = frozenset()
 ) -> Measured:
-    """The two numbers, by what the jurisdiction's form asks for."""
+    """
+    The two numbers, by what the jurisdiction's form asks for.
+
+    What stays behind as a need of the family, or as its answer to a screening, counts for nothing: to be
+    poor is no ground for a report.
+    """
+    rules = [one for one in case.mappings.rules if (one.kind, one.direction) == _OUTWARD]
+    kept = [
+        entry
+        for entry in made.bundle["entry"]
+        if entry["resource"]["resourceType"] != "Observation"
+        or not any(graph.is_withheld(entry["resource"], rule) for rule in rules)
+    ]
+    made = Submission({**made.bundle, "entry": kept}, made.targets)
     place = case.mappings.jurisdictions.get(jurisdiction)
     own = frozenset(place.flags) if place else frozenset()
     return case.mappings.completeness.measure(made, flags=own | flags)

@@ -31,7 +31,7 @@ from app.fhir import Resource
 
 def is_untouched(exchange: Exchange) -> bool:
     """Whether it was cancelled before anybody at the agency had answered, and stands there still."""
-    alone = exchange.sequence <= 1 and not exchange.terms.talk
+    alone = exchange.sequence <= 1 and exchange.terms.silent
     return exchange.state == "cancelled" and alone and withdrawal.is_undone(exchange)
 
 
@@ -107,7 +107,7 @@ class Correction:
         """
         if is_untouched(self.exchange):
             return withdrawal.emptied(self.case, self.exchange)
-        unanswered = self.exchange.state == "submitted" and not self.exchange.terms.talk
+        unanswered = self.exchange.state == "submitted" and self.exchange.terms.silent
         try:
             made = withdrawal.plan(self.case, self.exchange, wholly=unanswered)
         except Conflict:  # the agency has done its part

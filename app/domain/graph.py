@@ -212,14 +212,29 @@ def withheld(resource: Resource, rule: Rule) -> bool:
     """
     who = rule.kind == "cps-report" and resource["resourceType"] in _WHO
     labels = set() if who else {label.partition("|")[2] for label in rule.withholds_labels}
-    if not labels.isdisjoint(_labels(resource)):
-        return True
+    return not labels.isdisjoint(_labels(resource)) or is_withheld(resource, rule)
+
+
+def is_withheld(resource: Resource, rule: Rule) -> bool:
+    """
+    The same, whatever its labels: an answer to a screening, or a need of the family.
+
+    A finding that is coded as a need and as something else besides is no need alone.
+    """
     if any(fhir.has_code(resource.get("category"), *code.split("|", 1)) for code in rule.withholds):
         return True
     says = [resource.get("code"), *(one.get("code") for one in listed(resource.get("component")))]
-    codes = {key for one in says for key in reading.codings(one)}
-    codes |= {(system, code.partition(".")[0]) for system, code in codes}  # the category in ICD
-    return not rule.withholds_codes.isdisjoint(f"{system}|{code}" for system, code in codes)
+    found = reading.codings(resource.get("valueCodeableConcept"))
+    return any(_is_listed(key, rule) for one in says for key in reading.codings(one)) or (
+        bool(found) and all(_is_listed(key, rule) for key in found)
+    )
+
+
+def _is_listed(key: tuple[str, str], rule: Rule) -> bool:
+    """Whether a code, or the category that it is of in ICD, is one that stays behind."""
+    system, code = key
+    codes = {f"{system}|{code}", f"{system}|{code.partition('.')[0]}"}
+    return not rule.withholds_codes.isdisjoint(codes)
 
 
 def _labels(resource: Resource) -> Iterator[str]:

@@ -94,12 +94,24 @@ class House:
             try:
                 return planner()
             except NotLoaded as asked:
-                self.case.loaded.seen.update(dict.fromkeys(asked.wants))
+                self.case.loaded.seen.update({want: self._seen(want) for want in asked.wants})
+
+    def _seen(self, want: Want) -> list[str] | None:
+        seen = self.case.loaded.seen
+        held = [
+            one.key
+            for one, stored in seen.items()
+            if (one.kind, one.shelf) == ("resource", want.shelf)
+            and stored
+            and stored.exchange == want.key
+        ]
+        return sorted(held) if want.kind == "held" else None
 
     def stands(self, plan: Plan) -> None:
         for one in plan.puts:
             stored = Stored(one.resource, one.expected + 1, one.exchange)
             self.case.loaded.seen[Want("resource", one.shelf, fhir.name(one.resource))] = stored
+            self.case.loaded.seen.pop(Want("held", one.shelf, one.exchange), None)
         self._exchanges += plan.exchanges
 
     def standing(self, shelf: str, name: str) -> Stored:

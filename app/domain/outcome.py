@@ -96,6 +96,10 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
     if case.loaded.receipt(mark.shelf, mark.key) == mark:
         note = Issue("information", "duplicate", "This was sent before; here is how it stands.")
         return Plan(Answer((entry.name,), issues=(note,)))
+    if stored and status in withdrawal.CANCELLED and status == stored.resource.get("status"):
+        text = "This is taken back already; here is how it stands."
+        note = Issue("information", "duplicate", text, "Task.status")
+        return Plan(Answer((entry.name,), issues=(note,)))
     raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")
 
 

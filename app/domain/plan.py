@@ -50,7 +50,8 @@ class Terms(Struct, frozen=True):
     heard           the highest sequence number of the agency's events
     inboxes         {shelf: Task there} of those who learn more than the sender's shelf
     draft           Type/id of the draft that it was
-    talk            {name on the sender's shelf: name on the agency's} of questions and messages
+    spoken          either side has asked or written something
+    talk            {name on the sender's shelf: name on the agency's} of questions that wait for an answer
     """
 
     jurisdiction: str = ""
@@ -61,7 +62,13 @@ class Terms(Struct, frozen=True):
     heard: int = 0
     inboxes: dict[str, str] = msgspec.field(default_factory=dict)
     draft: str = ""
+    spoken: bool = False
     talk: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither side has said a word; in rows of before, `talk` alone tells."""
+        return not (self.spoken or self.talk)
 
 
 class Exchange(Struct, frozen=True):

@@ -24,12 +24,14 @@ from app.domain import (
     reminder,
     report,
     siblings,
+    turns,
 )
 from app.domain.case import Case, at_once, blamed, conditions, guarded
 from app.domain.case import arrived as resolved
 from app.domain.change import Entry
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together, tracking
+from app.domain.receive import Meaning
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.fhir import listed
 
@@ -85,19 +87,25 @@ def _planned(case: Case) -> Plan:
     if case.change.act in {"refer", "report"}:
         sent = referral.plan(case, None)
         return replace(sent, absent=(*sent.absent, *_absent(case)))
-    more: list[Plan] = []
     if case.change.act in {"link", "unlink"}:
         return receive.linked(case)
-    if case.change.act == "work-off":
-        plans = receive.again(case)
-    elif _comes_again(case):
-        plans = at_once(partial(_standing, case), case.entries)
-    elif _screens(case):
-        plans, more = receive.plans(case, _blamed)
-    else:
-        plans = at_once(partial(_blamed, case), case.entries)
-    _apart(plans)
+    plans, more = _each(case, _blamed)
+    if turns.meet(plans):
+        plans, more = _each(case, turns.Turns(_blamed))
+        plans = turns.settled(plans)
+    _alone(plans)
     return _together(case, plans, more)
+
+
+def _each(case: Case, meaning: Meaning) -> tuple[list[Plan], list[Plan]]:
+    """A plan for each entry, and those that several entries come to together."""
+    if case.change.act == "work-off":
+        return receive.again(case), []
+    if _comes_again(case):
+        return at_once(partial(_standing, case), case.entries), []
+    if _screens(case):
+        return receive.plans(case, meaning)
+    return at_once(partial(meaning, case), case.entries), []
 
 
 def _comes_again(case: Case) -> bool:
@@ -122,19 +130,14 @@ def _standing(case: Case, entry: Entry) -> Plan:
     return _blamed(case, entry) if entry.type == "Task" else Plan(Answer((entry.name,)))
 
 
-def _apart(plans: list[Plan]) -> None:
+def _alone(plans: list[Plan]) -> None:
     """
-    Each referral is sent, or changed, by one entry of a transaction.
+    One referral is sent by one transaction.
 
-    raises      Invalid: two are sent, or two entries change one, of which neither sees the other
+    raises      Invalid: two are sent
     """
-    steps = [{step.id: step for step in one.exchanges} for one in plans if one.exchanges]
-    if sum(any(step.version == 0 for step in one.values()) for one in steps) > 1:
+    if sum(any(step.version == 0 for step in one.exchanges) for one in plans) > 1:
         raise Invalid("Send one referral in one transaction.", expression="Bundle.entry")
-    ids = [name for one in steps for name in one]
-    if len(ids) > len(set(ids)):
-        text = "Two entries say something of one referral; send them one after the other, or in a batch."
-        raise Invalid(text, expression="Bundle.entry")
 
 
 _NONE: Final[frozenset[str]] = frozenset()

@@ -30,7 +30,8 @@ def is_question(task: Resource) -> bool:
 def parent(case: Case, task: Resource) -> Exchange | None:
     """The referral whose Task a question is part of."""
     for reference in listed(task.get("partOf")):
-        stored = case.loaded.resource(case.shelf.key, str(reference.get("reference", "")))
+        name = fhir.versionless(str(reference.get("reference", "")))
+        stored = case.loaded.resource(case.shelf.key, name)
         if stored and stored.exchange:
             return case.loaded.opened(case.shelf.key, stored.exchange)
     return None
@@ -45,6 +46,7 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     both = talk.sides(case, exchange)
     if before := talk.known(case, entry):
         return talk.again(before)
+    talk.sayable(case, exchange, entry.resource)
     task, spoken = (
         entry.resource,
         talk.person(case, entry.resource.get("requester"), "Task.requester"),
@@ -191,7 +193,8 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
         raise Invalid("A question has no such status.", expression="Task.status")
     if _RANK.get(status, 9) < _RANK.get(was, 0):
         raise Conflict("A question does not step back.", expression="Task.status")
-    outputs = _said(task, both)
+    talk.sayable(case, exchange, task, before)
+    outputs = _said(case, task, both)
     if status == "completed" and not outputs:
         raise Invalid(_HOW, expression="Task.output")
     made = touched({**before, "status": status}, case.now)
@@ -204,7 +207,7 @@ _ANSWERS: Final = ("valueString", "valueReference")
 _HOW: Final = "Answer in output: valueString, or valueReference to a message of this referral."
 
 
-def _said(task: Resource, both: talk.Sides) -> list[Resource]:
+def _said(case: Case, task: Resource, both: talk.Sides) -> list[Resource]:
     """
     The answers of a question's Task.
 
@@ -212,7 +215,9 @@ def _said(task: Resource, both: talk.Sides) -> list[Resource]:
     """
     outputs = listed(task.get("output"))
     said = [
-        one for one in outputs if "valueString" in one or _is_known(one.get("valueReference"), both)
+        one
+        for one in outputs
+        if "valueString" in one or _is_known(case, one.get("valueReference"), both)
     ]
     if len(said) < len(outputs):
         raise Invalid(_HOW, expression="Task.output")
@@ -220,7 +225,7 @@ def _said(task: Resource, both: talk.Sides) -> list[Resource]:
     return [{"type": kind, **{name: one[name] for name in one if name in _ANSWERS}} for one in said]
 
 
-def _is_known(reference: Resource | None, both: talk.Sides) -> bool:
+def _is_known(case: Case, reference: Resource | None, both: talk.Sides) -> bool:
     """Whether the other side has the message that an answer points at; else it would say nothing there."""
     name = fhir.versionless(str((reference or {}).get("reference", "")))
-    return name.startswith("Communication/") and name in both.names
+    return name.startswith("Communication/") and bool(talk.other(case, both, name))

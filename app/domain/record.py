@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import date
+from itertools import count
 from typing import Annotated, Any, Final, Literal
 
 from msgspec.structs import replace
@@ -296,10 +297,14 @@ def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Pl
         raise Invalid(f"The questions are: {known}.", expression="question")
     step = made.exchanges[0] if made.exchanges else exchange
     both = talk.sides(case, step)
+    identity = _asks(case, exchange, told)
+    if not identity:
+        issues = (*made.answer.issues, *talk.again("").answer.issues)
+        return replace(made, answer=replace(made.answer, issues=issues))
     asked = question.made_task(
         case,
         both,
-        derive(case.key, "question", exchange.id, str(step.sequence)),
+        identity,
         codes=[told.question],
         detail=told.detail,
         end=told.due,
@@ -308,6 +313,23 @@ def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Pl
     child = talk.said(case, both, asked, due=question.due(told.due))
     whole = replace(made, exchanges=()) if child.exchanges else made
     return together([whole, child], made.answer)
+
+
+def _asks(case: Case, exchange: Exchange, told: Said) -> str:
+    """
+    The id of a question, in these words; "" where it waits for its answer already, or is sent again.
+
+    Another question is another Task, and so is the same one after its answer.
+    """
+    words = (told.question, told.detail, told.due, told.identifier, str(told.sequence))
+    for number in count():
+        identity = derive(case.key, "question", exchange.id, *words, str(number))
+        stored = case.loaded.resource(exchange.recipient, f"Task/{identity}")
+        if stored is None:
+            return identity
+        if stored.resource.get("status") in steps.OPEN or talk.is_recent(case, stored.resource):
+            return ""
+    raise AssertionError  # there is always a number that is free
 
 
 def _again(case: Case, exchange: Exchange, mark: Mark, name: str) -> Plan | None:

@@ -18,8 +18,9 @@ from app.settings import CANONICAL
 
 OVERDUE: Final = f"{CANONICAL}/sid/overdue"
 DUTY: Final = f"{CANONICAL}/sid/duty"
+STAYS: Final = f"{CANONICAL}/sid/not-followed"
 _CODE: Final = f"{CANONICAL}/CodeSystem/task-code"
-_KINDS: Final = {OVERDUE: "overdue", DUTY: "written-follow-up"}
+_KINDS: Final = {OVERDUE: "overdue", DUTY: "written-follow-up", STAYS: "not-followed"}
 _ORAL: Final = f"{CANONICAL}/StructureDefinition/cps-oral-report"
 # whose it is may do it, hand it on, or say why not; what is to be done is ours to say
 _MAY: Final = frozenset({
@@ -109,7 +110,7 @@ def stands(case: Case, name: str) -> Stored | None:
     if stored is None or not stored.stands or not stored.exchange or case.shelf.role != "source":
         return None
     systems = {one.get("system") for one in listed(stored.resource.get("identifier"))}
-    return stored if systems & {OVERDUE, DUTY} else None
+    return stored if systems & _KINDS.keys() else None
 
 
 def changed(case: Case, entry: Entry, stored: Stored) -> Plan:

@@ -323,7 +323,8 @@ def _asked(house: House, shelf: str, code: str) -> Plan:
             {"type": concept(question.INPUT, "detail"), "valueString": "Example"},
         ],
     }
-    return question.asked(house.at(shelf), Entry("POST", task, "asked"), house.exchange)
+    entry = Entry("POST", task, "asked", said=task)
+    return question.asked(house.at(shelf), entry, house.exchange)
 
 
 def _told(house: House) -> Plan:

@@ -424,24 +424,3 @@ def test_an_agency_answers_several_referrals_at_once(exchange, patient):
     for shelf in ("agency/support", "clinic/chart"):
         statuses = [one["status"] for one in held(exchange, shelf, "Task")]
         assert statuses == ["accepted"] * 3, shelf
-
-
-def test_two_words_on_one_referral_are_said_one_after_the_other(exchange, referred):
-    """A step and a message in one transaction do not see each other; nothing of it is done, and why is said."""
-    _, theirs = referred
-    message = {
-        "resourceType": "Communication", "status": "completed", "basedOn": [theirs["focus"]],
-        "sender": {"display": "Kim"}, "payload": [{"contentString": "We begin on Monday."}],
-    }  # fmt: skip
-    sent = bundle(
-        "transaction",
-        asked("PUT", f"Task/{theirs['id']}", {**theirs, "status": "accepted"}),
-        asked("POST", "Communication", message),
-    )
-
-    said = refused(exchange.call("POST", "agency/support/fhir", sent), 422)
-
-    assert "one after the other" in said[0]["details"]["text"]
-    assert held(exchange, "clinic/chart", "Communication") == []
-    answers = exchange.call("POST", "agency/support/fhir", {**sent, "type": "batch"}).json()
-    assert [one["response"]["status"][:3] for one in answers["entry"]] == ["200", "201"]

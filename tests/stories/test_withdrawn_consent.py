@@ -243,16 +243,23 @@ def alone(number):
     return made, consent
 
 
-def test_a_withdrawal_at_the_very_moment_is_not_passed_by(exchange, patient):
+@pytest.mark.parametrize("how", ["inactive", "DELETE", "another agency"])
+def test_a_withdrawal_at_the_very_moment_is_not_passed_by(exchange, patient, how):
     """The family says no while the order is on its way: it is refused or taken back, never left to stand."""
     standing = []
+
+    def withdrawn(consent):
+        if how == "DELETE":
+            return exchange.call("DELETE", f"{CHART}/Consent/{consent['id']}")
+        return put(exchange, CHART, changed(consent, how))
+
     with ThreadPoolExecutor(2) as both:
         for number in range(ROUNDS):
             made, consent = alone(number)
             put(exchange, CHART, consent)
             sent = both.submit(exchange.call, "POST", REFER, made)
-            withdrawn = both.submit(put, exchange, CHART, {**consent, "status": "inactive"})
-            assert withdrawn.result().status_code == 200, withdrawn.result().text
+            gone = both.submit(withdrawn, consent)
+            assert gone.result().status_code in {200, 204}, gone.result().text
             assert sent.result().status_code in {200, 422}, sent.result().text
             standing += [
                 one
@@ -261,3 +268,4 @@ def test_a_withdrawal_at_the_very_moment_is_not_passed_by(exchange, patient):
             ]
 
     assert standing == []
+    assert held(exchange, "agency/support", "Patient") == []
