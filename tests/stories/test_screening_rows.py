@@ -1,8 +1,11 @@
 """Screening Observations as EHRs emit them: one by one or together, corrected, in any order."""
 
 import json
+from collections import Counter
 
 from exchange import refused, resources
+
+from app.domain import receive
 
 SUBMIT = "clinic/chart/fhir/$submit-screening"
 CHART = "clinic/chart/fhir"
@@ -305,3 +308,28 @@ def test_local_rows_wait_for_the_crosswalk(exchange, patient):
     assert (said["kind"], said["system"], said["code"]) == ("question", FLOWSHEET, "tFood1")
     assert said["count"] == 1
     assert said["source"] == {"reference": f"Observation/{answer.json()['id']}"}
+
+
+def test_what_came_is_looked_into_once_however_often_it_is_planned(exchange, patient, monkeypatch):
+    """A planner begins again with each thing that it has to see; thirty rows do not, each time."""
+    looked = Counter()
+    knowing = receive._knowing  # noqa: SLF001 — how often is what is asked here
+
+    def counted(case, entry):
+        looked[entry.name] += 1
+        return knowing(case, entry)
+
+    monkeypatch.setattr(receive, "_knowing", counted)
+    rows = [row(f"9{number}000-7", "LA33-6", issued=WHEN) for number in range(10)]
+    rows += [row("88122-7", "LA28398-8"), row("88123-5", "LA28398-8")]
+    entries = [
+        {"resource": one, "request": {"method": "POST", "url": "Observation"}} for one in rows
+    ]
+
+    answer = exchange.call(
+        "POST", CHART, {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert len(looked) == len(rows)
+    assert set(looked.values()) == {1}
