@@ -24,6 +24,7 @@ _LINKS: Final = frozenset({"div", "uri", "url", "valueOid", "valueUri", "valueUr
 MAX_DEPTH: Final = 64  # a nested questionnaire of real life reaches some 20
 _BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _OTHER_REFERENCE: Final = re.compile(rb'"reference":"(?![A-Z][A-Za-z]{1,40}/[A-Za-z0-9\-.]{1,64}")')
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -77,23 +78,13 @@ def _depth(raw: bytes) -> int:
     brackets = raw.translate(None, _BRACKETS)
     if len(brackets) <= MAX_DEPTH:
         return 0
-    deepest = max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    deepest = max(accumulate(map(_STEP.__getitem__, brackets), initial=0))
     return deepest if deepest <= MAX_DEPTH else _depth_outside_strings(raw)
 
 
 def _depth_outside_strings(raw: bytes) -> int:
-    depth = deepest = 0
-    inside = escaped = False
-    for byte in raw:
-        if inside:
-            inside = escaped or byte != ord('"')
-            escaped = not escaped and byte == ord("\\")
-        elif byte == ord('"'):
-            inside, escaped = True, False
-        else:
-            depth += _STEP.get(byte, 0)
-            deepest = max(deepest, depth)
-    return deepest
+    brackets = _STRING.sub(b"", raw).translate(None, _BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets), initial=0))
 
 
 def _place(error: msgspec.DecodeError) -> str:

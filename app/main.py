@@ -161,7 +161,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it would log values
     )
-    app.rooms = service.rooms
+    app.rooms, app.aside = service.rooms, service.aside
     app.add_middleware(Observe, registry=registry)
     shelves = routes.router(service, started=service.clock())
     _refusals(app, shelves.routes)

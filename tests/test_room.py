@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from app.api import body
 from app.api.pieces import Pieces
 from app.errors import TooLarge, TooSlow, Unavailable
 from app.flows import room
-from app.flows.room import FREE, Room, Rooms
+from app.flows.room import FREE, Moving, Room, Rooms
 
 HALF, WHOLE = 5 * FREE, 10 * FREE
 
@@ -132,6 +133,112 @@ def test_what_is_small_asks_for_none():
     asyncio.run(use())
 
 
+def bodies(here, *sizes):
+    """Bodies of these sizes that have begun to arrive."""
+    made = [Moving(asyncio.timeout(None), size) for size in sizes]
+    for one in made:
+        here.begin(one)
+    return made
+
+
+async def arrive(here, body, size, *, step=FREE):
+    """So much more of a body, step by step; all of it is over when it is whole."""
+    for _ in range(size // step):
+        await here.more(body, step)
+        await asyncio.sleep(0)
+    if body.has == body.most:
+        here.end(body)
+        here.leave(body.has)
+
+
+def test_who_has_sent_little_keeps_little_room():
+    """A slow sender of a large body does not keep the room that it will need."""
+
+    async def use():
+        here = Room(WHOLE, patience_seconds=0.05)
+        slow, quick = bodies(here, 6 * FREE, 6 * FREE)
+        await arrive(here, slow, FREE)
+        await arrive(here, quick, 6 * FREE)
+        assert here.taken == FREE
+
+    asyncio.run(use())
+
+
+def test_all_that_has_begun_to_arrive_comes_to_its_end():
+    """However they take turns: none waits for what another will never give."""
+
+    async def use(chance):
+        here = Room(WHOLE, patience_seconds=5)
+        sizes = [chance.randint(1, 10) * FREE for _ in range(8)]
+
+        async def one(body):
+            while body.has < body.most:
+                await here.more(body, FREE)
+                for _ in range(chance.randint(0, 5)):
+                    await asyncio.sleep(0)
+                assert here.taken <= WHOLE
+            here.end(body)
+            here.leave(body.has)
+
+        await asyncio.gather(*map(one, bodies(here, *sizes)))
+        assert here.taken == 0
+
+    for seed in range(50):
+        asyncio.run(use(random.Random(seed)))
+
+
+def test_a_body_that_waits_in_vain_leaves_what_it_had():
+    """It is told to come again, and those behind it go on."""
+
+    async def use():
+        here = Room(WHOLE, patience_seconds=0.05)
+        slow, late = bodies(here, WHOLE, WHOLE)
+        await arrive(here, slow, HALF + FREE)
+        with pytest.raises(Unavailable):
+            await arrive(here, late, WHOLE)
+        had = late.has
+        assert (had, here.taken) == (0, HALF + FREE)
+        here.end(late)
+        await arrive(here, slow, HALF - FREE)
+        assert here.taken == 0
+
+    asyncio.run(use())
+
+
+def test_who_does_next_to_nothing_gives_its_room_to_who_waits():
+    """It is broken off; who moves is not, nor anybody while nobody waits."""
+
+    async def use():
+        here = Room(WHOLE, patience_seconds=2, look_seconds=0.1)
+        await here.enter(WHOLE)
+        ended = []
+
+        async def moves(size, pause_seconds):
+            try:
+                async with asyncio.timeout(10) as limit:
+                    one = Moving(limit)
+                    here.begin(one)
+                    while True:
+                        await asyncio.sleep(pause_seconds)
+                        one.moved += size
+            except TimeoutError:
+                ended.append(size)
+                here.leave(WHOLE)
+            finally:
+                here.end(one)
+
+        tasks = [asyncio.create_task(moves(*each)) for each in ((100, 0.01), (10**6, 0.01))]
+        await asyncio.sleep(0.4)
+        assert ended == []
+        await here.enter(HALF)
+        assert ended == [100]
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(use())
+
+
 def request(both, parts, *, pause_seconds=0.0, **headers):
     """A request whose body comes in these parts."""
     left = list(parts)
@@ -147,6 +254,7 @@ def request(both, parts, *, pause_seconds=0.0, **headers):
 
 
 MOST = 20 * FREE
+STEP = 16 * FREE
 LONG = b"x" * (3 * FREE)
 PACKED = gzip.compress(LONG)
 
@@ -158,13 +266,13 @@ PACKED = gzip.compress(LONG)
         ([LONG], {"content_length": len(LONG)}, len(LONG)),
         ([LONG[:FREE], LONG[FREE:]], {"content_length": len(LONG)}, len(LONG)),
         ([LONG[:10]] * 3, {}, 0),
-        ([LONG[:FREE], LONG[FREE:]], {}, MOST),
-        ([PACKED], {"content_length": len(PACKED), "content_encoding": "gzip"}, MOST),
+        ([LONG[:FREE], LONG[FREE:]], {}, STEP),
+        ([PACKED], {"content_length": len(PACKED), "content_encoding": "gzip"}, STEP),
         ([gzip.compress(b"{}")], {"content_length": 22, "content_encoding": "gzip"}, 0),
     ],
 )
 def test_a_body_takes_as_much_room_as_it_is_large(parts, headers, way):
-    """What it says it will be, or as much as it may be where it does not say; packed or not."""
+    """What it says it will be, or step by step where it does not say; packed or not."""
 
     async def use():
         both = rooms()

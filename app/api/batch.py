@@ -19,6 +19,7 @@ from app.domain.change import Caller, Change, Entry
 from app.errors import Gone, Issue, Refusal, TooLarge
 from app.fhir import Resource
 from app.flows import write
+from app.flows.aside import LONG
 from app.flows.service import Service
 from app.flows.write import Written
 from app.settings import Shelf
@@ -28,6 +29,7 @@ _HEADERS: Final = {"ifNoneMatch": b"if-none-match", "ifModifiedSince": b"if-modi
 # A line of 60 bytes asks for the CapabilityStatement's 350,000: without a bound 10 MiB ask for 50 GB.
 _MOST_READ: Final = 32 * 2**20
 _TOO_MUCH: Final = f"The reads of one Bundle are answered with {_MOST_READ} bytes; ask in several."
+_TURN: Final = 100  # entries that are answered before others have their turn
 _OURS: Final = frozenset({b"authorization", b"host"})
 
 
@@ -82,7 +84,9 @@ class Bundled:
         A read that cannot be answered refuses the whole, so each is tried before anything is
         written. What another caller takes away in between is answered in the read's own place.
         """
-        all_of = [self._entry(request, one, at) for one, at in asked]
+        all_of = await self.service.aside.run(
+            lambda: [self._entry(request, one, at) for one, at in asked], long=body.is_long(request)
+        )
         writes = tuple(one for one in all_of if isinstance(one, Entry))
         reads = [one for one in all_of if isinstance(one, _Read)]
         tried = {one.at: await self._tried(one, writes) for one in reads}
@@ -96,12 +100,14 @@ class Bundled:
         again = replace(done, answer=replace(done.answer, created=frozenset()))
         named: set[str] = set()
         said = []
-        for one in all_of:
+        for count, one in enumerate(all_of):
+            if not count % _TURN:
+                await asyncio.sleep(0)
             if isinstance(one, _Read):
                 said.append(await self._answered(one))
                 continue
             name = next(names)
-            said.append(self._written(request, again if name in named else done, name))
+            said.append(await self._written(request, again if name in named else done, name))
             named.add(name)
         return said
 
@@ -167,19 +173,23 @@ class Bundled:
 
     async def _alone(self, request: Request, asked: Any, at: str, *, dry: bool) -> bytes:
         """One entry of a batch stands for itself, in a dry run too."""
+        await asyncio.sleep(0)  # who asks for thousands lets others in between
         try:
-            entry = self._entry(request, asked, at)
+            size = len(fhir.encode(asked)) if body.is_long(request) else 0
+            entry = await self.service.aside.run(
+                lambda: self._entry(request, asked, at), long=size > body.MANY_PATHS
+            )
             if isinstance(entry, _Read):
                 return await self._answered(entry)
-            made = self.change(self.shelf, self.caller, "transaction", entry)
+            made = self.change(self.shelf, self.caller, "transaction", entry, long=size > LONG)
             if dry:
                 return responses.entry_of(await screenings.seen(self.service, made))
             done = await write.write(self.service, made)
         except Refusal as refused:
             return responses.refused_entry(refused)
-        return self._written(request, done, done.answer.names[0])
+        return await self._written(request, done, done.answer.names[0])
 
-    def _written(self, request: Request, done: Written, name: str) -> bytes:
+    async def _written(self, request: Request, done: Written, name: str) -> bytes:
         prefer = responses.preferred(request)
         found: tuple[Issue, ...] = ()
         row = done.rows.get(name)
@@ -188,7 +198,8 @@ class Bundled:
             if self.shown < 0 and not prefer:
                 prefer = "minimal"
         if prefer == "OperationOutcome" and row and row.body:
-            found = (*done.answer.issues, *write.findings(self.service, row.body))
+            await asyncio.sleep(0)
+            found = (*done.answer.issues, *await write.findings(self.service, row.body))
         return responses.entry(done, name, self.base, prefer=prefer, findings=found)
 
     async def _read(self, one: _Read) -> bytes:
@@ -203,7 +214,7 @@ class Bundled:
         self.left -= len(content)
         if self.left < 0:
             raise TooLarge(_TOO_MUCH)
-        await asyncio.sleep(0)  # who asks for thousands lets others in between
+        await asyncio.sleep(0)  # as of a batch
         if not content or one.request.method == "HEAD":
             return b"{" + response
         url = b'"fullUrl":' + fhir.encode(f"{self.base}/{one.name}") + b"," if one.name else b""

@@ -6,9 +6,9 @@ import asyncio
 import base64
 import binascii
 import re
+from functools import partial
 from typing import Any, Final
 
-import anyio
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -30,7 +30,8 @@ from app.errors import (
 )
 from app.fhir import Resource
 from app.flows import room
-from app.flows.room import Rooms
+from app.flows.aside import LONG, Aside
+from app.flows.room import Moving, Rooms
 from app.formats import xml
 from app.formats.xml import Find
 
@@ -43,11 +44,12 @@ _CHARSET: Final = re.compile(r';\s*charset="?([\w.:-]+)', re.ASCII | re.IGNORECA
 # https://hl7.org/fhir/R4/http.html#version-parameter
 _VERSION: Final = re.compile(r';\s*fhirVersion="?([\w.-]+)', re.ASCII | re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"?([1-9][0-9]{0,8})"?')
-_PACKED: Final = 32  # times that a packed body is larger when it is unpacked; most are less
 _WORKED: Final = 6  # times its size, as it came, decoded, as it is stored and as the driver has it
 # What 10 MiB of observations have. Ten thousand `{}` are 20 KiB of JSON, and a MiB in memory.
 _MOST_VALUES: Final = 600_000
+MANY_PATHS: Final = 2**14  # bytes of a patch, of which the paths take some 50 ms to read
 _MARKS: Final = (b",", b"{", b"[")
+_LONG: Final = "kinbridge.long"
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
 
@@ -60,7 +62,7 @@ async def resource(request: Request, *, most: int) -> Resource:
     """
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8.")
-    return resource_of(_decoded(request, await content(request, most)))
+    return resource_of(await _decoded(request, await content(request, most)))
 
 
 async def resource_if_any(request: Request, *, most: int) -> Resource:
@@ -68,7 +70,7 @@ async def resource_if_any(request: Request, *, most: int) -> Resource:
     raw = await content(request, most)
     if raw and media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json in UTF-8, or nothing.")
-    return resource_of(_decoded(request, raw)) if raw else {}
+    return resource_of(await _decoded(request, raw)) if raw else {}
 
 
 async def json(request: Request, *, most: int) -> Any:
@@ -79,10 +81,10 @@ async def json(request: Request, *, most: int) -> Any:
     """
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/json or application/fhir+json in UTF-8.")
-    return _decoded(request, await content(request, most))
+    return await _decoded(request, await content(request, most))
 
 
-def _decoded(request: Request, raw: bytes) -> Any:
+async def _decoded(request: Request, raw: bytes) -> Any:
     """
     The JSON that the bytes are.
 
@@ -100,7 +102,15 @@ def _decoded(request: Request, raw: bytes) -> Any:
         raise WrongMediaType("This is FHIR R4: send fhirVersion=4.0, or leave it out.")
     if not raw.isascii() and _charset(said) not in {"", "utf-8", "utf8"}:
         raise WrongMediaType("FHIR's JSON is UTF-8; send it so, and say charset=utf-8 or nothing.")
+    if len(raw) > LONG:
+        request.scope[_LONG] = True
+        return await request.app.aside.run(partial(fhir.decode, raw))
     return fhir.decode(raw)
+
+
+def is_long(request: Request) -> bool:
+    """Whether what came in its body takes so long that others would wait."""
+    return _LONG in request.scope
 
 
 def _charset(content_type: str) -> str:
@@ -131,11 +141,11 @@ async def checked(request: Request, *, most: int, find: Find) -> tuple[Any, tupl
     if not raw:
         return None, ()
     if is_xml(request):
-        document = await anyio.to_thread.run_sync(xml.read, raw, find)
+        document = await request.app.aside.run(partial(xml.read, raw, find))
         return document.resource, document.issues
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json or application/fhir+xml, in UTF-8.")
-    return _decoded(request, raw), ()
+    return await _decoded(request, raw), ()
 
 
 def is_xml(request: Request) -> bool:
@@ -165,11 +175,11 @@ async def content(request: Request, most: int) -> bytes:
             whole: bytes = message.get("body", b"")
             return whole  # as most come
     arriving = encoding.Unpacking(packed, most)
-    expected = min(announced * (_PACKED if packed else 1), most)
+    expected = announced if announced and not packed else most
     rooms: Rooms = request.app.rooms
     try:
-        async with asyncio.timeout(rooms.seconds(expected)):
-            await _arrive(request, message, arriving, expected, most)
+        async with asyncio.timeout(rooms.seconds(expected)) as limit:
+            await _arrive(request, message, arriving, Moving(limit, expected))
     except TimeoutError:
         raise TooSlow("The body came too slowly; send it again, in parts or packed.") from None
     whole = arriving.end()
@@ -178,20 +188,21 @@ async def content(request: Request, most: int) -> bytes:
 
 
 async def _arrive(
-    request: Request, message: Message, arriving: encoding.Unpacking, expected: int, most: int
+    request: Request, message: Message, arriving: encoding.Unpacking, body: Moving
 ) -> None:
-    """The body from this part on; as much room as is expected, or as there may be, once it is large."""
+    """The body from this part on; it takes room as it comes."""
     rooms: Rooms = request.app.rooms
-    await room.take(rooms, rooms.way, expected)
-    taken = expected if expected > room.FREE else 0
-    while True:
-        arriving.add(message.get("body", b""))
-        if len(arriving.body) > max(taken, room.FREE):
-            await room.take(rooms, rooms.way, most - taken)
-            taken = most
-        if not message.get("more_body"):
-            return
-        message = await _part(request)
+    rooms.way.begin(body)
+    try:
+        while True:
+            arriving.add(message.get("body", b""))
+            body.moved = len(arriving.body)
+            await room.hold(rooms, body, body.moved)
+            if not message.get("more_body"):
+                return
+            message = await _part(request)
+    finally:
+        rooms.way.end(body)
 
 
 async def _part(request: Request) -> Message:
@@ -282,7 +293,13 @@ async def patch_in(request: Request, *, most: int) -> Patch:
         raise WrongMediaType(
             f"Send {_JSON_PATCH}, {_MERGE_PATCH}, or a Parameters as application/fhir+json."
         )
-    sent = _decoded(request, await content(request, most))
+    raw = await content(request, most)
+    sent = await _decoded(request, raw)
+    aside: Aside = request.app.aside
+    return await aside.run(partial(_patch, sent, sent_as), long=len(raw) > MANY_PATHS)
+
+
+def _patch(sent: Any, sent_as: str) -> Patch:
     if sent_as == _JSON_PATCH:
         return patch.json_patch(sent)
     if sent_as == _MERGE_PATCH:

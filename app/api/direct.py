@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.flows import room
+from app.flows.aside import Aside
 from app.flows.room import Rooms
 
 _SEGMENT: Final = re.compile(r"(?P<before>[^{}]*)\{(?P<name>\w+)(?P<rest>:path)?\}")
@@ -115,9 +116,11 @@ class Direct(FastAPI):
     Middleware that is added stands around both ways; what is no raw route FastAPI answers itself.
 
     rooms       for what is large, coming and going
+    aside       threads for what takes long
     """
 
     rooms: Rooms
+    aside: Aside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As FastAPI and Starlette do it, in one step; our own path is never mounted below another."""

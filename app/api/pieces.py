@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api import encoding, header
+from app.flows.room import Moving, Rooms
 
 LONG: Final = 2**20  # bytes
 _STEP: Final = 2**18  # bytes that are packed at a time, some 2 ms
@@ -42,7 +43,8 @@ class Pieces(Response):
     ) -> None:
         self.status_code, self.background, self._pieces = status, None, pieces
         length = sum(map(len, pieces)) if length is None else length
-        self._seconds = request.app.rooms.seconds(length)
+        rooms: Rooms = request.app.rooms
+        self._way, self._seconds = rooms.way, rooms.seconds(length)
         more = {"Vary": "Accept-Encoding"} if packs else {}
         self._packs = packs and encoding.takes_gzip(header.of(request, b"accept-encoding") or "")
         if self._packs:  # how long it will be is not known
@@ -64,12 +66,20 @@ class Pieces(Response):
         await send({**head, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             try:
-                async with asyncio.timeout(self._seconds):
-                    async for one in self._packed() if self._packs else self._plain():
-                        await send({"type": "http.response.body", "body": one, "more_body": True})
+                async with asyncio.timeout(self._seconds) as limit:
+                    await self._leave(send, Moving(limit))
             except TimeoutError:
                 return  # the server closes what has not been answered to its end
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _leave(self, send: Send, moving: Moving) -> None:
+        self._way.begin(moving)
+        try:
+            async for one in self._packed() if self._packs else self._plain():
+                await send({"type": "http.response.body", "body": one, "more_body": True})
+                moving.moved += len(one)
+        finally:
+            self._way.end(moving)
 
     async def _plain(self) -> AsyncIterator[bytes]:
         """In copies of what is sent at a time, so that a connection keeps no more of it than that."""

@@ -27,6 +27,7 @@ _RETURNS: Final = ("minimal", "representation", "OperationOutcome")
 _TRUE: Final = frozenset({"true", "1", ""})
 # By Last-Modified alone a client's cache keeps a Task that is ten days old for another.
 ASKED_AGAIN: Final = {"Cache-Control": "private, no-cache"}
+TRY_AGAIN: Final = {"Retry-After": "5"}
 _SECOND: Final = len("2026-01-31T10:00:00")
 
 
@@ -43,13 +44,13 @@ def fhir_json(
 
 
 def refusal(request: Request, refused: Refusal) -> Response:
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(refused, Unauthenticated):
         headers["WWW-Authenticate"] = _challenge(request)
     elif isinstance(refused, NotAllowed):
         headers["Allow"] = refused.allowed
     elif isinstance(refused, Unavailable):
-        headers["Retry-After"] = "5"
+        headers |= TRY_AGAIN
     body = fhir.encode(refused.outcome())
     return fhir_json(request, body, status=refused.status, headers=headers)
 

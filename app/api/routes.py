@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -61,10 +62,15 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     most = service.settings.max_body_bytes
     numbers, process = itertools.count(), secrets.token_hex(16)  # a nonce is never used twice
 
-    def change(shelf: Shelf, caller: Caller, act: Act, *entries: Entry) -> Change:
-        return Change(
-            shelf, caller, act, entries, base=_base(shelf), nonce=f"{process}{next(numbers):x}"
-        )
+    def change(
+        shelf: Shelf, caller: Caller, act: Act, *entries: Entry, long: bool = False
+    ) -> Change:
+        nonce = f"{process}{next(numbers):x}"
+        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=nonce, long=long)
+
+    def changing(request: Request) -> Callable[..., Change]:
+        """What makes a change of what this request has brought."""
+        return partial(change, long=True) if body.is_long(request) else change
 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
@@ -77,6 +83,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             entries.enveloped(service.definitions, one.resource, one.at)
         siblings = tuple(entries.collected(one.resource, one.at) for one in made.entries)
         return replace(made, entries=(), siblings=siblings)
+
+    async def _enveloped(request: Request, bundle: dict[str, Any]) -> None:
+        look = partial(entries.enveloped, service.definitions, bundle)
+        await service.aside.run(look, long=body.is_long(request))
 
     async def of_type(request: Request, kind: str, identity: str = "") -> dict[str, Any]:
         """The resource in the body, of the type in the URL."""
@@ -92,7 +102,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         request: Request, entered: tuple[Shelf, Caller], act: Act, entry: Entry
     ) -> Response:
         shelf, caller = entered
-        asked = change(shelf, caller, act, entry)
+        asked = changing(request)(shelf, caller, act, entry)
         if screenings.is_dry(request):
             return await screenings.shown(service, request, asked)
         done = await write.write(service, asked)
@@ -100,7 +110,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         found: tuple[Issue, ...] = ()
         prefer = responses.preferred(request)
         if row and row.stands and prefer == "OperationOutcome":
-            found = write.findings(service, row.body)
+            found = await write.findings(service, row.body)
         if not prefer and entry.type == "Binary" and binary.is_quiet(request):
             prefer = "minimal"
         return responses.one(request, done, _base(shelf), found, prefer=prefer)
@@ -149,14 +159,14 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         bundle = await body.resource(request, most=most)
         if bundle["resourceType"] != "Bundle":
             raise Malformed("Send a Bundle of type batch or transaction.")
-        entries.enveloped(service.definitions, bundle)
+        await _enveloped(request, bundle)
         if bundle.get("type") not in {"batch", "transaction"}:
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
         if bundle["type"] == "transaction" and screenings.is_dry(request):
-            asked = change(shelf, caller, "transaction", *entries.collected(bundle))
+            asked = changing(request)(shelf, caller, "transaction", *entries.collected(bundle))
             return await screenings.shown(service, request, asked)
-        made = batch.Bundled(service, shelf, caller, _base(shelf), change, get)
+        made = batch.Bundled(service, shelf, caller, _base(shelf), changing(request), get)
         return await made.answer(request, bundle)
 
     @routes.post(_BASE + "/$validate")
@@ -186,9 +196,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             return await screenings.worked_off(service, request, shelf, caller)
         sent = await body.resource(request, most=most)
         if sent["resourceType"] == "Bundle":
-            entries.enveloped(service.definitions, sent)
+            await _enveloped(request, sent)
         if act in screenings.ACTS:
-            door = screenings.Door(service, shelf, caller, _base(shelf), change)
+            door = screenings.Door(service, shelf, caller, _base(shelf), changing(request))
             return await door.answer(request, act, sent)
         is_bundle = sent["resourceType"] == "Bundle"
         came = entries.collected(sent) if is_bundle else (entries.alone(sent),)
@@ -196,7 +206,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
         if act == "check-referral":
             query = request.query_params
-            asked = change(shelf, caller, act, *came)
+            asked = changing(request)(shelf, caller, act, *came)
             found = await check.check(
                 service,
                 asked,
@@ -204,7 +214,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 flags=frozenset(query.getlist("flag")) - {""},
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
-        made = parted(change(shelf, caller, act, *came))
+        made = parted(changing(request)(shelf, caller, act, *came))
         if screenings.is_dry(request):
             return await screenings.shown(service, request, made)
         done = await write.write(service, made)

@@ -7,10 +7,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from app.api import access, body, header, target
+from app.api import access, body, header, responses, target
 from app.assertions import ALGORITHMS, SIGNED
 from app.domain.scopes import ACTS
-from app.errors import NotFound, Refusal, Unauthenticated
+from app.errors import NotFound, Refusal, Unauthenticated, Unavailable
 from app.flows import tokens
 from app.flows.service import Service
 from app.flows.tokens import Granted, NotGranted
@@ -47,6 +47,8 @@ async def answer(service: Service, request: Request) -> Response:
             raise NotFound("There is no such tenant and shelf.")
         asked = _form(await body.form(request, most=_MOST))
         made = await _granted(service, request, shelf, asked)
+    except Unavailable as refused:  # by the word of section 4.1.2.1: 5.2 has none for it
+        return _refused(refused.status, "temporarily_unavailable", refused.issues[0].text)
     except Refusal as refused:
         return _refused(refused.status, "invalid_request", refused.issues[0].text)
     except NotGranted as refused:
@@ -87,5 +89,5 @@ async def _granted(
 
 def _refused(status: int, code: str, text: str) -> Response:
     said: dict[str, Any] = {"error": code, "error_description": text}
-    basic = {"WWW-Authenticate": access.BASIC} if status == 401 else {}
-    return JSONResponse(said, status, headers={**_NOT_KEPT, **basic})
+    more = {401: {"WWW-Authenticate": access.BASIC}, 503: responses.TRY_AGAIN}.get(status, {})
+    return JSONResponse(said, status, headers={**_NOT_KEPT, **more})

@@ -6,18 +6,18 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app import fhir
 from app.api import access, body, responses, target
-from app.domain.change import Act, Caller, Change, Entry
+from app.domain.change import Act, Change, Entry
 from app.errors import Issue, Malformed, NotSupported, outcome
 from app.flows import read, validate
 from app.flows.service import Service
 from app.flows.validate import Mode
 from app.formats import xml
-from app.settings import Shelf
 
 _MODES: Final[dict[str, Mode]] = {mode: mode for mode in get_args(Mode)}
 _PARAMETERS: Final = frozenset({"resource", "mode", "profile", "usageContext"})
@@ -65,9 +65,12 @@ async def answer(service: Service, request: Request, *, base: str, most: int) ->
         resource = fhir.decode(row.body)
     if resource is None:
         raise Malformed("Send a resource, alone or as the parameter `resource`.")
+    change = Change(
+        shelf, caller, "update", (), base=base, nonce=uuid.uuid4().hex, long=body.is_long(request)
+    )
     if asked.mode == "delete":
         gone = Entry("DELETE", {"resourceType": kind, "id": identity}, identity)
-        found = await _taken(service, shelf, caller, gone, base)
+        found = await _taken(service, change, gone)
     else:
         found = [*asked.issues, *_misplaced(resource, kind, identity)]
         found += await validate.against(service, resource, asked.profiles)
@@ -76,10 +79,10 @@ async def answer(service: Service, request: Request, *, base: str, most: int) ->
     if asked.mode in ("create", "update") and not any(map(_fails, found)):
         name = str(resource.get("id", identity))
         if asked.mode == "create":
-            found += await _taken(service, shelf, caller, Entry("POST", resource), base)
+            found += await _taken(service, change, Entry("POST", resource))
         elif name:
             there = {**resource, "id": name}
-            found += await _taken(service, shelf, caller, Entry("PUT", there, name), base)
+            found += await _taken(service, change, Entry("PUT", there, name))
         else:
             text = "An update names its resource by an id."
             found.append(Issue("error", "required", text, f"{resource['resourceType']}.id"))
@@ -91,12 +94,9 @@ def _fails(one: Issue) -> bool:
     return one.severity in ("fatal", "error")
 
 
-async def _taken(
-    service: Service, shelf: Shelf, caller: Caller, entry: Entry, base: str
-) -> list[Issue]:
+async def _taken(service: Service, change: Change, entry: Entry) -> list[Issue]:
     act: Act = "create" if entry.method == "POST" else "update"
-    change = Change(shelf, caller, act, (entry,), base=base, nonce=uuid.uuid4().hex)
-    return await validate.taken(service, change)
+    return await validate.taken(service, replace(change, act=act, entries=(entry,)))
 
 
 async def _asked(service: Service, request: Request, kind: str, most: int) -> Asked:

@@ -18,6 +18,8 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Deliver what is owed, too.")] = True,
 ) -> None:
     """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
+    import gc
+
     import structlog
     import uvicorn
 
@@ -38,6 +40,8 @@ def serve(
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
         app = await build(read, deliver=worker)
+        gc.collect()
+        gc.freeze()  # what has been loaded stays, and is not gone through again and again
         server = Server(
             uvicorn.Config(
                 app,

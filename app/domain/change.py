@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
+from app.domain.patch import Patch
 from app.errors import Forbidden
 from app.fhir import Resource
 from app.settings import Shelf
@@ -82,7 +82,7 @@ class Entry(Struct, frozen=True):
     if_match: tuple[int, ...] | None = None
     if_none_exist: str = ""
     condition: str = ""
-    patch: Callable[[Resource], Resource] | None = None
+    patch: Patch | None = None
     said: Resource = msgspec.field(default_factory=dict)
     at: str = ""
 
@@ -110,6 +110,7 @@ class Change(Struct, frozen=True):
     said        what an operation says beside its entries
     base        the shelf's FHIR base URL, as partners reach it
     nonce       chance, for the ids of what is new; the same for each try of one request
+    long        whether it is so large that others would wait while it is looked at and planned
     """
 
     shelf: Shelf
@@ -120,6 +121,7 @@ class Change(Struct, frozen=True):
     nonce: str
     siblings: tuple[tuple[Entry, ...], ...] = ()
     said: Any = None
+    long: bool = False
 
     @property
     def all_entries(self) -> tuple[Entry, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final
@@ -24,6 +25,7 @@ _WANTS: Final = {
 }
 _MOST_OPERATIONS: Final = 1000
 _STEPS: Final = 1_000_000  # of all paths together, some two seconds
+_PLAIN: Final = re.compile(r"[\w.\[\]]+").fullmatch  # a path that goes through what stands once
 
 # A value, and its id and extensions where it is a primitive.
 Pair = tuple[Any, Any]
@@ -73,7 +75,7 @@ def fhirpath_patch(parameters: Resource) -> Patch:
             _apply([one for one in found if isinstance(one, Node)], operation)
         return patch.resource_of(made)
 
-    return apply
+    return Patch(apply, long=not all(_PLAIN(one.path.text) for one in operations))
 
 
 def _operation(parameter: Any, at: str) -> _Operation:

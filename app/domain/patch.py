@@ -9,12 +9,27 @@ from typing import Any, Final
 
 import jsonpatch
 import jsonpointer
+from msgspec import Struct
 
 from app import fhir
 from app.errors import Invalid, Malformed, TooLarge
 from app.fhir import Resource
 
-Patch = Callable[[Resource], Resource]
+
+class Patch(Struct, frozen=True):
+    """
+    From what stands to what is to stand; it leaves its argument as it is.
+
+    apply       raises Invalid: it does not fit
+    long        whether it can take long, however small what stands is
+    """
+
+    apply: Callable[[Resource], Resource]
+    long: bool = False
+
+    def __call__(self, resource: Resource) -> Resource:
+        return self.apply(resource)
+
 
 _WANTS: Final = {
     "add": "value", "copy": "from", "move": "from", "remove": "", "replace": "value", "test": "value",
@@ -51,7 +66,7 @@ def json_patch(operations: Any) -> Patch:
             made = _applied(made, one, at)
         return resource_of(made)
 
-    return apply
+    return Patch(apply)
 
 
 def _copied(made: Any, operation: dict[str, Any], at: tuple[str, str]) -> int:
@@ -136,7 +151,7 @@ def merge_patch(changes: Any) -> Patch:
     """
     if not isinstance(changes, dict):
         raise Malformed("A JSON Merge Patch is an object.")
-    return lambda resource: resource_of(_merged(resource, changes))
+    return Patch(lambda resource: resource_of(_merged(resource, changes)))
 
 
 def _merged(stood: Any, changes: Any) -> Any:

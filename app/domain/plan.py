@@ -25,6 +25,7 @@ class Stored(Struct, frozen=True):
     exchange    the one that it is part of
     updated     FHIR instant, "" where nobody looked
     facts       what the index keeps of it: for who replaces it, and means nothing here
+    long        whether it is large, so that to change it takes long
     """
 
     resource: Resource
@@ -32,6 +33,7 @@ class Stored(Struct, frozen=True):
     exchange: str = ""
     updated: str = ""
     facts: str = ""
+    long: bool = False
 
     @property
     def stands(self) -> bool:

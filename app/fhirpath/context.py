@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Steps; some two seconds. The heaviest invariant of R4 on a Bundle of a thousand takes a tenth.
 BUDGET: Final = 1_000_000
+STEPS_A_SECOND: Final = 500_000
 
 Run = Callable[["Context"], list[Any]]
 

@@ -6,15 +6,21 @@ import base64
 import binascii
 import html
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.fhirpath import patterns
+from app.fhirpath.context import STEPS_A_SECOND
 from app.fhirpath.refusals import EvaluationError
 from app.fhirpath.registry import function
 from app.fhirpath.values import MAX_TEXT, bounded, text, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.fhirpath.context import Context
+
+_T = TypeVar("_T")
 
 
 def _two(items: list[Any], other: list[Any], what: str) -> tuple[str, str] | None:
@@ -104,18 +110,26 @@ def replace(
 
 @function("matches", 1, 2)
 def matches(
-    _: Context, items: list[Any], pattern: list[Any], flags: list[Any] | None = None
+    context: Context, items: list[Any], pattern: list[Any], flags: list[Any] | None = None
 ) -> list[Any]:
     found = _two(items, pattern, "matches()")
-    return [] if found is None else [patterns.found(_flagged(found[1], flags), found[0])]
+    return (
+        []
+        if found is None
+        else [_timed(context, patterns.found, _flagged(found[1], flags), found[0])]
+    )
 
 
 @function("matchesFull", 1, 2)
 def matches_full(
-    _: Context, items: list[Any], pattern: list[Any], flags: list[Any] | None = None
+    context: Context, items: list[Any], pattern: list[Any], flags: list[Any] | None = None
 ) -> list[Any]:
     found = _two(items, pattern, "matchesFull()")
-    return [] if found is None else [patterns.matched(_flagged(found[1], flags), found[0])]
+    return (
+        []
+        if found is None
+        else [_timed(context, patterns.matched, _flagged(found[1], flags), found[0])]
+    )
 
 
 @function("replaceMatches", 2, 3)
@@ -136,7 +150,20 @@ def replace_matches(
     context.spend(1 + len(value) // 1000)
     if (len(value) + 1) * (len(new) + 1) > 16 * MAX_TEXT:
         raise EvaluationError("A text grows beyond what an evaluation may hold.")
-    return bounded(patterns.replaced(_flagged(old, flags), value, new))
+    return bounded(_timed(context, patterns.replaced, _flagged(old, flags), value, new))
+
+
+def _timed(context: Context, call: Callable[..., _T], *arguments: str) -> _T:
+    """
+    What a pattern gives, for as many steps as its time is worth.
+
+    One may take a quarter of a second, and an expression may have hundreds.
+    """
+    begun = time.thread_time()
+    try:
+        return call(*arguments)
+    finally:
+        context.spend(int((time.thread_time() - begun) * STEPS_A_SECOND))
 
 
 def _flagged(pattern: str, flags: list[Any] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -50,7 +51,7 @@ async def preview(service: Service, change: Change) -> Preview:
     raises      Refusal: what the change itself would be refused with
     """
     case, plan = await write.planned(service, change)
-    return _seen(case, plan, change)
+    return await service.aside.run(partial(_seen, case, plan, change), long=case.change.long)
 
 
 def _seen(case: Case, plan: Plan, change: Change) -> Preview:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.conformance import Definitions
 from app.domain.mappings import Mappings
+from app.flows.aside import Aside
 from app.flows.callers import Callers
 from app.flows.room import Rooms
 from app.partners import Partners
@@ -25,6 +26,7 @@ class Service:
     owed        called after a commit that owes something, so that nobody has to poll
     sent        called after a referral or report was sent: its kind, and the rule that was overridden
     rooms       for what is large
+    aside       threads for what is long
     """
 
     settings: Settings
@@ -41,3 +43,4 @@ class Service:
     owed: Callable[[], None]
     sent: Callable[[str, str], None]
     rooms: Rooms = field(default_factory=Rooms)
+    aside: Aside = field(default_factory=Aside)

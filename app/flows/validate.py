@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import anyio
 from msgspec.structs import replace
 
 from app import fhir
@@ -12,11 +11,10 @@ from app.domain.change import Change
 from app.errors import Issue, Refusal
 from app.fhir import Resource
 from app.flows import write
+from app.flows.aside import LONG
 from app.flows.service import Service
 
 Mode = Literal["", "create", "update", "delete", "profile"]
-
-LONG = 2**17  # bytes from which a check would keep others waiting
 
 
 async def against(service: Service, resource: Resource, profiles: tuple[str, ...]) -> list[Issue]:
@@ -38,9 +36,8 @@ async def against(service: Service, resource: Resource, profiles: tuple[str, ...
     def check() -> list[Issue]:
         return service.definitions.check(resource, now=now, profiles=tuple(loaded))
 
-    if len(fhir.encode(resource)) < LONG:
-        return found + check()
-    return found + await anyio.to_thread.run_sync(check)
+    long = len(fhir.encode(resource)) > LONG
+    return found + await service.aside.run(check, long=long)
 
 
 async def taken(service: Service, change: Change) -> list[Issue]:

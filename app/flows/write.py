@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app import fhir
 from app.domain import case, planner, threshold
@@ -18,8 +19,9 @@ from app.domain.plan import Answer, Plan, Stored
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.flows import purge
+from app.flows.aside import LONG
 from app.flows.service import Service
-from app.storage import resources
+from app.storage import commits, resources
 from app.storage.commits import Made
 from app.storage.database import Overtaken, Reading
 from app.storage.query import Reader
@@ -50,6 +52,9 @@ async def write(service: Service, change: Change) -> Written:
 
     raises      Refusal; Conflict where others kept changing the same things
     """
+    if change.long:
+        await service.aside.run(partial(_shaped, service, change))
+        return await _done(service, change)
     _shaped(service, change)
     with service.commits.coming(change.shelf.key):
         return await _done(service, change)
@@ -68,6 +73,8 @@ async def _done(service: Service, change: Change) -> Written:
         if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
             try:
                 ready, made = _made(service, made, plan), None
+                if ready.long:
+                    ready = await service.aside.run(partial(commits.readied, ready))
                 stand = await service.commits.commit(ready)
             except Overtaken:
                 continue
@@ -86,7 +93,7 @@ async def planned(service: Service, change: Change) -> tuple[Case, Plan]:
 
     raises      Refusal
     """
-    _shaped(service, change)
+    await service.aside.run(partial(_shaped, service, change), long=change.long)
     try:
         return await _plan(service, change)
     except Kept as kept:
@@ -103,9 +110,14 @@ def _shaped(service: Service, change: Change) -> None:
                 _ruled(service, entry)
 
 
-def findings(service: Service, body: bytes) -> tuple[Issue, ...]:
+async def findings(service: Service, body: bytes) -> tuple[Issue, ...]:
     """What R4 asks of a resource that stands, and finds missing or wrong."""
-    return tuple(service.definitions.check(fhir.decode(body), now=service.clock()))
+    now = service.clock()
+
+    def check() -> tuple[Issue, ...]:
+        return tuple(service.definitions.check(fhir.decode(body), now=now))
+
+    return await service.aside.run(check, long=len(body) > LONG)
 
 
 def _ruled(service: Service, entry: Entry) -> None:
@@ -122,9 +134,22 @@ def _ruled(service: Service, entry: Entry) -> None:
 async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
     """Plan, read what the planner asks for, plan again."""
     case = begun(service, change)
-    await _load(service, case, planner.asked(case), _CHANGED)
+    if change.long:
+        wants = await service.aside.run(partial(planner.asked, case))
+    else:
+        wants = planner.asked(case)
+    await _load(service, case, wants, _CHANGED)
+    if not change.long and _is_long(case):
+        case = replace(case, change=replace(change, long=True))
     case = await settled(service, case, planner.arrived, _CHANGED)
     return case, await settled(service, case, planner.plan)
+
+
+def _is_long(case: Case) -> bool:
+    """Whether a change that came in few bytes asks for much."""
+    return any(one.patch is not None and one.patch.long for one in case.change.entries) or any(
+        isinstance(one, Stored) and one.long for one in case.loaded.seen.values()
+    )
 
 
 def begun(service: Service, change: Change) -> Case:
@@ -146,6 +171,8 @@ async def settled(
     """What a step of the planner makes, once it has seen what it asks for."""
     for _ in range(_ROUNDS):
         try:
+            if case.change.long:
+                return await service.aside.run(partial(step, case))
             return step(case)
         except NotLoaded as asked:
             wants = asked.wants
@@ -169,7 +196,7 @@ def _reader(service: Service, case: Case) -> Reader:
 
 def _made(service: Service, case: Case, plan: Plan) -> Made:
     at, now = fhir.instant(case.now), case.now.timestamp()
-    return Made(plan, _reader(service, case), _seen(case, plan), at, now)
+    return Made(plan, _reader(service, case), _seen(case, plan), at, now, case.change.long)
 
 
 def _seen(case: Case, plan: Plan) -> dict[Want, Any]:

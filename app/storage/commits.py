@@ -9,12 +9,12 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from sqlalchemy import Text, bindparam, func, literal, literal_column, select, update
 
 from app import fhir
 from app.domain.loaded import Want
-from app.domain.plan import Exchange, Plan
+from app.domain.plan import Exchange, Plan, Put
 from app.storage import copies, exchanges, ledger, outbox, purges, puts, resources, search, worklist
 from app.storage.database import Database, Overtaken, Statement, Tx, insert_once, statement
 from app.storage.gathering import Gathering
@@ -57,6 +57,8 @@ class Made(Struct, frozen=True):
     reader      of its conditions; its parameters say what the index keeps
     seen        what it was made from
     at, now     the same moment, as FHIR instant and as UNIX seconds
+    long        whether it takes so long that nobody else shall wait for it where that can be helped
+    rows        of what it puts, where they were made before
     """
 
     plan: Plan
@@ -64,6 +66,8 @@ class Made(Struct, frozen=True):
     seen: Mapping[Want, Any]
     at: str
     now: float
+    long: bool = False
+    rows: puts.Rows | None = None
 
     @property
     def plain(self) -> bool:
@@ -99,6 +103,9 @@ class Commits:
                     Unavailable: the database cannot be written now
         """
         shelves = made.plan.shelves
+        if made.long:
+            work = partial(commit, made=[made])
+            return await self._database.write(work, shelves=shelves, long=True)
         if not made.plain:
             return await self._database.write(partial(commit, made=[made]), shelves=shelves)
         room = self._rooms.get(shelves)
@@ -171,18 +178,37 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
     for one in made:
         await _absent(tx, one)
         await _stands(tx, one)
-    ordered = sorted(
-        (put for one in made for put in one.plan.puts),
-        key=lambda put: (put.shelf, fhir.name(put.resource)),
-    )
-    seen = (
-        made[0].seen if len(made) == 1 else {key: v for one in made for key, v in one.seen.items()}
-    )
-    stand = await puts.put(tx, ordered, made[0].reader.parameters, seen)
+    if (rows := made[0].rows) is not None:
+        stand = await puts.write(tx, rows)
+    else:
+        seen = (
+            made[0].seen
+            if len(made) == 1
+            else {key: v for one in made for key, v in one.seen.items()}
+        )
+        stand = await puts.put(tx, _ordered(made), made[0].reader.parameters, seen)
     for one in made:
         if not one.plain:
             await _besides(tx, one)
     return stand
+
+
+def _ordered(made: Sequence[Made]) -> list[Put]:
+    """All that they put, as puts.put takes it."""
+    return sorted(
+        (put for one in made for put in one.plan.puts),
+        key=lambda put: (put.shelf, fhir.name(put.resource)),
+    )
+
+
+def readied(made: Made) -> Made:
+    """
+    The same with its rows made, which is most of its work.
+
+    The facts of a large resource are taken before its transaction begins.
+    """
+    rows = puts.known(_ordered([made]), made.reader.parameters, made.seen)
+    return replace(made, rows=rows)
 
 
 async def _absent(tx: Tx, made: Made) -> None:

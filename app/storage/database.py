@@ -265,11 +265,16 @@ class Database(Protocol):
         ...
 
     async def write(
-        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+        self,
+        work: Callable[[Tx], Coroutine[Any, Any, _T]],
+        *,
+        shelves: Iterable[str],
+        long: bool = False,
     ) -> _T:
         """
         Returns when it is on the disk.
 
+        long        whether its statements take so long that the event loop shall not run them
         raises      Overtaken: others changed the same at the same moment
         """
         ...

@@ -208,7 +208,11 @@ class Postgres:
         return made
 
     async def write(
-        self, work: Callable[[Tx], Coroutine[Any, Any, _T]], *, shelves: Iterable[str]
+        self,
+        work: Callable[[Tx], Coroutine[Any, Any, _T]],
+        *,
+        shelves: Iterable[str],
+        long: bool = False,  # noqa: ARG002 — its statements are the server's
     ) -> _T:
         """Returns when it is on the disk."""
         async with self._connection() as connection:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
 from app import fhir
 from app.domain.loaded import Want
-from app.domain.plan import Put, Stored
+from app.domain.plan import Put
 from app.storage import index
 from app.storage.database import (
     Batch,
@@ -89,8 +89,22 @@ _REPLACE: Final = Statement(
 )
 
 
+class Rows(NamedTuple):
+    """
+    What is written for some puts.
+
+    stand       what stands then
+    batches     with a guard, one row for each put
+    leading     what leads to it, and what does no longer
+    """
+
+    stand: Stand
+    batches: list[Batch]
+    leading: list[Batch]
+
+
 async def put(
-    tx: Tx, puts: Iterable[Put], parameters: Parameters, seen: Mapping[Want, Any]
+    tx: Tx, puts: Sequence[Put], parameters: Parameters, seen: Mapping[Want, Any]
 ) -> Stand:
     """
     What is new goes in together, and what replaces something, each with its guard.
@@ -100,12 +114,36 @@ async def put(
     seen        what was read for them; what is not in it is read again
     raises      Overtaken: something else stands there than was expected
     """
+    stood = [_seen(one, seen) or await _stood(tx, one) for one in puts]
+    return await write(tx, rows(puts, parameters, stood))
+
+
+async def write(tx: Tx, made: Rows) -> Stand:
+    """Raises Overtaken: as put."""
+    touched = await tx.run_all([*made.batches, *made.leading])
+    if any(count != len(one.rows) for count, one in zip(touched, made.batches, strict=False)):
+        raise Overtaken
+    return made.stand
+
+
+def known(puts: Sequence[Put], parameters: Parameters, seen: Mapping[Want, Any]) -> Rows | None:
+    """As rows; None where not all that they replace was read."""
+    stood = [_seen(one, seen) for one in puts]
+    return rows(puts, parameters, [one for one in stood if one]) if all(stood) else None
+
+
+def rows(puts: Sequence[Put], parameters: Parameters, stood: Sequence[tuple[str, str]]) -> Rows:
+    """
+    The rows of these, in their order.
+
+    stood       for each, when what it replaces was stored, and its facts; "" for nothing
+    """
     stand: Stand = {}
     new: list[Row] = []
     kept: list[Row] = []
     gone: list[index.Posting] = []
     led: list[index.Posting] = []
-    for one in puts:
+    for one, before in zip(puts, stood, strict=True):
         resource, shelf = one.resource, one.shelf
         kind, identity = resource["resourceType"], resource["id"]
         updated, version = resource["meta"]["lastUpdated"], one.expected + 1
@@ -116,25 +154,29 @@ async def put(
         name = f"{kind}/{identity}"
         stand[shelf, name] = Version(body, version, updated, one.method, one.exchange)
         row = (shelf, kind, identity, version, updated, one.method, one.exchange, facts, body)
-        stood = ("", "")
         if one.expected == 0:
             new.append(row)
         else:
-            stood = await _stood(tx, one, seen.get(Want("resource", shelf, name)))
-            kept.append((*row, one.expected, stood[1]))
-        less, more = index.moved(shelf, kind, identity, stood, (updated, facts))
+            kept.append((*row, one.expected, before[1]))
+        less, more = index.moved(shelf, kind, identity, before, (updated, facts))
         gone += less
         led += more
     batches = [Batch(_REPLACE, _REPLACED, kept), Batch(_CREATE, _CREATED, new)]
-    batches = [one for one in batches if one.rows]
-    touched = await tx.run_all([*batches, *index.changes(gone, led)])
-    if any(count != len(one.rows) for count, one in zip(touched, batches, strict=False)):
-        raise Overtaken
-    return stand
+    return Rows(stand, [one for one in batches if one.rows], index.changes(gone, led))
 
 
-async def _stood(tx: Tx, one: Put, seen: Stored | None) -> tuple[str, str]:
-    """When what is replaced was stored, and its facts."""
-    if seen is not None and seen.updated and seen.version == one.expected:
-        return seen.updated, seen.facts
+_NOTHING: Final = ("", "")
+
+
+def _seen(one: Put, seen: Mapping[Want, Any]) -> tuple[str, str] | None:
+    """When what is replaced was stored, and its facts; None where that was not read."""
+    if one.expected == 0:
+        return _NOTHING
+    stored = seen.get(Want("resource", one.shelf, fhir.name(one.resource)))
+    if stored is not None and stored.updated and stored.version == one.expected:
+        return stored.updated, stored.facts
+    return None
+
+
+async def _stood(tx: Tx, one: Put) -> tuple[str, str]:
     return await index.stood(tx, one.shelf, one.resource["resourceType"], one.resource["id"])

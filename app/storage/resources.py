@@ -233,14 +233,15 @@ async def _stored(
             seen[want] = None
             continue
         body, version, updated, method, exchange, facts = rows[0]
-        if not body and method != "DELETE":
+        long = not body and method != "DELETE"
+        if long:
             body = await _long(tx, want, version, left)
         if left is not None:
             left -= _weight(want, len(body))
             if left < 0:
                 raise TooLarge(_TOO_MUCH)
         resource = fhir.read(body) if body else {}
-        seen[want] = Stored(resource, version, exchange, updated, facts)
+        seen[want] = Stored(resource, version, exchange, updated, facts, long)
     return left
 
 

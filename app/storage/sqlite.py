@@ -85,10 +85,12 @@ class _Job:
     Work that waits to be written; done is settled when it is on the disk, or cannot be.
 
     work        None: the file is to be made anew
+    alone       whether all of it is the thread's
     """
 
     work: Callable[[Tx], Coroutine[Any, Any, Any]] | None
     done: asyncio.Future[Any]
+    alone: bool = False
     result: Any = None
     fault: BaseException | None = None
 
@@ -164,18 +166,21 @@ class Sqlite:
         work: Callable[[Tx], Coroutine[Any, Any, _T]],
         *,
         shelves: Iterable[str],  # noqa: ARG002 — as above
+        long: bool = False,
     ) -> _T:
         """Returns when it is on the disk."""
         try:
-            result: _T = await self._queued(work)
+            result: _T = await self._queued(work, alone=long)
         except sqlite3.Error as error:
             raise Unavailable(_TEXT) from error
         return result
 
-    async def _queued(self, work: Callable[[Tx], Coroutine[Any, Any, Any]] | None) -> Any:
+    async def _queued(
+        self, work: Callable[[Tx], Coroutine[Any, Any, Any]] | None, *, alone: bool = False
+    ) -> Any:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Job(work, done))
+        self._waiting.append(_Job(work, done, alone))
         self._last = done
         if not self._writing:
             self._writing = True
@@ -184,10 +189,12 @@ class Sqlite:
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         """The statements of all who wait; then their one commit, on the thread."""
-        if self._waiting[0].work is None:
-            self._steps.put(partial(self._scrub, loop, self._waiting.pop(0)))
+        if self._waiting[0].alone:
+            job = self._waiting.pop(0)
+            step = self._scrub if job.work is None else self._alone
+            self._steps.put(partial(step, loop, [job]))
             return
-        group = [*takewhile(lambda job: job.work is not None, self._waiting[:_GROUP])]
+        group = [*takewhile(lambda job: not job.alone, self._waiting[:_GROUP])]
         self._waiting = self._waiting[len(group) :]
         try:
             self._begin(wait_seconds=0)
@@ -235,7 +242,8 @@ class Sqlite:
         self._writer.execute("COMMIT")
         self._there()
 
-    def _scrub(self, loop: asyncio.AbstractEventLoop, job: _Job) -> None:
+    def _scrub(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
+        (job,) = group
         try:
             self._writer.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
             self._wait_seconds = _BUSY_SECONDS
@@ -245,7 +253,7 @@ class Sqlite:
                 job.fault = sqlite3.OperationalError("somebody reads an old state of the file")
         except sqlite3.Error as error:
             job.fault = error
-        loop.call_soon_threadsafe(self._written, loop, [job])
+        loop.call_soon_threadsafe(self._written, loop, group)
 
     def _written(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
         for job in group:
@@ -279,7 +287,7 @@ class Sqlite:
         source      https://www.sqlite.org/lang_vacuum.html
         """
         with _refusals():
-            await self._queued(None)
+            await self._queued(None, alone=True)
 
     async def company(self) -> Company:
         """One process delivers from one file; its lock holds for as long as it lives."""

@@ -163,8 +163,12 @@ def test_a_removed_database_file_is_noticed(tmp_path):
         headers=headers,
     )
     health = httpx2.get(f"{base}/health/ready")
+    asked = {"grant_type": "client_credentials", "client_id": "ehr", "client_secret": "x"}
+    token = httpx2.post(f"{base}/clinic/chart/token", data=asked)
 
     process.kill()
     process.communicate()
-    assert (answer.status_code, health.status_code) == (503, 503)
+    assert (answer.status_code, health.status_code, token.status_code) == (503, 503, 503)
     assert answer.json()["issue"][0]["code"] == "transient"
+    assert token.json()["error"] == "temporarily_unavailable"
+    assert token.headers["retry-after"] == answer.headers["retry-after"]
