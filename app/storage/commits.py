@@ -9,14 +9,22 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 from sqlalchemy import Text, bindparam, func, literal, literal_column, select, update
 
 from app import fhir
 from app.domain.loaded import Want
-from app.domain.plan import Exchange, Plan, Put
+from app.domain.plan import Exchange, Plan, Put, Receipt
 from app.storage import copies, exchanges, ledger, outbox, purges, puts, resources, search, worklist
-from app.storage.database import Database, Overtaken, Statement, Tx, insert_once, statement
+from app.storage.database import (
+    Batch,
+    Database,
+    Overtaken,
+    Statement,
+    Tx,
+    insert_once,
+    statement,
+)
 from app.storage.gathering import Gathering
 from app.storage.query import Reader
 from app.storage.resources import Stand
@@ -35,6 +43,7 @@ _ALONE: Final = Statement(
     ),
 )
 _RECEIVE: Final = insert_once(RECEIPT)
+_MARK: Final = Receipt.__struct_fields__
 _OPEN: Final = insert_once(EXCHANGE)
 _STEP: Final = statement(
     update(EXCHANGE)
@@ -228,8 +237,9 @@ async def _stands(tx: Tx, made: Made) -> None:
 async def _besides(tx: Tx, made: Made) -> None:
     """What a plan does beside what it puts."""
     plan, at = made.plan, made.at
-    for mark in plan.receipts:
-        if not await tx.run(_RECEIVE, **asdict(mark)):
+    if plan.receipts:
+        marks = [astuple(mark) for mark in plan.receipts]
+        if await tx.run_all([Batch(_RECEIVE, _MARK, marks)]) != [len(marks)]:
             raise Overtaken
     for one in plan.worklist:
         await worklist.replace(tx, one)
