@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from app.conformance import profile
@@ -44,6 +45,7 @@ class Profiles:
         self.terminology = terminology
         self._profiles: dict[str, Profile | None] = {}
         self._reading: list[str] = []
+        self._one_at_a_time = RLock()  # what is long is checked on threads
         self._demands: dict[tuple[str, str], Demand] = {}
         self._unasked = unasked
         self._by_code: dict[str, dict[tuple[Any, Any], str]] = {}
@@ -54,8 +56,13 @@ class Profiles:
 
         raises      Malformed: it cannot be read, or it stands on itself
         """
-        if canonical in self._profiles:
-            return self._profiles[canonical]
+        kept = self._profiles
+        if canonical in kept:
+            return kept[canonical]
+        with self._one_at_a_time:
+            return self._get(canonical)
+
+    def _get(self, canonical: str) -> Profile | None:
         if canonical in self._reading or len(self._reading) > profile.MAX_CHAIN:
             raise Malformed("The profile stands on itself, by its baseDefinition; mend it.")
         definition = self._read(canonical)
@@ -67,8 +74,7 @@ class Profiles:
             finally:
                 self._reading.pop()
         if len(self._profiles) >= MAX_PROFILES:
-            self._profiles.clear()
-            self._demands.clear()
+            self._profiles, self._demands = {}, {}
         self._profiles[canonical] = found
         return found
 
@@ -84,13 +90,14 @@ class Profiles:
         definition = self._read(canonical)
         if definition is None or definition.get("derivation") != "constraint":
             return None
-        if len(self._reading) > profile.MAX_CHAIN:
-            raise Malformed("The profile stands on itself, by its baseDefinition; mend it.")
-        self._reading.append(canonical)
-        try:
-            return profile.read(definition, self.whole, self.structure, whole=True)
-        finally:
-            self._reading.pop()
+        with self._one_at_a_time:
+            if len(self._reading) > profile.MAX_CHAIN:
+                raise Malformed("The profile stands on itself, by its baseDefinition; mend it.")
+            self._reading.append(canonical)
+            try:
+                return profile.read(definition, self.whole, self.structure, whole=True)
+            finally:
+                self._reading.pop()
 
     def loaded(self, canonical: str) -> bool:
         return self._profiles.get(canonical) is not None or self._read(canonical) is not None
@@ -116,11 +123,12 @@ class Profiles:
         if not isinstance(codings, list):
             return []
         kind = resource["resourceType"]
-        if kind not in self._by_code:
-            if len(self._by_code) >= MAX_PROFILES:
-                self._by_code.clear()
-            self._by_code[kind] = self._coded(kind)
-        known = self._by_code[kind]
+        kept = self._by_code
+        if kind not in kept:
+            if len(kept) >= MAX_PROFILES:
+                kept = self._by_code = {}
+            kept[kind] = self._coded(kind)
+        known = kept[kind]
         if not known:
             return []
         keys = ((one.get("system"), one.get("code")) for one in codings if isinstance(one, dict))
@@ -184,7 +192,7 @@ class Profiles:
         found = self._demands.get((one.url, kind))
         if found is None:
             if len(self._demands) >= MAX_PROFILES:
-                self._demands.clear()
+                self._demands = {}
             found = self._demands[one.url, kind] = Demand(self, one.root, kind)
         return found
 

@@ -97,7 +97,7 @@ class Member:
         found = self._demands.get(kind)
         if found is None:
             if len(self._demands) > MAX_KINDS:
-                self._demands.clear()
+                self._demands = {}
             found = self._demands[kind] = Demand(self._known, self.node, kind)
         return found
 

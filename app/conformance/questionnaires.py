@@ -102,12 +102,13 @@ class Questionnaires:
         if canonical[:1] == "#":
             inside = scope.contained.get(canonical[1:])
             return self._made(inside) if inside and "item" in inside else None
-        if canonical not in self._forms:
-            if len(self._forms) >= MAX_FORMS:
-                self._forms.clear()
+        kept = self._forms
+        if canonical not in kept:
+            if len(kept) >= MAX_FORMS:
+                kept = self._forms = {}
             found = self._read(canonical, "Questionnaire")
-            self._forms[canonical] = self._made(found) if found else None
-        return self._forms[canonical]
+            kept[canonical] = self._made(found) if found else None
+        return kept[canonical]
 
     def _made(self, questionnaire: Resource) -> Form:
         below = self._below(questionnaire, questionnaire, 0)

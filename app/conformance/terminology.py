@@ -127,16 +127,18 @@ class Terminology:
     def concepts(self, system: str, within: Package | None = None) -> Concepts | None:
         """The concepts of a code system that is loaded, else None; `system` may name a version."""
         key = (system, within.name if within else "")
-        if key not in self._concepts:
+        kept = self._concepts
+        if key not in kept:
             found = self._find(system, "CodeSystem", within)
-            if len(self._concepts) > MAX_SYSTEMS:
-                self._concepts.clear()
-            self._concepts[key] = codesystem.read(found[1]) if found else None
-        return self._concepts[key]
+            if len(kept) > MAX_SYSTEMS:
+                kept = self._concepts = {}
+            kept[key] = codesystem.read(found[1]) if found else None
+        return kept[key]
 
     def _known(self, system: str) -> dict[str, frozenset[str]] | None:
         """Code to displays of all versions that are loaded; None where none is."""
-        if system not in self._systems:
+        kept = self._systems
+        if system not in kept:
             loaded = [codesystem.read(one) for one in self._versions(system, "CodeSystem")]
             found: dict[str, frozenset[str]] = {}
             for one in loaded:
@@ -147,10 +149,10 @@ class Terminology:
                         found[code.lower()] = found[code.upper()] = found[code]
             if not any(one.whole for one in loaded):
                 found[_PARTLY] = frozenset()
-            if len(self._systems) > MAX_SYSTEMS:
-                self._systems.clear()
-            self._systems[system] = found if any(one.of for one in loaded) else None
-        return self._systems[system]
+            if len(kept) > MAX_SYSTEMS:
+                kept = self._systems = {}
+            kept[system] = found if any(one.of for one in loaded) else None
+        return kept[system]
 
     def _of(self, value_set: str, within: Package | None, asked: _Asked) -> Parts:
         asked.imports += 1

@@ -93,12 +93,13 @@ class Forms:
         self, canonical: str, read: Callable[[str], Resource | None]
     ) -> dict[str, Resource] | None:
         """{linkId: item} of a Questionnaire that is loaded; None where it is not."""
-        if canonical not in self._links:
-            if len(self._links) >= _KEPT:
-                self._links.clear()
+        kept = self._links
+        if canonical not in kept:
+            if len(kept) >= _KEPT:
+                kept = self._links = {}
             found = read(canonical)
-            self._links[canonical] = links(found) if found else None
-        return self._links[canonical]
+            kept[canonical] = links(found) if found else None
+        return kept[canonical]
 
 
 def links(questionnaire: Resource) -> dict[str, Resource]:
