@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from app import conformance, fhir, settings
-from app.domain import graph, mappings, planner, record
+from app.domain import graph, mappings, planner, statement
 from app.domain.case import Case
 from app.domain.change import Caller, Change, Entry
 from app.domain.event import EXPUNGED, STATUS
@@ -178,7 +178,7 @@ def said(world, event, number, chance, **more):
     if number:
         body |= {"identifier": "CW-1", "sequence": number}
     task = {"resourceType": "Task", "id": "theirs"}
-    return change(world, world.recipient, "record-event", task, chance, said=record.said(body))
+    return change(world, world.recipient, "record-event", task, chance, said=statement.said(body))
 
 
 def put_by_agency(world, chance):

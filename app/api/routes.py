@@ -33,7 +33,7 @@ from app.api import (
     validation,
     view,
 )
-from app.domain import condition, record
+from app.domain import condition, statement
 from app.domain.change import Act, Caller, Change, Entry
 from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
 from app.flows import account, check, read, write
@@ -253,7 +253,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """An agency's event on its Task, as Parameters or a few words of JSON; docs/referrals.md."""
         shelf, caller = await access.enter(service, request)
         target.only(request, target.DRY_RUN)
-        told = record.said(await body.json(request, most=most))
+        told = statement.said(await body.json(request, most=most))
         identity = body.id_of(request.path_params["id"])
         entry = Entry("PUT", {"resourceType": "Task", "id": identity}, identity)
         made = replace(change(shelf, caller, "record-event", entry), said=told)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from app import fhir
 from app.domain import patients, talk
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Stored
-from app.errors import Forbidden, Invalid, Stale
+from app.errors import Forbidden, Invalid, Issue, Stale
 from app.fhir import Resource, listed
 
+_SAID = frozenset({"completed", "in-progress", "unknown"})
 _MARKS = frozenset({"lastModified", "meta", "received", "status", "text"})
 
 
@@ -28,6 +31,18 @@ def exchange_of(case: Case, message: Resource) -> Exchange | None:
                 if sent:
                     return sent[-1]
     return None
+
+
+def is_said(case: Case, entry: Entry) -> bool:
+    """
+    Whether a message goes to the other side: one that is still being written, or was not sent, waits here.
+
+    source      https://hl7.org/fhir/R4/valueset-event-status.html
+    """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored and stored.stands and stored.exchange:
+        return True
+    return entry.resource.get("status", "completed") in _SAID
 
 
 def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
@@ -66,7 +81,12 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         "sent": message.get("sent") or fhir.instant(case.now),
         "payload": payload,
     }
-    return talk.once(case, entry, talk.said(case, both, sent))
+    made = talk.once(case, entry, talk.said(case, both, sent))
+    if len(payload) == len(listed(message.get("payload"))):
+        return made
+    text = "Text alone goes to the other side, and is kept; what else was in this message was not sent."
+    issue = Issue("warning", "not-supported", text, "Communication.payload")
+    return replace(made, answer=replace(made.answer, issues=(*made.answer.issues, issue)))
 
 
 def _marked(case: Case, both: talk.Sides, message: Resource, stored: Stored) -> Plan:

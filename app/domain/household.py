@@ -97,6 +97,8 @@ class House:
                 self.case.loaded.seen.update({want: self._seen(want) for want in asked.wants})
 
     def _seen(self, want: Want) -> list[str] | None:
+        if want.kind == "search":
+            return []
         seen = self.case.loaded.seen
         held = [
             one.key

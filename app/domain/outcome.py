@@ -257,8 +257,9 @@ def _said(case: Case, task: Resource, exchange: Exchange, stands: Resource, read
     events = [one for one in case.mappings.outcomes.of(kind) if status == one.brings(before)]
     told = [one for one in events if one.business_status in codes] if codes else events
     if not events or not told:
+        text = "No step of this referral has this status and business status."
         raise Invalid(
-            "No step of this referral has this status and business status.",
+            f"{text} {steps.ways(case, exchange, before)}",
             expression="Task.status" if not events else "Task.businessStatus",
         )
     current = [one for one in told if one.id == exchange.state]

@@ -8,6 +8,7 @@ from typing import Final
 from app import fhir
 from app.domain import contained, disclosure
 from app.domain.case import Case
+from app.domain.plan import same
 from app.fhir import Resource, listed
 from app.settings import Shelf, Tenant
 
@@ -105,17 +106,44 @@ def personal(reference: Resource | None) -> bool:
 
 
 def attestation(case: Case, request: Resource) -> Resource | None:
-    """The Provenance in which a human says: I have reason to suspect."""
+    """
+    The Provenance in which a human says: I have reason to suspect.
+
+    It comes with the report; or stands on the sender's shelf, for those who can write one thing at a time:
+    then the request was not changed since.
+    """
     for entry in case.entries:
-        resource = contained.alone(entry.resource)
-        targets = {one.get("reference") for one in listed(resource.get("target"))}
-        if entry.type == "Provenance" and fhir.name(request) in targets and "recorded" in resource:
-            for agent in listed(resource.get("agent")):
-                behalf = str((agent.get("onBehalfOf") or {}).get("reference", ""))
-                if (
-                    fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester")
-                    and human(case, agent.get("who"))
-                    and not behalf.startswith("Device/")
-                ):
-                    return entry.resource
+        if entry.type == "Provenance" and _attests(case, entry.resource, request):
+            return entry.resource
+    return _standing(case, request)
+
+
+def _attests(case: Case, provenance: Resource, request: Resource) -> bool:
+    resource = contained.alone(provenance)
+    targets = {
+        fhir.versionless(str(one.get("reference", ""))) for one in listed(resource.get("target"))
+    }
+    if fhir.name(request) not in targets or "recorded" not in resource:
+        return False
+    return any(
+        fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester")
+        and human(case, agent.get("who"))
+        and not str((agent.get("onBehalfOf") or {}).get("reference", "")).startswith("Device/")
+        for agent in listed(resource.get("agent"))
+    )
+
+
+def _standing(case: Case, request: Resource) -> Resource | None:
+    shelf, name = case.shelf.key, fhir.name(request)
+    stored = case.loaded.resource(shelf, name)
+    if stored is None or not stored.stands or not same(stored.resource, request):
+        return None
+    asked = f"Provenance?target={name}&agent-type={_AGENT_TYPE}|attester"
+    for one in case.loaded.meeting(shelf, asked):
+        found = case.loaded.resource(shelf, one)
+        if found is None or not found.stands or not _attests(case, found.resource, request):
+            continue
+        written, attested = (each["meta"]["lastUpdated"] for each in (stored.resource, found.resource))  # fmt: skip
+        if stored.version == 1 or fhir.not_after(written, attested):
+            return found.resource
     return None

@@ -25,6 +25,7 @@ from app.domain import (
     report,
     siblings,
     turns,
+    unsent,
 )
 from app.domain.case import Case, at_once, blamed, conditions, guarded
 from app.domain.case import arrived as resolved
@@ -180,7 +181,7 @@ def _meaning(case: Case, entry: Entry) -> Plan:
         _here(case, entry)
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
-        if exchange is not None:
+        if exchange is not None and converse.is_said(case, entry):
             return converse.plan(case, entry, exchange)
     return _stored(case, entry)
 
@@ -231,9 +232,22 @@ def _stored(case: Case, entry: Entry) -> Plan:
     created = frozenset({entry.name}) if new else _NONE
     if entry.type != "ServiceRequest":
         return Plan(Answer((entry.name,), created), puts)
-    means = ordered.followed(case, entry.resource)
-    answer = Answer((entry.name,), created, means.answer.issues)
-    return together([Plan(answer, puts), means], answer)
+    means = [ordered.followed(case, entry.resource)]
+    if case.shelf.kind == "cps-report" and not _sends(case, entry.name):
+        means.append(unsent.followed(case, entry.resource))
+    issues = tuple(issue for one in means for issue in one.answer.issues)
+    answer = Answer((entry.name,), created, issues)
+    return together([Plan(answer, puts), *means], answer)
+
+
+def _sends(case: Case, request: str) -> bool:
+    """Whether the same change sends this request (Type/id), or the shelf sends nothing."""
+    return case.shelf.role != "source" or any(
+        one.type == "Task"
+        and (one.resource.get("focus") or {}).get("reference") == request
+        and referral.is_referral(case, one.resource)
+        for one in case.entries
+    )
 
 
 def _ordered(case: Case) -> bool:
@@ -247,7 +261,8 @@ def _deleted(case: Case, entry: Entry) -> Plan:
     if stored is None or not stored.stands:
         return Plan(Answer((entry.name,)))
     if stored.exchange:
-        raise Conflict("A sent referral cannot be deleted.", expression=entry.type)
+        text = "A sent referral cannot be deleted; its status says what has become of it."
+        raise Conflict(text, expression=entry.type)
     if entry.type == "ServiceRequest" and ordered.under_way(case, entry.name):
         text = "This was sent. Set its status to revoked, so that the agency learns of it."
         raise Conflict(text, expression=entry.type)

@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from datetime import date
+from collections.abc import Iterator
 from itertools import count
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 from msgspec.structs import replace
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
 from pydantic.alias_generators import to_camel
 
 from app import fhir
 from app.domain import outcome, question, steps, talk, transfer
 from app.domain.case import Case
 from app.domain.change import Entry
-from app.domain.event import EXPUNGED, OUTPUT, REASON, Event
+from app.domain.event import EXPUNGED, OUTPUT, REASON, Event, Output
 from app.domain.outcome import Mark
 from app.domain.plan import Answer, Exchange, Plan, Put, derive, put, together
+from app.domain.statement import Person, Said
 from app.domain.steps import Step
-from app.errors import Conflict, Invalid, Issue, Malformed, NotFound, NotSupported
+from app.errors import Conflict, Invalid, Issue, NotFound, NotSupported
 from app.fhir import Resource, concept, listed
 
-_SHORT: Final = 80
-
-
-def _day(said: str) -> str:
-    """Raises ValueError: no day of the calendar."""
-    if said and not re.fullmatch(r"\d{4}-\d\d-\d\d", said):
-        raise ValueError("write a day as YYYY-MM-DD")
-    return str(date.fromisoformat(said)) if said else ""
-
-
-def _moment(said: str) -> str:
-    """Raises ValueError: neither a day nor a time with its zone."""
-    if "T" not in said:
-        return _day(said)
-    if not re.fullmatch(r"[-0-9]{10}T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", said):
-        raise ValueError("write a day, or a time as YYYY-MM-DDThh:mm:ss with its zone")
-    fhir.moment(said)
-    return said
-
-
-# without control characters, which no FHIR string may hold; blank is nothing
-Text = Annotated[
-    str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")
-]
-Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=_SHORT, pattern=r"^[^\x00-\x1f]*$")
-]
-Named = Annotated[Line, Field(min_length=1)]
-Code = Annotated[str, StringConstraints(max_length=_SHORT, pattern=r"^([^\s]+( [^\s]+)*)?$")]
-Day = Annotated[str, AfterValidator(_day)]
-Moment = Annotated[str, AfterValidator(_moment)]
 _OUTPUTS: Final = {
     "intake_number": "intake-number", "linked_case": "linked-case", "track": "track",
     "closed_date": "closed-date", "first_contact_date": "first-contact-date",
@@ -72,112 +33,6 @@ _DATED: Final = {
     "closed": "closed_date",
     "placement-changed": "placement_date",
 }
-
-
-class Person(BaseModel):
-    """A name and a telephone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Named
-    phone: Line = ""
-
-
-class Said(BaseModel):
-    """
-    The body of $record-event.
-
-    event       as in mappings/outcomes.toml, which says what may follow what
-    identifier, sequence    the agency's own for this event, by which a repetition is known
-    date        of what happened, where the event has one
-    disposition, services   in NCANDS's codes or ours
-    to          identifier (system|value) of the authority that a report is transferred to
-    question, detail, due   what is asked of the clinic, with awaiting-information
-    """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
-    )
-
-    event: Line
-    identifier: Line = ""
-    sequence: int = Field(default=0, ge=0, le=2**31 - 1)
-    date: Moment = ""
-    intake_number: Line = ""
-    linked_case: Line = ""
-    track: Literal["", "investigation", "alternative-response"] = ""
-    reason: Code = ""
-    disposition: Code = ""
-    services: tuple[Annotated[Code, Field(min_length=1)], ...] = ()
-    closed_date: Day = ""
-    first_contact_date: Day = ""
-    placement_date: Day = ""
-    custodian: Person | None = None
-    consent_authority: Person | None = None
-    owner: Person | None = None
-    note: Annotated[Text, Field(max_length=4000)] = ""
-    to: Annotated[Line, Field(max_length=400)] = ""
-    question: Code = ""
-    detail: Annotated[Text, Field(max_length=1000)] = ""
-    due: Moment = ""
-
-
-def said(body: Any) -> Said:
-    """
-    What was sent, as Parameters or as plain JSON.
-
-    raises      Malformed: each part that is not understood, by its name
-    """
-    if not isinstance(body, dict):
-        raise Malformed("Send Parameters, or an object with an event.")
-    if body.get("resourceType") == "Parameters":
-        body = _parameters(body)
-    try:
-        return Said.model_validate(body)
-    except ValidationError as error:
-        known = {name for name, field in Said.model_fields.items()} | {
-            str(field.alias) for field in Said.model_fields.values()
-        }
-        raise Malformed(
-            issues=tuple(
-                Issue("error", "structure", _text(fault), _place(fault["loc"], known))
-                for fault in error.errors(include_input=False, include_url=False)
-            )
-        ) from None
-
-
-def _text(fault: Any) -> str:
-    if fault["type"] == "extra_forbidden":
-        known = ", ".join(str(field.alias) for field in Said.model_fields.values())
-        return f"A member here is not known; known are {known}."
-    return f"{fault['msg']}."
-
-
-def _place(location: tuple[int | str, ...], known: set[str]) -> str:
-    """Where it is at fault; a name that nobody knows is the sender's own word and is not repeated."""
-    first = str(location[0]) if location else "body"
-    return first if first in known else "body"
-
-
-def _parameters(body: Resource) -> Resource:
-    found: dict[str, Any] = {}
-    for one in listed(body.get("parameter")):
-        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
-            raise Malformed("A parameter has a name.", expression="Parameters.parameter")
-        name = to_camel(one["name"].replace("-", "_"))
-        value = _parameter(one)
-        if name == "services":
-            found.setdefault(name, []).append(value)
-        else:
-            found[name] = value
-    return found
-
-
-def _parameter(parameter: Resource) -> Any:
-    if "part" in parameter:
-        parts = [one for one in listed(parameter["part"]) if isinstance(one, dict)]
-        return {str(one.get("name")): _parameter(one) for one in parts}
-    return next((value for name, value in parameter.items() if name.startswith("value")), None)
 
 
 def plan(case: Case) -> Plan:
@@ -236,10 +91,18 @@ def _known(case: Case, exchange: Exchange, event: Event, told: Said) -> None:
     raises      Invalid: it names those that are known
     """
     faults = []
+    if (told.detail or told.due) and not told.question:
+        known = ", ".join(sorted(case.mappings.outcomes.questions))
+        text = f"Nobody would read this without a question; say which: {known}."
+        faults.append(Issue("error", "required", text, "question"))
+    for name, spec in _forms(case):
+        said = getattr(told, name)
+        if said and not _is_told(case, said, spec):
+            faults.append(Issue("error", "value", _FORMS[spec.form], to_camel(name)))
     for spec in case.mappings.outcomes.outputs:
         at = {"disposition": "disposition", "service-category": "services"}.get(spec.code)
-        said = getattr(told, at) if at else ()
-        for code in (said,) if isinstance(said, str) else said:
+        codes = getattr(told, at) if at else ()
+        for code in (codes,) if isinstance(codes, str) else codes:
             output = {"valueCode": code}
             if code and not case.mappings.outcomes.value(output, spec, case.mappings.concept_maps):
                 known = ", ".join(sorted(spec.codes))
@@ -251,6 +114,29 @@ def _known(case: Case, exchange: Exchange, event: Event, told: Said) -> None:
         faults.append(Issue("error", "code-invalid", text, "reason"))
     if faults:
         raise Invalid(issues=tuple(dict.fromkeys(faults)))
+
+
+_FORMS: Final = {
+    "number": "Write the number alone: letters, digits and ./#- with a digit, 32 at most. Words go into note.",
+    "contact": "Write a telephone number alone: digits, spaces and +()-.x, from 3 to 32.",
+}  # fmt: skip
+
+
+def _forms(case: Case) -> Iterator[tuple[str, Output]]:
+    """The members that hold a number or a person, and what of them can be told."""
+    for at, code in _OUTPUTS.items():
+        for spec in case.mappings.outcomes.outputs:
+            if spec.code == code and spec.form in _FORMS:
+                yield at, spec
+
+
+def _is_told(case: Case, said: str | Person, spec: Output) -> bool:
+    """Whether all of it has a form that can be told: else it would be kept, and reach nobody."""
+    (output,) = _said_outputs(said, spec.code)
+    value = case.mappings.outcomes.value(output, spec, case.mappings.concept_maps)
+    if value is None or isinstance(said, str):
+        return value is not None
+    return not said.phone or "telecom" in value["valueContactDetail"]
 
 
 # of a voluntary referral: SDOH Clinical Care lets the one who does it change status and reason
@@ -308,11 +194,20 @@ def _asking(case: Case, exchange: Exchange, task: Resource, told: Said, made: Pl
         codes=[told.question],
         detail=told.detail,
         end=told.due,
-        requester=talk.person(case, task.get("owner"), "owner"),
+        requester=_asker(case, task),
     )
     child = talk.said(case, both, asked, due=question.due(told.due))
     whole = replace(made, exchanges=()) if child.exchanges else made
     return together([whole, child], made.answer)
+
+
+def _asker(case: Case, task: Resource) -> Resource:
+    """Raises Invalid: the Task has no owner whom the clinic could ask back."""
+    try:
+        return talk.person(case, task.get("owner"), "owner")
+    except Invalid:
+        text = "Say who asks: add owner {name, phone} to this event."
+        raise Invalid(text, expression="owner") from None
 
 
 def _asks(case: Case, exchange: Exchange, told: Said) -> str:

@@ -17,6 +17,7 @@ from app.domain import (
     parties,
     report,
     routing,
+    unsent,
 )
 from app.domain.case import Case
 from app.domain.change import Entry
@@ -45,15 +46,25 @@ _PRIORITIES: Final = frozenset({"asap", "routine", "stat", "urgent"})
 
 
 def is_referral(case: Case, task: Resource) -> bool:
-    """Whether a Task on a clinic's shelf sends its focus: it names a request and a partner."""
+    """
+    Whether a Task on a clinic's shelf sends its focus: it names a request and a partner.
+
+    A report that names none, or one that nobody knows, is not stored without a word: it is refused, with
+    whom to name. A Task for somebody of the clinic, or of another code, is the clinic's own.
+    """
     focus = str((task.get("focus") or {}).get("reference", ""))
-    sends = task.get("status") in {"requested", "ready"} and task.get("intent") == "order"
-    return (
-        case.shelf.role == "source"
-        and sends
-        and focus.startswith("ServiceRequest/")
-        and parties.recipient(case, task.get("owner")).tenant is not None
-    )
+    sends = task.get("status") in {"requested", "ready"} and task.get("intent") in unsent.ORDERS
+    if case.shelf.role != "source" or not sends or not focus.startswith("ServiceRequest/"):
+        return False
+    if parties.recipient(case, task.get("owner")).tenant is not None:
+        return True
+    if case.shelf.kind != "cps-report":
+        return False
+    owner = task.get("owner") or {}
+    kind = str(owner.get("reference", "")).partition("/")[0] or owner.get("type", "")
+    fulfil = "code" not in task or fhir.has_code(task["code"], _TASK_CODE, "fulfill")
+    request = case.find(focus) if fulfil and kind in {"", "Organization"} else None
+    return request is not None and unsent.is_report(request)
 
 
 def plan(case: Case, entry: Entry | None) -> Plan:
@@ -153,10 +164,12 @@ def _foreign(task: Resource) -> list[Resource]:
 
 def _measured(case: Case, request: Resource | None, party: Parties) -> Measured:
     """What was sent, measured by the form of the jurisdiction that it goes to."""
-    name = fhir.name(request) if request else ""
-    arriving = case.arriving(name) if request else None
-    standing = (
-        (Part(f"{case.change.base}/{name}", request),) if request and arriving is None else ()
+    attested = parties.attestation(case, request) if request else None
+    names = {fhir.name(one.resource) for one in case.entries}
+    standing = tuple(
+        Part(f"{case.change.base}/{fhir.name(one)}", one)
+        for one in (request, attested)
+        if one and fhir.name(one) not in names
     )
     made = draft.submitted(case, standing)
     return draft.measured(case, made, party.tenant.jurisdiction if party.tenant else "")

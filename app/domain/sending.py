@@ -19,6 +19,7 @@ from app.domain import (
     patients,
     reminder,
     report,
+    unsent,
 )
 from app.domain.case import Case, guarded
 from app.domain.change import Entry
@@ -71,7 +72,7 @@ class Sending:
                 frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
                 _left(copies.left),
             ),
-            puts=(*own, *theirs, *self._done(), *self._inboxes(), *self._duties()),
+            puts=(*own, *theirs, *self._done(), *self._inboxes(), *self._duties(), *self._unsent()),
             receipts=(
                 self.case.receipt(self.sent, fhir.name(self.task)),
                 again.whole(self.case, fhir.name(self.task)),
@@ -262,6 +263,12 @@ class Sending:
         if self.case.shelf.kind != "cps-report":
             return ()
         return report.sent_after_all(self.case, self.sent, self.task)
+
+    def _unsent(self) -> tuple[Put, ...]:
+        """The draft that was left where the report was written before it was sent."""
+        if self.case.shelf.kind != "cps-report":
+            return ()
+        return unsent.sent(self.case, self.request, self.task, self.exchange)
 
     def _opened(self, copies: Copies) -> Exchange:
         return Exchange(

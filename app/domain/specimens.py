@@ -29,6 +29,7 @@ from app.domain import (
     record,
     referral,
     report,
+    statement,
     withdrawal,
 )
 from app.domain.case import Case
@@ -256,7 +257,7 @@ def _recorded(house: House, name: str, said: Resource) -> _Made:
     case.loaded.seen[Want("exchange", case.shelf.key, exchange.recipient_task)] = replace(
         exchange, state=state
     )
-    change = replace(case.change, act="record-event", said=record.said({"event": name, **said}))
+    change = replace(case.change, act="record-event", said=statement.said({"event": name, **said}))
     case = replace(case, change=change, entries=(Entry("PUT", task, task["id"]),))
     yield "outcomes.toml", f"events.{name}", house, house.run(lambda: record.plan(case))
 

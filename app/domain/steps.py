@@ -39,10 +39,18 @@ def judged(case: Case, exchange: Exchange, told: list[Event], before: str) -> St
 
 
 def refused(case: Case, exchange: Exchange, before: str) -> Conflict:
+    """The step that was tried may not follow; what may."""
+    return Conflict(ways(case, exchange, before), expression="Task.status")
+
+
+def ways(case: Case, exchange: Exchange, before: str) -> str:
+    """What may follow, for a person who has to choose."""
     allowed = [
         f"{one.id} (status {one.brings(before)})"
         for one in case.mappings.outcomes.of(exchange.kind)
         if one.follows(exchange.state, before)
     ]
-    ways = ", ".join(allowed) or "nothing"
-    return Conflict(f"From {exchange.state} may follow: {ways}.", expression="Task.status")
+    if not allowed:
+        return f"From {exchange.state} may follow: nothing. It has ended; a message can still be written."
+    named = ". Its name is the code of businessStatus" if exchange.kind == "cps-report" else ""
+    return f"From {exchange.state} may follow: {', '.join(allowed)}{named}."

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 from guided import definitions
 
-from app.domain import record
+from app.domain import statement
 from app.sandbox import examples, family
 
 WAIT_SECONDS = 10
@@ -236,7 +236,7 @@ def test_an_event_takes_what_the_guide_says():
     found = next(one for one in definitions("OperationDefinition") if one["code"] == "record-event")
     told = {one["name"] for one in found["parameter"] if one["use"] == "in"}
 
-    takes = {field.alias or name for name, field in record.Said.model_fields.items()}
+    takes = {field.alias or name for name, field in statement.Said.model_fields.items()}
 
     assert {re.sub("_(.)", lambda one: one[1].upper(), name) for name in takes} == told
 

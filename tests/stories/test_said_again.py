@@ -286,3 +286,62 @@ def test_a_message_about_another_child_does_not_go(exchange, referred):
         about = task if shelf == CHART else theirs
         own = message(about["focus"]["reference"], SAM, f"From {shelf}", subject=subject)
         assert say(exchange, shelf, own).status_code == 201
+
+
+@pytest.mark.parametrize("status", ["preparation", "on-hold", "not-done"])
+def test_a_message_that_is_being_written_is_not_sent(exchange, referred, status):
+    """The caseworker saves a draft: the clinic reads it when it is finished, and not before."""
+    _, theirs = referred
+    made = message(theirs["focus"]["reference"], SAM, "We think", status=status)
+
+    draft = say(exchange, SUPPORT, made)
+
+    assert draft.status_code == 201, draft.text
+    assert held(exchange, "clinic/chart", "Communication") == []
+    done = {**draft.json(), "status": "completed", "payload": [{"contentString": "We call."}]}
+    assert put(exchange, SUPPORT, done).status_code == 200
+    assert stands(exchange, "clinic/chart")["payload"] == [{"contentString": "We call."}]
+
+
+def test_what_is_no_text_in_a_message_is_said_to_stay(exchange, reported):
+    """A photograph beside the words: the words go, and who wrote them knows that the picture did not."""
+    task, _ = reported
+    made = message(task["focus"]["reference"], LIN, "See the photo.")
+    made["payload"].append({"contentAttachment": {"contentType": "image/png", "data": "aGk="}})
+
+    answer = exchange.call(
+        "POST", f"{REPORTS}/Communication", made, Prefer="return=OperationOutcome"
+    )
+
+    assert "was not sent" in answer.text
+    assert stands(exchange, "agency/intake")["payload"] == [{"contentString": "See the photo."}]
+
+
+@pytest.mark.parametrize(
+    ("event", "at"),
+    [
+        ({"event": "awaiting-information", "detail": "Where is she?"}, "question"),
+        ({"event": "received", "intakeNumber": "The father did it"}, "intakeNumber"),
+        ({"event": "received", "custodian": {"name": "Aunt", "phone": "ask her"}}, "custodian"),
+        ({"event": "received", "question": "child-location"}, "owner"),
+    ],
+)
+def test_what_would_reach_nobody_is_refused(exchange, reported, event, at):
+    """It was taken, kept, and told to nobody: now who says it hears what to write."""
+    _, theirs = reported
+    path = f"{INTAKE}/Task/{theirs['id']}/$record-event"
+
+    issues = refused(exchange.call("POST", path, event), 422)
+
+    assert issues[0]["expression"] == [at]
+    assert exchange.get(f"{INTAKE}/Task/{theirs['id']}").json()["status"] == "requested"
+
+
+def test_a_status_without_its_business_status_is_told_what_may_follow(exchange, reported):
+    """A caseworker at five o'clock: the refusal says which steps there are, and how to write them."""
+    _, theirs = reported
+
+    issues = refused(put(exchange, INTAKE, {**theirs, "status": "completed"}), 422)
+
+    assert "received (status received)" in issues[0]["details"]["text"]
+    assert "code of businessStatus" in issues[0]["details"]["text"]

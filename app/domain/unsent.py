@@ -1,0 +1,87 @@
+"""A report that is written on its sender's shelf and that nobody has yet: a draft Task says so until it is sent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app import fhir
+from app.domain.case import Case
+from app.domain.plan import Answer, Plan, Put, Stored, derive, put
+from app.domain.report import LABELS, hotline
+from app.errors import Issue
+from app.fhir import Resource
+from app.settings import CANONICAL
+
+ORDERS: Final = frozenset({
+    "filler-order", "instance-order", "order", "original-order", "reflex-order",
+})  # fmt: skip
+_PURPOSE: Final = f"{CANONICAL}/CodeSystem/cps-purpose"
+_TEXT: Final = "Nobody has this report yet: send it by a Task whose owner is the agency, or call"
+
+
+def is_report(request: Resource) -> bool:
+    """Whether it is written as a report that is to go: active, an order, of the category of reports."""
+    return (
+        fhir.has_code(request.get("category"), _PURPOSE, "cps-report")
+        and request.get("status") == "active"
+        and request.get("intent") in ORDERS
+    )
+
+
+def followed(case: Case, request: Resource) -> Plan:
+    """
+    What a request that is stored, and is not sent by this change, leaves on a shelf for reports.
+
+    EHRs that write one resource after the other may never come to the last; then the draft is what is left.
+    """
+    nothing = Plan(Answer(()))
+    stored = _draft(case, request)
+    if not is_report(request):
+        return Plan(Answer(()), _ended(case, stored, "cancelled")) if stored else nothing
+    if case.loaded.sent(case.shelf.key, fhir.name(request)):
+        return nothing
+    lines = hotline(case, None)
+    issue = Issue("warning", "business-rule", f"{_TEXT}.", "ServiceRequest")
+    answer = Answer((), issues=(issue, *lines))
+    if case.loaded.resource(case.shelf.key, f"Task/{_id(case, request)}") is not None:
+        return Plan(answer)  # said once; whoever has ended it has seen to it
+    task: Resource = {
+        "resourceType": "Task",
+        "id": _id(case, request),
+        "meta": {"security": LABELS},
+        "status": "draft",
+        "intent": "order",
+        "code": {"text": _TEXT},
+        "focus": fhir.reference(request),
+        "authoredOn": fhir.instant(case.now),
+        "lastModified": fhir.instant(case.now),
+        **({"note": [{"text": line.text} for line in lines]} if lines else {}),
+    }
+    return Plan(answer, put(task, None, shelf=case.shelf.key, now=case.now))
+
+
+def sent(case: Case, request: Resource, task: Resource, exchange: str) -> tuple[Put, ...]:
+    """The draft of a report that is sent now, done; its exchange takes it along when it is expunged."""
+    stored = _draft(case, request)
+    if stored is None or fhir.name(stored.resource) == fhir.name(task):
+        return ()
+    output = [{"type": {"text": "Sent as"}, "valueReference": fhir.reference(task)}]
+    return _ended(case, stored, "completed", exchange, output=output)
+
+
+def _id(case: Case, request: Resource) -> str:
+    return derive(case.key, "unsent", case.shelf.key, fhir.name(request))
+
+
+def _draft(case: Case, request: Resource) -> Stored | None:
+    stored = case.loaded.resource(case.shelf.key, f"Task/{_id(case, request)}")
+    is_draft = stored and stored.stands and stored.resource.get("status") == "draft"
+    return stored if is_draft else None
+
+
+def _ended(
+    case: Case, stored: Stored, status: str, exchange: str = "", **more: object
+) -> tuple[Put, ...]:
+    at = fhir.instant(case.now)
+    done = {**stored.resource, "status": status, "lastModified": at, **more}
+    return put(done, stored, shelf=case.shelf.key, now=case.now, exchange=exchange)
