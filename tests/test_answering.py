@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import socket
 import threading
 from contextlib import closing
@@ -101,3 +102,34 @@ def test_head_and_body_are_one_write():
     transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
     transport.write(b"body")
     assert kept.pieces == [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"]
+
+
+def said(port, request):
+    """All that is answered to what was sent by who sends no more after it."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+HOST = b" HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_who_sends_no_more_gets_its_answer(port):
+    """As small clients do: they close their side, and wait; what was asked is done and answered."""
+    assert said(port, b"GET /whole" + HOST + b"\r\n").endswith(b"\r\n\r\nabc")
+    two = said(port, (b"GET /whole" + HOST + b"\r\n") * 2)
+    assert two.count(b"200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "target", ["/Patient?name=Müller".encode(), b"/Patient?name=" + b"x" * 100_000]
+)
+def test_what_is_no_request_is_refused_with_what_to_do(port, target):
+    """A URL that was not escaped, and one that is too long, as every other refusal."""
+    head, _, body = said(port, b"GET " + target + HOST + b"\r\n").partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 400 ")
+    outcome = json.loads(body)
+    assert outcome["resourceType"] == "OperationOutcome"
+    assert "escape" in outcome["issue"][0]["details"]["text"]

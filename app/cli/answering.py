@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app import fhir
+from app.errors import Malformed
+
+_UNREADABLE: Final = (
+    "This is no HTTP request that can be read. In its URL escape all that is not ASCII, ü as %C3%BC;"
+    " a URL has 64 KiB at most, so send a long search by POST to _search."
+)
 
 
 class _Whole:
@@ -50,6 +58,24 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Whole(transport))  # type: ignore[arg-type]
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # its None closes, as False
+        """Who has sent its request, and says that it sends no more, gets its answer all the same."""
+        last = self.cycle
+        if last is None or last.response_complete or last.more_body:
+            return False
+        last.keep_alive = False
+        return True
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 — it says less
+        """What is no request is refused as every other is."""
+        body = fhir.encode(Malformed(_UNREADABLE).outcome())
+        head = (
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/fhir+json; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        )
+        self.transport.write(head + body)
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self.transport.flush()  # type: ignore[attr-defined]

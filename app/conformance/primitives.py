@@ -160,6 +160,9 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 
 def _decimal(value: Any) -> bool:
+    """Nor may it have more digits where it is written out: 1E999999999 has no end in arithmetic."""
+    if type(value) is Decimal and not -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
+        return False
     return has_digits(value, MAX_DIGITS)
 
 

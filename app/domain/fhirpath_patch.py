@@ -79,11 +79,14 @@ def fhirpath_patch(parameters: Resource) -> Patch:
 
 
 def _operation(parameter: Any, at: str) -> _Operation:
-    parts = {
-        str(part.get("name")): part
+    came = [
+        part
         for part in listed(parameter.get("part") if isinstance(parameter, dict) else None)
         if isinstance(part, dict)
-    }
+    ]
+    parts = {str(part.get("name")): part for part in came}
+    if len(parts) != len(came):
+        raise Malformed("Each part of an operation stands once.", expression=at)
     kind = str(parts.get("type", {}).get("valueCode", ""))
     if not parts or parameter.get("name") != "operation" or kind not in _WANTS:
         raise Malformed(
@@ -167,6 +170,8 @@ def _pair(part: Resource, kind: Type | None, operation: _Operation) -> Pair:
             inner = _Operation("add", operation.at, operation.path, "", one, ())
             _put(made, kind, str(one.get("name")), inner)
         return made, None
+    if len({name.removeprefix("_") for name in part} - {"id", "extension", "name"}) > 1:
+        raise Malformed("A part has one value, of one type.", expression=operation.at)
     value = next((part[name] for name in part if name.startswith("value")), part.get("resource"))
     beside = next((part[name] for name in part if name.startswith("_value")), None)
     if value is None and beside is None:

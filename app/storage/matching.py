@@ -330,8 +330,11 @@ def _converted(fields: Fields, wanted: ucum.Unit, match: Match) -> bool:
     unit = _unit(fields[3])
     if unit is None or unit.dimension != wanted.dimension or "Infinity" in fields[0] + fields[1]:
         return False
+    amounts = [Decimal(text) for text in fields[:2]]
+    if any(abs(one.adjusted()) > _LARGEST for one in amounts):
+        return False  # stored before it was refused: written out it fills the memory
     one = ucum.amount(Decimal(1), wanted)
-    found = [_decimal(ucum.amount(Decimal(text), unit) / one) for text in fields[:2]]
+    found = [_decimal(ucum.amount(amount, unit) / one) for amount in amounts]
     return match([str(value) for value in found])
 
 

@@ -106,6 +106,10 @@ def test_a_decimal_has_a_thousand_digits_at_most(definitions):
     assert accepts(Decimal("0." + "1" * 1000))
     assert not accepts(Decimal("0." + "1" * 1001))
     assert not accepts(10**1000)
+    assert accepts(Decimal("1E1000"))
+    assert accepts(Decimal("1E-1000"))
+    assert not accepts(Decimal("1E1001"))
+    assert not accepts(Decimal("-1E-999999999"))
     assert not primitives.TYPES["decimal"].fits("1")
 
     def said(number):

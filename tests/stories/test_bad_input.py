@@ -305,3 +305,20 @@ def test_a_character_that_no_text_may_hold_is_no_fault_of_ours(exchange):
     )
 
     assert {stored.status_code, asked.status_code} <= {200, 201, 400, 422}
+
+
+def test_a_number_without_an_end_stops_nobody(exchange):
+    """It was stored, and a search by another unit wrote it out for ever."""
+    said = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+    amount = {"value": 0, "system": "http://unitsofmeasure.org", "code": "mg"}
+    sent = json.dumps({**said, "valueQuantity": amount})
+    for number in ("1E999999999", "1E-999999999", "-1.5e+4000"):
+        body = sent.replace(": 0,", f": {number},").encode()
+        (issue,) = refused(exchange.call("POST", "clinic/chart/fhir/Observation", body), 400)
+        assert issue["expression"] == ["Observation.value.ofType(Quantity).value"]
+    body = sent.replace(": 0,", ": 1E300,").encode()
+    assert exchange.call("POST", "clinic/chart/fhir/Observation", body).status_code == 201
+
+    unit = "http://unitsofmeasure.org|g"
+    found = exchange.get(f"clinic/chart/fhir/Observation?value-quantity=gt5|{unit}")
+    assert found.json()["total"] == 1

@@ -191,6 +191,28 @@ def test_a_patch_keeps_each_value_with_what_stands_beside_it(exchange, made, exp
     assert stands == {name: value for name, value in whole.items() if value is not None}
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"name": "path", "valueString": "Patient.gender"}, {"name": "value", "valueCode": "male"}],
+        [{"name": "value", "valueDate": "2001-01-01", "valueString": "x"}],
+    ],
+)
+@pytest.mark.usefixtures("patient")
+def test_an_operation_that_can_be_read_in_two_ways_is_refused(exchange, parts):
+    """Which of the two was meant is not guessed."""
+    part = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Patient.birthDate"},
+        *parts,
+    ]
+    patch = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
+
+    (issue,) = refused(exchange.call("PATCH", PATIENT, patch), 400)
+
+    assert issue["expression"] == ["Parameters.parameter[0]"]
+
+
 def test_no_operation_changes_nothing(exchange):
     """As HL7's own test cases have it: Parameters, or a JSON Patch, that is empty is one that fits."""
     stood = exchange.call("PUT", f"{CHART}/Patient/c", BESIDE).json()
