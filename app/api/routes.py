@@ -35,7 +35,7 @@ from app.api import (
 )
 from app.domain import condition, statement
 from app.domain.change import Act, Caller, Change, Entry
-from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported
+from app.errors import Issue, Malformed, NotAllowed, NotFound, NotSupported, Refusal
 from app.flows import account, check, read, write
 from app.flows.service import Service
 from app.settings import Shelf
@@ -194,6 +194,15 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         target.only(request, target.DRY_RUN, *_ASKED.get(act, ()))
         if act == "work-off":
             return await screenings.worked_off(service, request, shelf, caller)
+        try:
+            return await acted(request, shelf, caller, act)
+        except Refusal as refusal:
+            if act == "report":
+                raise write.called(service, shelf, refusal) from None
+            raise
+
+    async def acted(request: Request, shelf: Shelf, caller: Caller, act: Act) -> Response:
+        """What an operation does, and its answer."""
         sent = await body.resource(request, most=most)
         if sent["resourceType"] == "Bundle":
             await _enveloped(request, sent)

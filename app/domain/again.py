@@ -12,6 +12,7 @@ from app.domain import consents
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Put, Receipt, derive, put
+from app.domain.steps import OPEN
 from app.errors import Conflict, Issue
 from app.fhir import Resource
 
@@ -20,6 +21,9 @@ _SAID: Final = frozenset({
     "Condition", "Consent", "DiagnosticReport", "DocumentReference", "Media", "Observation", "Patient",
     "RelatedPerson",
 })  # fmt: skip
+_ENDED: Final = (
+    "It has ended, and nothing is sent anew. To refer again, send an order of another identifier."
+)
 _NEW: Final = "This is new: it is kept here and was not sent. Send it in a message, or anew."
 
 
@@ -36,6 +40,8 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
         text = "This was sent before and is expunged since. Nothing of it is taken in again."
         raise Conflict(text, expression="Bundle")
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
+    if stored.get("status") not in OPEN:
+        issues.append(Issue("warning", "business-rule", _ENDED, "Task.status"))
     puts: tuple[Put, ...] = ()
     others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
     if sent and is_repeated(case, task):

@@ -53,8 +53,11 @@ class Caller(Struct, frozen=True):
         if not self.may(permission, resource_type):
             raise Forbidden(f"Ask for the scope system/{resource_type}.{permission}.")
 
+    def acts(self, act: str) -> bool:
+        return self.scopes is None or f"kinbridge/{act}" in self.scopes
+
     def must_act(self, act: str) -> None:
-        if self.scopes is not None and f"kinbridge/{act}" not in self.scopes:
+        if not self.acts(act):
             raise Forbidden(f"Ask for the scope kinbridge/{act}.")
 
 

@@ -79,7 +79,9 @@ def _is(put: Put, task: str) -> bool:
 
 def _own(case: Case, exchange: Exchange) -> list[str]:
     """What the sender sent, but for its staff and what another exchange tells of too."""
-    drafts = [exchange.terms.draft, exchange.terms.draft.replace("Task/", "Bundle/")]
+    drafts = [
+        exchange.terms.draft.replace("Task/", kind) for kind in ("Task/", "Bundle/", "Binary/")
+    ]
     own = [
         name for name in (*exchange.copies, *drafts) if name and name.split("/")[0] not in _STAFF
     ]

@@ -100,7 +100,10 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
         text = "This is taken back already; here is how it stands."
         note = Issue("information", "duplicate", text, "Task.status")
         return Plan(Answer((entry.name,), issues=(note,)))
-    raise NotSupported("A sent Task can be cancelled, and nothing else of it changed, here.")
+    text = (
+        "A sent Task can be cancelled, and nothing else of it changed, here; write a Communication."
+    )
+    raise NotSupported(text)
 
 
 def answered(  # noqa: PLR0913 — what an answer consists of

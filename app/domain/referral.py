@@ -271,7 +271,9 @@ def _refused(
     party: Parties,
     consent: Resource | None,
 ) -> Invalid:
-    if consent is None:  # what a consent would have to say is no help where there is none
+    given = (consent or {}).get("patient") or {}
+    if given.get("reference") != request["subject"]["reference"]:
+        # what a consent would have to say is no help where there is none, or another child's
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)
         decision = replace(decision, missing=missing)

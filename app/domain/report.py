@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Final
+
+from msgspec.structs import replace
 
 from app import fhir
 from app.domain.case import Case
@@ -123,17 +126,53 @@ def keep(
 ) -> Kept:
     """The refusal, with the draft Task and everything that was written as a Bundle beside it."""
     identity = draft_id(case, sent)
+    written = {"id": identity, "meta": {"security": LABELS}, **_written(case)}
+    issues, plan = _kept(case, refusal, written, measured)
+    return Kept(Invalid(issues=issues), plan, case)
+
+
+def unread(case: Case, refusal: Refusal) -> Kept:
+    """
+    A report that cannot be read as it came, for one wrong word in it: kept as it came, beside its draft Task.
+
+    No shelf stores what is no FHIR, so that it stands there as the content of a Binary.
+    """
+    body = fhir.encode(_written(case))
+    requests = [one for one in case.change.all_entries if one.type == "ServiceRequest"]
+    known = len(requests) == 1 and not case.definitions.shape(requests[0].resource)
+    sent = replace(requests[0], said=requests[0].resource) if known else None
+    name = hashlib.sha256(body).hexdigest()
+    identity = draft_id(case, sent) if sent else derive(case.key, "draft", case.shelf.key, name)
     written: Resource = {
-        "resourceType": "Bundle",
+        "resourceType": "Binary",
         "id": identity,
         "meta": {"security": LABELS},
+        "contentType": "application/fhir+json",
+        "securityContext": {"reference": f"Task/{identity}"},
+        "data": base64.b64encode(body).decode(),
+    }
+    told = Invalid(issues=(*refusal.issues, *hotline(case, None)))
+    issues, plan = _kept(case, told, written, None)
+    return Kept(type(refusal)(issues=issues), plan, case)
+
+
+def _written(case: Case) -> Resource:
+    return {
+        "resourceType": "Bundle",
         "type": "collection",
         "entry": [
             {**({"fullUrl": one.full_url} if one.full_url else {}), "resource": one.resource}
-            for one in case.change.entries
+            for one in case.change.all_entries
             if one.method in {"POST", "PUT"}
         ],
     }
+
+
+def _kept(
+    case: Case, refusal: Refusal, written: Resource, measured: Measured | None
+) -> tuple[tuple[Issue, ...], Plan]:
+    """What is said of a report that was refused, and the plan that keeps it."""
+    identity = written["id"]
     task: Resource = {
         "resourceType": "Task",
         "id": identity,
@@ -161,7 +200,7 @@ def keep(
     note = Issue("information", "informational", text)
     lines = [one for one in refusal.issues if one.severity == "information"]
     issues = (*(one for one in refusal.issues if one not in lines), note, *lines)
-    return Kept(Invalid(issues=issues), Plan(Answer((fhir.name(task),)), puts), case)
+    return issues, Plan(Answer((fhir.name(task),)), puts)
 
 
 def unfit(case: Case, refusal: Refusal, *, another: bool = False) -> Kept:

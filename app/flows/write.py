@@ -11,16 +11,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import case, planner, threshold
+from app.domain import case, planner, report, threshold
 from app.domain.case import Case
-from app.domain.change import Act, Change, Entry
+from app.domain.change import Act, Caller, Change, Entry
 from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.plan import Answer, Plan, Stored
 from app.domain.report import Kept
-from app.errors import Conflict, Invalid, Issue, Refusal
+from app.errors import Conflict, Invalid, Issue, Malformed, Refusal
 from app.flows import purge
 from app.flows.aside import LONG
 from app.flows.service import Service
+from app.settings import Shelf
 from app.storage import commits, resources
 from app.storage.commits import Made
 from app.storage.database import Overtaken, Reading
@@ -55,9 +56,43 @@ async def write(service: Service, change: Change) -> Written:
     if change.long:
         await service.aside.run(partial(_shaped, service, change))
         return await _done(service, change)
-    _shaped(service, change)
-    with service.commits.coming(change.shelf.key):
-        return await _done(service, change)
+    try:
+        _shaped(service, change)
+        with service.commits.coming(change.shelf.key):
+            return await _done(service, change)
+    except Refusal as refusal:
+        if change.shelf.kind == "cps-report" and change.shelf.role == "source":
+            raise await _unsent(service, change, refusal) from None
+        raise
+
+
+async def _unsent(service: Service, change: Change, refusal: Refusal) -> Refusal:
+    """
+    A refusal on a shelf for reports says whom to call, where it may be a report that is not sent.
+
+    One that could not be read is kept as it came.
+    """
+    written = {one.type for one in change.all_entries if one.method != "DELETE"}
+    if change.act != "report" and written.isdisjoint({"ServiceRequest", "Task"}):
+        return refusal
+    if change.act == "report" and isinstance(refusal, Malformed) and change.caller.acts("report"):
+        case = begun(service, change)
+        try:
+            kept = await settled(service, case, partial(report.unread, refusal=refusal))
+            await service.commits.commit(_made(service, case, kept.plan))
+        except (Overtaken, Refusal):
+            _log.warning("not kept")  # somebody else keeps the same, or there is no room for it
+        else:
+            return kept.refusal
+    return called(service, change.shelf, refusal)
+
+
+def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
+    """The refusal of a report, with whom to call; one that says so already knows better which."""
+    lines = report.hotline(begun(service, Change(shelf, Caller(""), "report", (), "", "")), None)
+    if not any(one in refusal.issues for one in lines):
+        refusal.issues = (*refusal.issues, *lines)
+    return refusal
 
 
 async def _done(service: Service, change: Change) -> Written:

@@ -164,3 +164,82 @@ def test_an_order_that_an_order_led_to_is_one(exchange):
     assert put(exchange, REPORTS, {**own_task(), "intent": "original-order"}).status_code == 201
 
     assert len(held(exchange, "agency/intake", "Task")) == 1
+
+
+def mistyped(exchange, how):
+    """A report with one wrong word in it."""
+    made = family.report(by_device=False)
+    if how == "an element":
+        of(made, "Observation")["foo"] = "x"
+    elif how == "a date":
+        of(made, "Patient")["birthDate"] = "31.12.2020"
+    else:
+        of(made, "ServiceRequest")["subject"] = {
+            "reference": "urn:uuid:00000000-0000-4000-8000-000000000000"
+        }
+    return exchange.call("POST", REPORT, made)
+
+
+@pytest.mark.parametrize("how", ["an element", "a date", "a urn"])
+def test_a_report_with_one_wrong_word_is_kept_as_it_came(exchange, how):
+    """It cannot be read, so it cannot be sent; what the clinician wrote is there, and whom to call is said."""
+    answer = mistyped(exchange, how)
+
+    refused(answer, 400)
+    assert "555-0100" in answer.text
+    (draft,) = held(exchange, "clinic/reports", "Task")
+    assert draft["id"] in answer.text
+    name = draft["input"][0]["valueReference"]["reference"]
+    kept = exchange.get(f"{REPORTS}/{name}", Accept="*/*")
+    assert "ServiceRequest" in kept.text
+    assert held(exchange, "agency/intake", "Task") == []
+    refused(mistyped(exchange, how), 400)
+    assert len(held(exchange, "clinic/reports", "Task")) == 1
+
+
+def test_what_was_mended_is_sent_and_its_draft_is_done(exchange):
+    """And an expunge takes what was kept along."""
+    mistyped(exchange, "an element")
+    (draft,) = held(exchange, "clinic/reports", "Task")
+    kept = f"{REPORTS}/{draft['input'][0]['valueReference']['reference']}"
+    assert exchange.get(kept, Accept="*/*").status_code == 200
+
+    assert resources(exchange.call("POST", REPORT, family.report(by_device=False)), "Task")
+
+    statuses = sorted(one["status"] for one in held(exchange, "clinic/reports", "Task"))
+    assert statuses == ["completed", "requested"]
+    (theirs,) = held(exchange, "agency/intake", "Task")
+    exchange.call("POST", f"agency/intake/fhir/Task/{theirs['id']}/$record-event", {"event": "expunged"})  # fmt: skip
+    assert exchange.get(kept, Accept="*/*").status_code == 410
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"resourceType": "Bundle", "type": "document", "entry": []}',
+                                  b'{"resourceType": "Bundle", "type": "collection"' + b" " * 200_001 + b"}"])  # fmt: skip
+def test_whatever_is_no_report_says_whom_to_call(exchange, body):
+    """Half a message, one of another kind, one that is too large: nobody is left without a number."""
+    answer = exchange.call("POST", REPORT, body)
+
+    assert answer.status_code in {400, 413, 422}
+    assert "555-0100" in answer.text
+
+
+def test_a_transaction_that_is_refused_says_whom_to_call(exchange):
+    """So does a report that an EHR sends as a transaction, or by its Task."""
+    sent = entries(family.report(by_device=False))
+    sent[0]["resource"]["foo"] = 1
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": sent}
+
+    assert "555-0100" in exchange.call("POST", REPORTS, bundle).text
+    assert "555-0100" in put(exchange, REPORTS, {**own_task(), "foo": 1}).text
+
+
+def test_who_may_not_report_leaves_no_draft(exchange, register):
+    """A client without the scope fills no shelf."""
+    client = register("ehr", "clinic/reports", "system/*.crus")
+    made = family.report(by_device=False)
+    of(made, "Observation")["foo"] = "x"
+
+    answer = exchange.call("POST", REPORT, made, Authorization=client)
+
+    assert answer.status_code == 400
+    assert exchange.rows("SELECT * FROM resource WHERE type = 'Task'") == []
