@@ -60,7 +60,7 @@ class _Came:
 
 
 class _Coming:
-    """The entries of a change; what one comes to is worked out once, however often it is planned."""
+    """The entries of a change; what a screening comes to is worked out once, however often it is planned."""
 
     def __init__(self, case: Case, meaning: Meaning) -> None:
         self._case, self._meaning = case, meaning
@@ -71,9 +71,7 @@ class _Coming:
 
     def one(self, entry: Entry) -> _Came:
         """What the entry comes to; a refusal names it."""
-        once = self._case.loaded.once
-        found: _Came = once("came", entry.name, blamed, entry, self._of, entry)
-        return found
+        return blamed(entry, self._of, entry)
 
     def _screens(self, entry: Entry) -> bool:
         return entry.type == "QuestionnaireResponse" or (
@@ -85,7 +83,9 @@ class _Coming:
         if entry.method == "DELETE":
             return _Came(self._meaning(case, entry), tuple(_deleted(case, entry)))
         if self._screens(entry):
-            plan, row = _received(case, entry, self._first)
+            plan, row = case.loaded.once(
+                "received", entry.name, _received, case, entry, self._first
+            )
             return _Came(plan, row=row)
         follows = _awaited(case, entry) if entry.type == "Patient" else []
         return _Came(self._meaning(case, entry), tuple(follows))

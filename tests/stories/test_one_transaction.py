@@ -7,6 +7,7 @@ import pytest
 from exchange import resources
 from test_conversation import LIN, coded, message
 from test_corrections import CHART, MOVED, put
+from test_screening_rows import ours, row
 from test_what_leaves import held
 
 SAM = {"display": "Sam Porter"}
@@ -121,3 +122,20 @@ def test_who_writes_that_the_family_moved_moves_it_too(exchange, referred, patie
     (copy,) = held(exchange, "agency/support", "Patient")
     assert copy["address"] == MOVED
     assert len(held(exchange, "agency/support", "Communication")) == 1
+
+
+def test_a_screening_comes_with_what_is_said_of_a_referral(exchange, referred):
+    """One visit, one transaction: a row is read, and of the referral both things that are said are heard."""
+    task, theirs = referred
+    request = exchange.get(f"{CHART}/{task['focus']['reference']}").json()
+    note = message(task["focus"]["reference"], LIN, "They need nothing any more.")
+
+    answer = transaction(
+        exchange, CHART, row("88122-7", "LA28398-8"), note, {**request, "status": "revoked"},
+        {**task, "status": "cancelled"},
+    )  # fmt: skip
+
+    assert answer.status_code == 200, answer.text
+    assert exchange.get(f"{SUPPORT}/Task/{theirs['id']}").json()["status"] == "cancelled"
+    assert exchange.get(f"{CHART}/Task/{task['id']}").json()["status"] == "cancelled"
+    assert len(ours(exchange)) == 2
