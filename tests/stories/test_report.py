@@ -439,7 +439,7 @@ def test_it_is_said_which_siblings_report_is_wrong(exchange, fault, status, plac
     second = {"resource": {**sibling(2)["resource"], **fault}}
     both = {"resourceType": "Bundle", "type": "collection", "entry": [sibling(1), second]}
 
-    (issue, line) = refused(exchange.call("POST", REPORT, both), status)
+    (issue, *_, line) = refused(exchange.call("POST", REPORT, both), status)
 
     assert issue["expression"] == [f"Bundle.entry[1].resource.{place}"]
     assert "555-0100" in line["details"]["text"]
