@@ -269,3 +269,25 @@ def test_a_withdrawal_at_the_very_moment_is_not_passed_by(exchange, patient, how
 
     assert standing == []
     assert held(exchange, "agency/support", "Patient") == []
+
+
+def test_a_message_at_the_very_moment_does_not_stay_alone(exchange, patient):
+    """The clinic writes to the agency while the family says no: no word of theirs is left where all else is gone."""
+    with ThreadPoolExecutor(2) as both:
+        for number in range(ROUNDS):
+            made, consent = alone(number)
+            put(exchange, CHART, consent)
+            assert exchange.call("POST", REFER, made).status_code == 200
+            words = {
+                "resourceType": "Communication", "status": "completed", "sender": {"display": "Dr. Lin"},
+                "basedOn": [{"reference": f"ServiceRequest/r{number}"}],
+                "payload": [{"contentString": f"word {number}"}],
+            }  # fmt: skip
+            said = both.submit(exchange.call, "POST", f"{CHART}/Communication", words)
+            gone = both.submit(put, exchange, CHART, changed(consent, "inactive"))
+            assert gone.result().status_code == 200, gone.result().text
+            assert said.result().status_code in {201, 409, 422}, said.result().text
+
+    orders = {f"ServiceRequest/{one['id']}" for one in held(exchange, "agency/support", "ServiceRequest")}  # fmt: skip
+    left = held(exchange, "agency/support", "Communication")
+    assert all(one["basedOn"][0]["reference"] in orders for one in left)
