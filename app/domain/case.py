@@ -14,7 +14,7 @@ from app import fhir
 from app.conformance import Definitions
 from app.conformance.subset import is_subset
 from app.domain.change import Change, Entry
-from app.domain.loaded import Loaded, NotLoaded, Want
+from app.domain.loaded import Loaded, Moved, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
@@ -145,6 +145,7 @@ def arrived(case: Case) -> Case:
     The case with its entries resolved: every entry has an id, every reference is Type/id.
 
     raises      NotLoaded: conditions and patches are about what stands
+                Moved: what met a condition does not
                 Malformed: a urn that no entry carries, two entries for one resource
                 Stale: a condition, or a conditional reference, that not one resource meets
                 NotFound, Gone: a patch of nothing, or of what was deleted
@@ -289,6 +290,10 @@ def _met(case: Case, entry: Entry) -> str:
 
 
 def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) -> Entry:  # noqa: FBT001 — one of three that stand together
+    if met:  # deleted since, it would be made again beside what another has made instead
+        stored = case.loaded.resource(case.shelf.key, f"{entry.type}/{identity}")
+        if stored is None or not stored.stands:
+            raise Moved
     if entry.method == "PATCH":
         entry = _patched(case, replace(entry, id=identity))
 

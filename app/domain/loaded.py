@@ -64,6 +64,10 @@ class NotLoaded(Exception):  # noqa: N818 — an announcement, not an error
         super().__init__()
 
 
+class Moved(Exception):  # noqa: N818 — as NotLoaded
+    """What met a condition when that was searched for stands no more: read and plan all anew."""
+
+
 class Loaded(Struct, frozen=True):
     """
     What was read for one change; asking for what was not read announces it.

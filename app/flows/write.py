@@ -14,7 +14,7 @@ from app import fhir
 from app.domain import case, planner, report, threshold
 from app.domain.case import Case
 from app.domain.change import Act, Caller, Change, Entry
-from app.domain.loaded import Loaded, NotLoaded, Want
+from app.domain.loaded import Loaded, Moved, NotLoaded, Want
 from app.domain.plan import Answer, Plan, Stored
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Malformed, Refusal
@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
 _TRIES: Final = 8
 _CHANGED: Final = 8 * 2**20  # bytes of what stands and one change is about
+_CONTENDED: Final = "Others keep changing the same resource; read it and try again."
 _log = structlog.get_logger()
 
 
@@ -101,6 +102,8 @@ async def _done(service: Service, change: Change) -> Written:
         made: Case | None
         try:
             made, plan = await _plan(service, change)
+        except Moved:
+            continue
         except Kept as kept:
             made, plan, refusal = kept.case, kept.plan, kept.refusal
         threshold.hold(plan, service.settings)
@@ -118,8 +121,18 @@ async def _done(service: Service, change: Change) -> Written:
                 await purge.scrub(service)
         if refusal:
             raise refusal
-        return await _written(service, change, plan, stand)
-    raise Conflict("Others keep changing the same resource; read it and try again.")
+        written = await _written(service, change, plan, stand)
+        if not stand and _is_gone(change, written):
+            continue
+        return written
+    raise Conflict(_CONTENDED)
+
+
+def _is_gone(change: Change, written: Written) -> bool:
+    """Whether what was there already, so that nothing was created, was deleted before it was read."""
+    return any(one.if_none_exist for one in change.entries) and not all(
+        one.stands for one in written.rows.values()
+    )
 
 
 async def planned(service: Service, change: Change) -> tuple[Case, Plan]:
@@ -131,6 +144,8 @@ async def planned(service: Service, change: Change) -> tuple[Case, Plan]:
     await service.aside.run(partial(_shaped, service, change), long=change.long)
     try:
         return await _plan(service, change)
+    except Moved:
+        raise Conflict(_CONTENDED) from None
     except Kept as kept:
         raise kept.refusal from None
 
