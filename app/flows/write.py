@@ -54,10 +54,10 @@ async def write(service: Service, change: Change) -> Written:
 
     raises      Refusal; Conflict where others kept changing the same things
     """
-    if change.long:
-        await service.aside.run(partial(_shaped, service, change))
-        return await _done(service, change)
     try:
+        if change.long:
+            await service.aside.run(partial(_shaped, service, change))
+            return await _done(service, change)
         _shaped(service, change)
         with service.commits.coming(change.shelf.key):
             return await _done(service, change)

@@ -197,6 +197,19 @@ def test_a_report_with_one_wrong_word_is_kept_as_it_came(exchange, how):
     assert len(held(exchange, "clinic/reports", "Task")) == 1
 
 
+def test_a_long_report_with_one_wrong_word_is_kept_too(exchange):
+    """What is large goes another way through the house, and comes to the same."""
+    made = family.report(by_device=False)
+    of(made, "Observation")["note"] = [{"text": "x" * 140_000}]
+    of(made, "Observation")["foo"] = "x"
+
+    answer = exchange.call("POST", REPORT, made)
+
+    refused(answer, 400)
+    assert "555-0100" in answer.text
+    assert len(held(exchange, "clinic/reports", "Task")) == 1
+
+
 def test_what_was_mended_is_sent_and_its_draft_is_done(exchange):
     """And an expunge takes what was kept along."""
     mistyped(exchange, "an element")
