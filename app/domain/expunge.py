@@ -98,14 +98,14 @@ def _gone(case: Case, exchange: Exchange, shelf: str, name: str) -> Plan:
 
 
 def buried(stored: Stored, purge: Purge, now: datetime) -> tuple[Put, ...]:
-    """A Task says that it was expunged; anything else is deleted."""
+    """A Task says that it was expunged; anything else is deleted, and what was the sender's own stays theirs to write."""
     kind, identity = purge.name.split("/", 1)
     shelf, exchange = purge.shelf, purge.exchange
     if kind == "Task" and stored.stands and stored.resource.get("status") != "draft":
         task = tombstone(stored.resource, fhir.instant(now))
         return put(task, stored, shelf=shelf, now=now, exchange=exchange)
     gone = stamped({"resourceType": kind, "id": identity}, version=stored.version + 1, now=now)
-    return (Put(shelf, gone, stored.version, exchange, "DELETE"),)
+    return (Put(shelf, gone, stored.version, stored.exchange, "DELETE"),)
 
 
 def tombstone(task: Resource, at: str) -> Resource:

@@ -59,7 +59,7 @@ async def _again(tx: Tx, *, purged: Purge, at: str, reader: Reader) -> int:
     puts = _tombstones(row, purged, at)
     if purged.why == "expunged" and puts:
         await exchanges.close(tx, purged.exchange, EXPUNGED)
-    if not puts and not await purges.remembered(tx, purged):
+    if not puts and not await purges.remembered(tx, purged, at):
         return 0
     plan = Plan(Answer(()), puts, purges=(purged,))
     made = commits.Made(plan, reader, {}, at, fhir.moment(at).timestamp())

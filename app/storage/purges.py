@@ -26,6 +26,8 @@ _FORGET: Final = statement(
         VERSION.c.shelf == bindparam("shelf"),
         VERSION.c.type == bindparam("type"),
         VERSION.c.id == bindparam("id"),
+        VERSION.c.updated
+        <= bindparam("at"),  # what has been written under this name since is another
     )
 )
 _PAST: Final = statement(
@@ -34,6 +36,7 @@ _PAST: Final = statement(
         VERSION.c.shelf == bindparam("shelf"),
         VERSION.c.type == bindparam("type"),
         VERSION.c.id == bindparam("id"),
+        VERSION.c.updated <= bindparam("at"),
         VERSION.c.method != "DELETE",
     )
     .limit(1)
@@ -56,7 +59,7 @@ async def purge(tx: Tx, purged: tuple[Purge, ...], *, at: str) -> None:
     for one in purged:
         kind, _, identity = one.name.partition("/")
         key = {"shelf": one.shelf, "type": kind, "id": identity}
-        await tx.run(_FORGET, **key)
+        await tx.run(_FORGET, **key, at=at)
         row = {"exchange": one.exchange, "why": one.why, "at": at, "scrubbed": 0}
         if not await tx.run(_NOTE, **key, **row):
             await tx.run(_AGAIN, on=one.shelf, kind=kind, name=identity)
@@ -64,10 +67,10 @@ async def purge(tx: Tx, purged: tuple[Purge, ...], *, at: str) -> None:
         await outbox.forget(tx, exchange)
 
 
-async def remembered(tx: Reading, purged: Purge) -> bool:
-    """Whether a past version of it is there."""
+async def remembered(tx: Reading, purged: Purge, at: str) -> bool:
+    """Whether a version of it from before it was purged is there."""
     kind, _, identity = purged.name.partition("/")
-    return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity))
+    return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity, at=at))
 
 
 async def unscrubbed(tx: Reading) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from datetime import timedelta
 
 import everything
 import pytest
@@ -210,6 +211,27 @@ def test_a_restore_purges_again(exchange, determined, tmp_path):
         left = exchange.get(f"clinic/reports/fhir/Task/{task}").json()
         assert left["status"] == "entered-in-error"
         refused(record(exchange, theirs, "closed"), 409)
+    exchange.http.__enter__()
+
+
+def test_the_same_child_can_be_reported_again(exchange, determined):
+    """What was expunged on the clinic's own shelf is theirs to write anew, and stays through every start."""
+    _, theirs = determined
+    assert record(exchange, theirs, "expunged").status_code == 200
+    exchange.now += timedelta(days=1)
+
+    (task, *_) = resources(
+        exchange.call("POST", REPORT, family.another_report("next", "agency")), "Task"
+    )
+
+    assert task["status"] == "requested"
+    child = exchange.get("clinic/reports/fhir/Patient/rosa").json()
+    moved = {**child, "address": [{"city": "Springfield"}]}
+    assert exchange.call("PUT", "clinic/reports/fhir/Patient/rosa", moved).status_code == 200
+    exchange.http.__exit__(None, None, None)
+    with started(exchange):
+        past = exchange.get("clinic/reports/fhir/Patient/rosa/_history").json()["entry"]
+        assert [one["request"]["method"] for one in past] == ["PUT", "PUT", "DELETE"]
     exchange.http.__enter__()
 
 
