@@ -202,7 +202,7 @@ class Rooms:
     collector   rests while somebody works
     """
 
-    way: Room = field(default_factory=lambda: Room(32 * 2**20))
+    way: Room = field(default_factory=lambda: Room(20 * 2**20))
     work: Room = field(default_factory=lambda: Room(64 * 2**20))
     first_seconds: float = 60.0
     bytes_a_second: int = _PACE
