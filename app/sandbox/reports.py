@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import httpx2
-
+from app.sandbox import call
 from app.sandbox.watch import Step, Watch, must, resources, tracking, until
 
 _WORKER: Final = {"name": "Sam Porter, intake", "phone": "555-0142"}
@@ -87,8 +86,8 @@ class Reports:
         task = self.watch.known["task determined"]
         left = self.read("reports", task)
         must(left["status"] == "entered-in-error" and "output" not in left, "a tombstone")
-        gone = httpx2.get(f"{self.base}/clinic/reports/fhir/ServiceRequest/determined", timeout=5)
-        must(gone.status_code == 410, "the report is gone")
+        gone = call.send("GET", f"{self.base}/clinic/reports/fhir/ServiceRequest/determined")
+        must(gone["status"] == 410, "the report is gone")
         until(
             lambda: self.watch.tracked("ehr", "determined")[0]["status"] == "entered-in-error",
             "the tombstone at the EHR",
@@ -125,14 +124,15 @@ class Reports:
 
     def inbox(self, name: str) -> dict[str, Any]:
         """The reporter's own Task, as it stands now."""
-        past = httpx2.get(f"{self.base}/clinic/dr-lin/fhir/_history?_count=200", timeout=5).json()
+        past = call.send("GET", f"{self.base}/clinic/dr-lin/fhir/_history?_count=200")["body"]
         tasks = [one["resource"] for one in past["entry"] if "resource" in one]
         known = self.watch.known[name]
         return next(one for one in tasks if tracking(one) == known)
 
     def read(self, shelf: str, task: str) -> dict[str, Any]:
-        answer = httpx2.get(f"{self.base}/clinic/{shelf}/fhir/Task/{task}", timeout=5)
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = call.send("GET", f"{self.base}/clinic/{shelf}/fhir/Task/{task}")[
+            "body"
+        ]
         return found
 
     @property
