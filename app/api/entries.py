@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from app.api import body
 from app.conformance import Definitions
 from app.domain import condition
-from app.domain.change import Entry, Method
+from app.domain.change import Change, Entry, Method
 from app.errors import Invalid, Malformed, NotSupported
 from app.fhir import Resource
 
@@ -41,6 +41,16 @@ def enveloped(definitions: Definitions, bundle: Resource, at: str = "Bundle") ->
         places = [f"{at}{one.expression.removeprefix('Bundle')}" for one in found]
         issues = (replace(one, expression=it) for one, it in zip(found, places, strict=True))
         raise Malformed(issues=tuple(issues))
+
+
+def parted(definitions: Definitions, change: Change) -> Change:
+    """A report of several Bundles, one for each child, as the siblings that they are."""
+    if change.act != "report" or {one.type for one in change.entries} != {"Bundle"}:
+        return change
+    for one in change.entries:
+        enveloped(definitions, one.resource, one.at)
+    siblings = tuple(collected(one.resource, one.at) for one in change.entries)
+    return replace(change, entries=(), siblings=siblings)
 
 
 def collected(bundle: Resource, at: str = "Bundle") -> tuple[Entry, ...]:

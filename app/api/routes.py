@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -68,21 +68,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         nonce = f"{process}{next(numbers):x}"
         return Change(shelf, caller, act, entries, base=_base(shelf), nonce=nonce, long=long)
 
-    def changing(request: Request) -> Callable[..., Change]:
-        """What makes a change of what this request has brought."""
-        return partial(change, long=True) if body.is_long(request) else change
-
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
-
-    def parted(made: Change) -> Change:
-        """A report of several Bundles, one for each child, as the siblings that they are."""
-        if made.act != "report" or {one.type for one in made.entries} != {"Bundle"}:
-            return made
-        for one in made.entries:
-            entries.enveloped(service.definitions, one.resource, one.at)
-        siblings = tuple(entries.collected(one.resource, one.at) for one in made.entries)
-        return replace(made, entries=(), siblings=siblings)
 
     async def _enveloped(request: Request, bundle: dict[str, Any]) -> None:
         look = partial(entries.enveloped, service.definitions, bundle)
@@ -102,7 +89,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         request: Request, entered: tuple[Shelf, Caller], act: Act, entry: Entry
     ) -> Response:
         shelf, caller = entered
-        asked = changing(request)(shelf, caller, act, entry)
+        asked = change(shelf, caller, act, entry, long=body.is_long(request))
         if screenings.is_dry(request):
             return await screenings.shown(service, request, asked)
         done = await write.write(service, asked)
@@ -164,10 +151,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             text = "Send a Bundle of type batch or transaction."
             raise Malformed(text, expression="Bundle.type")
         if bundle["type"] == "transaction" and screenings.is_dry(request):
-            asked = changing(request)(shelf, caller, "transaction", *entries.collected(bundle))
+            came = entries.collected(bundle)
+            asked = change(shelf, caller, "transaction", *came, long=body.is_long(request))
             return await screenings.shown(service, request, asked)
-        made = batch.Bundled(service, shelf, caller, _base(shelf), changing(request), get)
-        return await made.answer(request, bundle)
+        made = partial(change, long=body.is_long(request))
+        bundled = batch.Bundled(service, shelf, caller, _base(shelf), made, get)
+        return await bundled.answer(request, bundle)
 
     @routes.post(_BASE + "/$validate")
     @routes.post(_BASE + "/{type}/$validate")
@@ -207,15 +196,16 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if sent["resourceType"] == "Bundle":
             await _enveloped(request, sent)
         if act in screenings.ACTS:
-            door = screenings.Door(service, shelf, caller, _base(shelf), changing(request))
+            made = partial(change, long=body.is_long(request))
+            door = screenings.Door(service, shelf, caller, _base(shelf), made)
             return await door.answer(request, act, sent)
         is_bundle = sent["resourceType"] == "Bundle"
         came = entries.collected(sent) if is_bundle else (entries.alone(sent),)
         if any(one.method not in {"POST", "PUT"} for one in came):
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
+        asked = change(shelf, caller, act, *came, long=body.is_long(request))
         if act == "check-referral":
             query = request.query_params
-            asked = changing(request)(shelf, caller, act, *came)
             found = await check.check(
                 service,
                 asked,
@@ -223,10 +213,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
                 flags=frozenset(query.getlist("flag")) - {""},
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
-        made = parted(changing(request)(shelf, caller, act, *came))
+        asked = entries.parted(service.definitions, asked)
         if screenings.is_dry(request):
-            return await screenings.shown(service, request, made)
-        done = await write.write(service, made)
+            return await screenings.shown(service, request, asked)
+        done = await write.write(service, asked)
         return responses.all_of(request, done, _base(shelf))
 
     @routes.api_route(_BASE + "/$unmapped", methods=["GET", "HEAD"])
