@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -65,7 +66,8 @@ def again(case: Case) -> Plan:
     """
     The copies of one exchange that are to be brought up to date, as what they are copies of now stands.
 
-    Those that are due since it was sent are looked at only where something was written at that moment.
+    Those that are due since it was sent are looked at only where something was written at about that moment:
+    a write has the time at which it began, and may be on the disk after one that began later.
     """
     identity, due = case.change.said
     exchange = case.loaded.opened(case.shelf.key, identity)
@@ -73,14 +75,15 @@ def again(case: Case) -> Plan:
     if exchange is None or not _standing(case, [exchange]):
         return nothing
     case.loaded.expect(case.shelf.key, list(due))
-    sent = fhir.moment(exchange.opened).timestamp()
+    opened = fhir.moment(exchange.opened)
+    sent, before = opened.timestamp(), fhir.instant(opened - timedelta(seconds=_SETTLED))
     found = {
         name: stored
         for name, at in due.items()
         if name in exchange.copies and name.partition("/")[0] in _FOLLOW
         for stored in [case.loaded.resource(case.shelf.key, name)]
         if stored and stored.stands
-        if stored.updated > exchange.opened or at > sent + _SETTLED
+        if stored.updated > before or at > sent + _SETTLED
     }
     if exchange.person in found:
         found = {**_strayed(case, exchange), **found}

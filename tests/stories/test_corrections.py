@@ -342,16 +342,15 @@ def test_what_was_written_while_it_was_sent_follows(exchange, patient):
     by_and_by(exchange, agree)
 
 
-def test_a_correction_that_was_planned_before_follows(exchange, referred, patient):
-    """Whoever wrote without having seen the referral, and is on the disk after it, is looked for."""
+@pytest.mark.parametrize("begun", ["2026-11-23T15:00:01.000Z", "2026-11-23T14:59:59.000Z"])
+def test_a_correction_that_was_planned_before_follows(exchange, referred, patient, begun):
+    """Whoever wrote without having seen the referral, and is on the disk after it, is looked for, whoever began first."""
     moved = {**patient, "address": MOVED}
     exchange.network.answers.clear()
-    body = json.dumps(
-        {**moved, "meta": {"versionId": "2", "lastUpdated": "2026-11-23T15:00:01.000Z"}}
-    )
+    body = json.dumps({**moved, "meta": {"versionId": "2", "lastUpdated": begun}})
     as_owner(
         exchange.database_url,
-        "UPDATE resource SET version = 2, updated = '2026-11-23T15:00:01.000Z',"
+        f"UPDATE resource SET version = 2, updated = '{begun}',"
         f" body = {body_of(exchange, body)} WHERE shelf = 'clinic/chart' AND type = 'Patient'",
     )
 
