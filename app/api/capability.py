@@ -10,7 +10,8 @@ from app import fhir
 from app.api.resource_types import RESOURCE_TYPES
 from app.fhir import Resource
 from app.settings import CANONICAL, Shelf
-from app.storage.parameters import Parameter, Parameters
+from app.storage.compiled import Parameter
+from app.storage.parameters import Parameters
 
 _INTERACTIONS: Final = (
     "create", "read", "vread", "update", "patch", "delete", "history-instance", "history-type",

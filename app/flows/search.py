@@ -15,11 +15,12 @@ from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import bodies, reindex, search
 from app.storage.asked import Include, Query
+from app.storage.compiled import Parameter
 from app.storage.database import Reading
 from app.storage.entries import FIELD
 from app.storage.matching import Facts
 from app.storage.order import Place
-from app.storage.parameters import Parameter, Parameters
+from app.storage.parameters import Parameters
 from app.storage.query import NotIndexed, Pairs, Reader
 from app.storage.search import Found, Page
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from app.storage.compiled import Atom, Parameter
     from app.storage.matching import Facts, Way
-    from app.storage.parameters import Atom, Parameter
 
 PAGE: Final = 100  # resources, where the caller says nothing
 

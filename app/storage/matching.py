@@ -27,7 +27,7 @@ from app.storage.entries import (
 )
 
 if TYPE_CHECKING:
-    from app.storage.parameters import Atom
+    from app.storage.compiled import Atom
 
 Fields = list[str]  # of one entry, after the atom's name
 Match = Callable[[Fields], bool]

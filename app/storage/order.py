@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from app.storage.compiled import Parameter
     from app.storage.matching import Facts
-    from app.storage.parameters import Parameter
 
 
 class Place(NamedTuple):

@@ -1,14 +1,11 @@
-"""Search parameters as data: what R4, the guides and the deployer define, compiled to what finds it."""
+"""Search parameters as data: all that R4, the guides and the deployer define."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from app.fhirpath.model import r4
-from app.storage import extraction
+from app.storage.compiled import ABOVE, Compiled, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,66 +14,11 @@ if TYPE_CHECKING:
     from app.conformance.packages import Package
     from app.conformance.terminology import Codes
     from app.fhir import Resource
-    from app.fhirpath.model import Type
+    from app.storage.compiled import Atom
     from app.storage.extraction import Take, Taken
 
-_RESOLVED: Final = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
-_AS: Final = re.compile(r"^(.*)\.(?:as|ofType)\((\w+)\)$|^(.*) as (\w+)$")
-_PLAIN: Final = re.compile(r"[A-Za-z]+(\.[A-Za-z]+)*")
-_HEAD: Final = re.compile(r"\(*([A-Z]\w+)\b")
-_ABOVE: Final = ("Resource", "DomainResource")
 # Answered from columns of the resource itself, so nothing is taken out for them.
 NATIVE: Final = frozenset({"_id", "_lastUpdated"})
-
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """
-    One place of a resource that parameters look at.
-
-    name        as its entries carry it; + before it says that the index leads to them
-    kind        token, reference, date, string, uri, number or quantity
-    type        of the resource
-    targets     types that a reference is narrowed to by resolve(), none for any
-    coded       element of type code, whose system is that of its binding; "" for any other
-    placed      whether its entries end with the position of the part that a composite looks at
-    """
-
-    name: str
-    kind: str
-    type: str
-    targets: tuple[str, ...] = ()
-    coded: str = ""
-    placed: bool = False
-
-    @property
-    def led_to(self) -> bool:
-        return self.name.startswith("+")
-
-    @property
-    def key(self) -> str:
-        """As the index names it, beside the atoms of other types."""
-        return f"{self.type}.{self.name[1:]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """
-    One parameter of one type.
-
-    atoms       where its values stand
-    targets     types that a reference may lead to
-    package     that defines it
-    parts       of a composite: for each place where it looks, the parameters of its components
-    """
-
-    code: str
-    type: str
-    url: str
-    package: str = ""
-    atoms: tuple[Atom, ...] = ()
-    targets: tuple[str, ...] = ()
-    parts: tuple[tuple[Parameter, ...], ...] = ()
 
 
 class Takes:
@@ -126,7 +68,7 @@ class Parameters:
             for _, entry in self.definitions.entries("StructureDefinition")
             if entry.kind == "resource" and self.definitions.is_resource(entry.type)
         }
-        return tuple(sorted(found - set(_ABOVE)))
+        return tuple(sorted(found - set(ABOVE)))
 
     @cached_property
     def packages(self) -> frozenset[str]:
@@ -198,10 +140,10 @@ class Parameters:
         ) - {"example"}
 
     def _compile(self, kind: str) -> None:
-        made = _Compiled(kind)
+        made = Compiled(kind)
         defined = [
             one
-            for base in (*_ABOVE, kind)
+            for base in (*ABOVE, kind)
             for one in self._defined.get(base, ())
             if one["code"] not in NATIVE
         ]
@@ -216,193 +158,8 @@ class Parameters:
         self._taken[kind] = Takes(made.extractions.values())
 
 
-class _Compiled:
-    """The parameters of one type, while they are compiled."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.parameters: dict[str, Parameter] = {}
-        self.extractions: dict[str, Taken] = {}
-
-    def add(self, definition: Resource) -> None:
-        found = [
-            self.atom(part, definition["type"])
-            for part in _alternatives(definition.get("expression", ""))
-            if _concerns(part, self.kind)
-        ]
-        atoms = tuple(dict.fromkeys(one for one in found if one))
-        code = definition["code"]
-        if not atoms:
-            return
-        before = self.parameters.get(code)
-        if before is not None and before.type == definition["type"]:
-            atoms = tuple(dict.fromkeys((*before.atoms, *atoms)))
-        targets = tuple(definition.get("target", ()))
-        narrowed = tuple(dict.fromkeys(one for atom in atoms for one in atom.targets))
-        self.parameters[code] = Parameter(
-            code,
-            definition["type"],
-            definition["url"],
-            definition["_package"],
-            atoms,
-            narrowed or targets,
-        )
-
-    def compose(self, definition: Resource, by_url: dict[str, Resource]) -> None:
-        """A composite: its components, once for each place that its expression names."""
-        places = []
-        for place in _alternatives(definition.get("expression", "")):
-            if not _concerns(place, self.kind):
-                continue
-            parts = []
-            for component in definition["component"]:
-                of = by_url.get(component["definition"].split("|")[0])
-                if of is None:
-                    return
-                atoms = tuple(
-                    one
-                    for part in _alternatives(component["expression"])
-                    if (one := self.atom(part, of["type"], place))
-                )
-                targets = tuple(of.get("target", ()))
-                package = definition["_package"]
-                parts.append(Parameter(of["code"], of["type"], of["url"], package, atoms, targets))
-            places.append(tuple(parts))
-        if places:
-            self.parameters[definition["code"]] = Parameter(
-                definition["code"],
-                "composite",
-                definition["url"],
-                definition["_package"],
-                parts=tuple(places),
-            )
-
-    def atom(self, text: str, kind: str, place: str = "") -> Atom | None:
-        """The atom of an expression, and how it is taken out; None where it can find nothing."""
-        text = _bare(text)
-        resolved = _RESOLVED.search(text)
-        targets = (resolved[1],) if resolved else ()
-        text = _bare(text[: resolved.start()] if resolved else text)
-        context = "" if place in {"", self.kind} else place
-        if place and not context and not _HEAD.match(text):
-            text = f"{self.kind}.{text}"
-        found = self.path(text, context)
-        path = found.name if found else text.removeprefix(f"{self.kind}.")
-        types = {type_name for _, type_name in found.last} if found else set()
-        name = f"{context}/{path}" if context else path
-        mark = "" if context else self.leads(name, kind, types)
-        name = f"{mark}{name}~{kind[0]}"
-        coded = path if types == {"code"} and not context else ""
-        atom = Atom(name, kind, self.kind, targets, coded, placed=bool(context))
-        if name not in self.extractions:
-            take = extraction.plain(found, name, kind) if found else None
-            if take is None:
-                take = extraction.evaluated(text, context, name, kind)
-            if take is None:
-                return None
-            self.extractions[name] = take
-        return atom
-
-    def path(self, text: str, context: str) -> extraction.Path | None:
-        """A plain path, which is taken from the JSON as it stands; None for any other expression."""
-        narrowed = _AS.match(text)
-        path, kind = text, ""
-        if narrowed:
-            path, kind = _bare(narrowed[1] or narrowed[3]), narrowed[2] or narrowed[4]
-        if not _PLAIN.fullmatch(path) or (context and not _PLAIN.fullmatch(context)):
-            return None
-        around = context.split(".")[1:] if context else []
-        names = path.split(".")
-        if names[0] in {self.kind, *_ABOVE}:
-            names = names[1:]
-        steps = _steps(r4().types[self.kind], [*around, *names], kind)
-        if not steps or not names:
-            return None
-        name = ".".join(names) + (f":{kind}" if kind else "")
-        return extraction.Path(name, steps, len(around))
-
-    def leads(self, name: str, kind: str, types: set[str]) -> str:
-        """
-        "+" where the index leads to the values of a place.
-
-        It does to what tells few resources apart from many: references, identifiers, text, URIs,
-        and the status of a thing. It does not to codes of which a shelf holds a handful, nor to
-        numbers and dates: these are looked at in what the rest of a search has found.
-        """
-        selective = kind in {"reference", "string", "uri"} or (
-            kind == "token" and (name == "status" or {"Identifier", "ContactPoint"} & types)
-        )
-        return "+" if selective and not name.startswith("meta.") else ""
-
-
 def named(package: Package) -> str:
     """A package by its name and version; a definition by itself by its canonical."""
     if package.name:
         return f"{package.name}#{package.version}"
     return " ".join(f"{entry.url}|{entry.version}" for entry in package.entries)
-
-
-def _alternatives(expression: str) -> list[str]:
-    """An expression's parts between the bars that stand outside brackets and quotes."""
-    parts, depth, quoted, start = [], 0, False, 0
-    text = _bare(expression)
-    for at, character in enumerate(text):
-        if character == "'":
-            quoted = not quoted
-        elif not quoted and character in "([":
-            depth += 1
-        elif not quoted and character in ")]":
-            depth -= 1
-        elif not quoted and not depth and character == "|":
-            parts.append(text[start:at])
-            start = at + 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _bare(text: str) -> str:
-    """Without the brackets around the whole."""
-    text = text.strip()
-    while text.startswith("(") and text.endswith(")"):
-        depth = 0
-        for at, character in enumerate(text):
-            depth += {"(": 1, ")": -1}.get(character, 0)
-            if not depth and at < len(text) - 1:
-                return text
-        text = text[1:-1].strip()
-    return text
-
-
-def _concerns(expression: str, kind: str) -> bool:
-    """Whether an expression starts from this type; one that names no type starts from each."""
-    head = _HEAD.match(expression)
-    return head is None or head[1] in {kind, *_ABOVE}
-
-
-def _steps(top: Type, names: list[str], kind: str) -> list[list[tuple[str, str]]] | None:
-    """
-    A plain path as JSON keys, each with its type; a choice has several.
-
-    kind        the one type that the last step is taken as
-    returns     None where the model does not know the path
-    """
-    types = r4().types
-    level = [top.name]
-    found: list[list[tuple[str, str]]] = []
-    for position, name in enumerate(names):
-        step: list[tuple[str, str]] = []
-        for one in level:
-            element = types[one].elements.get(name) if one in types else None
-            if element is not None:
-                step += element.keys.items()
-        if not step:
-            return None
-        if position == len(names) - 1 and kind:
-            step = [one for one in step if one[1] == kind] or [
-                one for one in step if one[1] == kind[:1].lower() + kind[1:]
-            ]
-            if not step:
-                return None
-        found.append(list(dict.fromkeys(step)))
-        level = [one[1] for one in step]
-    return found

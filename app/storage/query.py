@@ -12,9 +12,10 @@ from app import fhir
 from app.errors import Malformed
 from app.storage import escaping, matching
 from app.storage.asked import Criterion, Include, Linked, Query
-from app.storage.entries import ENTRY, FIELD
-from app.storage.matching import Alternative, Facts
-from app.storage.parameters import Atom, Parameter, Parameters
+from app.storage.compiled import Parameter
+from app.storage.criteria import Criteria, any_of, named
+from app.storage.matching import Facts
+from app.storage.parameters import Parameters
 
 
 class NotIndexed(Malformed):
@@ -30,19 +31,8 @@ _RESULT: Final = frozenset(
      "_revinclude:iterate", "_include:recurse", "_revinclude:recurse", "_type", "_totalMethod",
      "_sort:asc", "_sort:desc"}
 )  # fmt: skip
-_MODIFIERS: Final = {
-    "token": frozenset({"not", "text", "of-type", "in", "not-in", "missing"}),
-    "reference": frozenset({"identifier", "missing"}),
-    "string": frozenset({"exact", "contains", "missing"}),
-    "uri": frozenset({"above", "below", "missing"}),
-    "date": frozenset({"missing"}),
-    "number": frozenset({"missing"}),
-    "quantity": frozenset({"missing"}),
-    "composite": frozenset({"missing"}),
-}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOST: Final = 1000
-MOST_VALUES: Final = 1000
 _MOST_KEYS: Final = 16
 
 
@@ -95,7 +85,8 @@ class Reader:
             return replace(query, linked=(*query.linked, self._chain(query.kind, name, value)))
         code, _, modifier = name.partition(":")
         parameter = self._known(query.kind, code)
-        criterion = self.criterion(parameter, modifier, value)
+        criteria = Criteria(self.parameters, self.base, self.now)
+        criterion = criteria.criterion(parameter, modifier, value)
         return replace(query, criteria=(*query.criteria, criterion))
 
     def _is_type(self, name: str) -> bool:
@@ -104,9 +95,9 @@ class Reader:
     def _known(self, kind: str, code: str) -> Parameter:
         found = self.parameters.of(kind).get(code)
         if found is None:
-            raise Malformed(f"{kind} has no search parameter {_named(code)}.")
+            raise Malformed(f"{kind} has no search parameter {named(code)}.")
         if found.package in self.parameters.waiting:
-            raise NotIndexed(f"{_named(code)} is not indexed yet; run `kinbridge reindex`.")
+            raise NotIndexed(f"{named(code)} is not indexed yet; run `kinbridge reindex`.")
         return found
 
     def _updated(self, query: Query, value: str) -> Query:
@@ -131,153 +122,6 @@ class Reader:
             raise Malformed("A condition says what the resource is like; this one says nothing.")
         return made
 
-    # Conditions on the resource itself.
-
-    def criterion(self, parameter: Parameter, modifier: str, value: str) -> Criterion:
-        """One parameter with its values, of which one must be met."""
-        code = parameter.code
-        if modifier == "missing":
-            return self._missing(parameter, value)
-        typed = modifier if parameter.type == "reference" and modifier in parameter.targets else ""
-        if modifier and not typed and modifier not in _MODIFIERS[parameter.type]:
-            if parameter.type == "reference" and self._is_type(modifier):
-                raise Malformed(f"{_named(code)} does not lead to {_named(modifier)}.")
-            raise Malformed(f"{_named(code)} does not take the modifier :{_named(modifier)}.")
-        values = escaping.split(value, ",")
-        if len(values) > MOST_VALUES:
-            raise Malformed(f"{_named(code)} takes {MOST_VALUES} values at most.")
-        if parameter.type == "composite":
-            return self._composite(parameter, values)
-        if modifier in {"in", "not-in"}:
-            return self._among(parameter, modifier, value)
-        found = [
-            alternative
-            for one in values
-            for atom in parameter.atoms
-            for alternative in self._alternatives(atom, parameter, modifier, one)
-        ]
-        return any_of(found, negated=modifier == "not")
-
-    def _alternatives(  # noqa: C901 — one for each type
-        self, atom: Atom, parameter: Parameter, modifier: str, value: str
-    ) -> list[Alternative]:
-        match parameter.type:
-            case "token":
-                if modifier == "text":
-                    return [matching.label(atom, escaping.unescaped(value))]
-                if modifier == "of-type":
-                    return [matching.of_type(atom, escaping.unescaped(value))]
-
-                def bound(system: str, code: str) -> bool:
-                    return self.parameters.bound(atom, system, code)
-
-                return [matching.token(atom, value, bound)]
-            case "reference":
-                if modifier == "identifier":
-                    return [matching.identifier(atom, value)]
-                wanted = escaping.unescaped(value)
-                return matching.reference(atom, wanted, modifier, self.base)
-            case "uri":
-                return [matching.uri(atom, escaping.unescaped(value), modifier)]
-            case "string":
-                return [matching.string(atom, escaping.unescaped(value), modifier)]
-            case "date":
-                return [matching.date(atom, value, self.now)]
-            case "number":
-                return [matching.number(atom, value)]
-            case _:
-                return [matching.quantity(atom, escaping.unescaped(value))]
-
-    def _missing(self, parameter: Parameter, value: str) -> Criterion:
-        if value not in {"true", "false"}:
-            raise Malformed(":missing takes true or false.")
-        atoms = parameter.atoms or tuple(
-            atom for place in parameter.parts for part in place for atom in part.atoms
-        )
-        if parameter.parts:
-            places = [[part.atoms for part in place] for place in parameter.parts]
-
-            def whole(facts: Facts) -> bool:
-                return any(
-                    all(any(facts.has(atom.name) for atom in part) for part in place)
-                    for place in places
-                )
-
-            return Criterion(whole, negated=value == "true")
-        names = [
-            f"{atom.name}{beside}" for atom in atoms for beside in _BESIDE.get(atom.kind, ("",))
-        ]
-        narrowed = {target for atom in atoms for target in atom.targets}
-        if narrowed:
-
-            def leads(facts: Facts) -> bool:
-                return any(
-                    fields[1] in atom.targets for atom in atoms for fields in facts.of(atom.name)
-                )
-
-            return Criterion(leads, negated=value == "true")
-        needles = tuple(f"{ENTRY}{name}{FIELD}" for name in names)
-
-        def there(facts: Facts) -> bool:
-            return any(facts.has(name) for name in names)
-
-        return Criterion(there, needles, negated=value == "true")
-
-    def _among(self, parameter: Parameter, modifier: str, value: str) -> Criterion:
-        """:in and :not-in, for a value set that is loaded."""
-        definitions = self.parameters.definitions
-        if definitions.find(value, "ValueSet") is None:
-            raise Malformed(f"The value set of {_named(parameter.code)}:{modifier} is not loaded.")
-        codes = definitions.terminology.codes(value)
-
-        def among(facts: Facts) -> bool:
-            return any(
-                (codes.has_code(fields[0]) if atom.coded else codes.has(fields[1], fields[0]))
-                is True
-                for atom in parameter.atoms
-                for fields in facts.of(atom.name)
-            )
-
-        return Criterion(among, negated=modifier == "not-in")
-
-    def _composite(self, parameter: Parameter, values: list[str]) -> Criterion:
-        """Components that are met together, by the same part of the resource."""
-        wanted: list[list[list[Alternative]]] = []
-        for value in values:
-            parts = escaping.split(value, "$")
-            if any(len(parts) != len(place) for place in parameter.parts):
-                raise Malformed(f"{_named(parameter.code)} takes {len(parameter.parts[0])} values.")
-            wanted += [
-                [
-                    [
-                        alternative
-                        for atom in part.atoms
-                        for alternative in self._alternatives(atom, part, "", one)
-                    ]
-                    for part, one in zip(place, parts, strict=True)
-                ]
-                for place in parameter.parts
-            ]
-        placed = [any(a.placed for part in place for a in part.atoms) for place in parameter.parts]
-        marks = placed * len(values)
-
-        def together(facts: Facts) -> bool:
-            for parts, by_place in zip(wanted, marks, strict=True):
-                met: set[str] | None = None
-                for alternatives in parts:
-                    here = {
-                        fields[-1] if by_place else ""
-                        for one in alternatives
-                        for fields in facts.of(one.name)
-                        if one.match(fields)
-                    }
-                    met = here if met is None else met & here
-                if met:
-                    return True
-            return False
-
-        return Criterion(together)
-
     # Conditions on what is linked.
 
     def _chain(self, kind: str, name: str, value: str) -> Linked:
@@ -286,9 +130,9 @@ class Reader:
         code, _, target = head.partition(":")
         parameter = self._known(kind, code)
         if parameter.type != "reference":
-            raise Malformed(f"{_named(code)} is no reference, so nothing can be chained to it.")
+            raise Malformed(f"{named(code)} is no reference, so nothing can be chained to it.")
         if target and target not in parameter.targets:
-            raise Malformed(f"{_named(code)} does not lead to {_named(target)}.")
+            raise Malformed(f"{named(code)} does not lead to {named(target)}.")
         queries, refused = [], None
         for one in (target,) if target else parameter.targets:
             try:
@@ -296,7 +140,7 @@ class Reader:
             except Malformed as error:
                 refused = error
         if not queries:
-            raise refused or Malformed(f"{_named(code)} leads nowhere.")
+            raise refused or Malformed(f"{named(code)} leads nowhere.")
         return Linked(parameter.atoms, tuple(queries))
 
     def _has(self, kind: str, name: str, value: str) -> Linked:
@@ -307,7 +151,7 @@ class Reader:
         _, other, code, rest = parts
         parameter = self._known(other, code)
         if parameter.type != "reference" or kind not in parameter.targets:
-            raise Malformed(f"{_named(code)} does not lead from {other} to {kind}.")
+            raise Malformed(f"{named(code)} does not lead from {other} to {kind}.")
         atoms = tuple(replace(atom, targets=(kind,)) for atom in parameter.atoms)
         return Linked(atoms, (self._inner(other, rest, value),), reverse=True)
 
@@ -364,7 +208,7 @@ class Reader:
                 continue
             parameter = self._known(kind, code)
             if parameter.type == "composite":
-                raise Malformed(f"{_named(code)} is no key to sort by.")
+                raise Malformed(f"{named(code)} is no key to sort by.")
             yield parameter, key != code
 
     def _include(self, query: Query, name: str, value: str) -> list[Include]:
@@ -378,43 +222,11 @@ class Reader:
         if not self._is_type(kind):
             raise Malformed(f"{way} is written as Type:parameter.")
         if target and not self._is_type(target):
-            raise Malformed(f"{way}: FHIR R4 has no type {_named(target)}.")
+            raise Malformed(f"{way}: FHIR R4 has no type {named(target)}.")
         parameter = None if code == "*" else self._known(kind, code)
         if parameter is not None and parameter.type != "reference":
-            raise Malformed(f"{_named(code)} is no reference, so it leads to nothing.")
+            raise Malformed(f"{named(code)} is no reference, so it leads to nothing.")
         return [Include(kind, parameter, target, reverse, iterate)]
-
-
-# What stands beside an atom's entries says as well that the element is there.
-_BESIDE: Final = {
-    "token": ("", ":text"),
-    "reference": ("", ":identifier"),
-}
-
-
-def any_of(alternatives: list[Alternative], *, negated: bool = False) -> Criterion:
-    """That one of the alternatives is met; none is never."""
-    by_name: dict[str, list[matching.Match]] = {}
-    for one in alternatives:
-        by_name.setdefault(one.name, []).append(one.match)
-
-    def test(facts: Facts) -> bool:
-        return any(
-            match(fields)
-            for name, matches in by_name.items()
-            for fields in facts.of(name)
-            for match in matches
-        )
-
-    needles = tuple(dict.fromkeys(one.needle for one in alternatives))
-    ways = tuple(one.way for one in alternatives if one.way is not None)
-    led = not negated and len(ways) == len(alternatives)
-    return Criterion(
-        test,
-        needles if all(needles) else None,
-        negated,
-        tuple(dict.fromkeys(ways)) if led else (),
-    )
 
 
 def _instant(microseconds: int) -> str:
@@ -424,9 +236,3 @@ def _instant(microseconds: int) -> str:
     except OverflowError:
         return "9999-12-31T23:59:59.999Z" if microseconds > 0 else "0001"
     return fhir.instant(moment)
-
-
-def _named(text: str) -> str:
-    """A parameter's name as it may stand in an answer."""
-    kept = "".join(one for one in text if one.isalnum() or one in "-_:.*")
-    return kept[:64] or "without a name"
