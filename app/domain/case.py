@@ -18,6 +18,7 @@ from app.domain.loaded import Loaded, Moved, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
+from app.domain.whom import spoken_of
 from app.errors import (
     Conflict,
     Forbidden,
@@ -60,6 +61,11 @@ class Case(Struct, frozen=True):
     def shelf(self) -> Shelf:
         return self.change.shelf
 
+    @property
+    def came(self) -> tuple[Entry, ...]:
+        """What came in, settled or not yet."""
+        return self.entries or self.change.all_entries
+
     def arriving(self, name: str) -> Resource | None:
         return next((one.resource for one in self.entries if fhir.name(one.resource) == name), None)
 
@@ -84,10 +90,11 @@ class Case(Struct, frozen=True):
         """
         The mark by which a repetition of this message is known.
 
-        Its key is the sender's own identifier, else the content.
+        Its key is the sender's own identifier, else the content; of two people in the same words there are two.
         """
         resource = entry.said
-        digest = hashlib.sha256(fhir.encode(said_of(resource))).hexdigest()
+        words = fhir.encode(said_of(resource)) + spoken_of(resource, self.came)
+        digest = hashlib.sha256(words).hexdigest()
         own = [one for one in listed(resource.get("identifier")) if one.get("value")]
         named = f"{own[0].get('system', '')}|{own[0]['value']}" if own else digest
         key = derive(self.key, "receipt", resource["resourceType"], named)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import patients, talk
+from app.domain import numbered, parties, patients, talk
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Stored
 from app.errors import Forbidden, Invalid, Issue, Stale
 from app.fhir import Resource, listed
 
+_LEADS = ("basedOn", "partOf", "about")
 _SAID = frozenset({"completed", "in-progress", "unknown"})
 _MARKS = frozenset({"lastModified", "meta", "received", "status", "text"})
 
 
 def exchange_of(case: Case, message: Resource) -> Exchange | None:
     """The referral that a message belongs to: it is based on the request, part of or about a Task."""
-    for element in ("basedOn", "partOf", "about"):
+    for element in _LEADS:
         for reference in listed(message.get(element)):
-            name = fhir.versionless(str(reference.get("reference", "")))
+            name = numbered.one(case, reference, "ServiceRequest")
             if not name.startswith(("ServiceRequest/", "Task/")):
                 continue
             stored = case.loaded.resource(case.shelf.key, name)
@@ -43,6 +44,42 @@ def is_said(case: Case, entry: Entry) -> bool:
     if stored and stored.stands and stored.exchange:
         return True
     return entry.resource.get("status", "completed") in _SAID
+
+
+def heard(case: Case, message: Resource) -> None:
+    """
+    A message that is of no referral here is its shelf's own, and reaches nobody.
+
+    raises      Invalid: its writer means it for somebody who would not get it
+    """
+    for element in _LEADS:
+        for reference in listed(message.get(element)):
+            hold(case, reference, f"Communication.{element}")
+    whom = (parties.recipient(case, one).tenant for one in listed(message.get("recipient")))
+    if any(tenant and tenant.id != case.shelf.tenant for tenant in whom):
+        text = (
+            "This reaches nobody: name the referral that it is about, basedOn its ServiceRequest."
+        )
+        raise Invalid(text, expression="Communication.basedOn")
+
+
+def hold(case: Case, reference: Resource, at: str) -> None:
+    """
+    What is written here of a referral is between its two sides.
+
+    raises      Invalid: this shelf is an inbox, to which the referral's Task was only told
+    """
+    name = fhir.versionless(str(reference.get("reference", "")))
+    if not name.startswith(("ServiceRequest/", "Task/")):
+        return
+    stored = case.loaded.resource(case.shelf.key, name)
+    if not (stored and stored.exchange) or case.loaded.opened(case.shelf.key, stored.exchange):
+        return
+    text = (
+        "This shelf is told of the report and takes no part in it: nobody would read what is written"
+        " here. Write it on the shelf from which it was sent, or call."
+    )
+    raise Invalid(text, expression=at)
 
 
 def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:

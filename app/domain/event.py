@@ -18,6 +18,7 @@ REASON: Final = f"{CANONICAL}/CodeSystem/cps-status-reason"
 QUESTION: Final = f"{CANONICAL}/CodeSystem/cps-question"
 EXPUNGED: Final = "expunged"
 AMENDED: Final = "disposition-amended"
+TRANSFERRED: Final = "transferred"
 
 # Task.status never steps back; of one rank, the events say what may follow what.
 _RANK: Final = {

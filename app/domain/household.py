@@ -97,7 +97,7 @@ class House:
                 self.case.loaded.seen.update({want: self._seen(want) for want in asked.wants})
 
     def _seen(self, want: Want) -> list[str] | None:
-        if want.kind == "search":
+        if want.kind in {"found", "search"}:
             return []
         seen = self.case.loaded.seen
         held = [

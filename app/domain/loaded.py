@@ -14,6 +14,7 @@ from app.fhir import Resource
 
 _T = TypeVar("_T")
 MOST_COPIES: Final = 64  # that follow a correction in its own transaction; the others by and by
+MOST_FOUND: Final = 50  # more attestations of one report nobody writes
 
 
 class Want(NamedTuple):
@@ -25,6 +26,7 @@ class Want(NamedTuple):
                 | receipt (key) | exchange (key: the Task's Type/id)
                 | sent (key: the request's Type/id; answers its exchanges)
                 | search (key: Type?…; answers the names of two that meet it)
+                | found (the same; answers the names of MOST_FOUND)
                 | recorded (key: exchange|key) | held (key: exchange; answers the names marked with it)
                 | opened (key: exchange; answers it)
                 | copied (key: Type/id; answers the open exchanges that sent it, MOST_COPIES and one more
@@ -43,6 +45,7 @@ class Want(NamedTuple):
         "exchange",
         "sent",
         "search",
+        "found",
         "recorded",
         "held",
         "copied",
@@ -141,6 +144,11 @@ class Loaded(Struct, frozen=True):
 
     def meeting(self, shelf: str, condition: str) -> list[str]:
         found: list[str] = self._get(Want("search", shelf, condition))
+        return found
+
+    def found(self, shelf: str, condition: str) -> list[str]:
+        """The names of all that meet it, as far as MOST_FOUND."""
+        found: list[str] = self._get(Want("found", shelf, condition))
         return found
 
     def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:

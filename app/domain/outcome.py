@@ -12,7 +12,7 @@ from app import fhir
 from app.domain import copied, expunge, feedback, parties, progress, steps, withdrawal
 from app.domain.case import Case
 from app.domain.change import Entry
-from app.domain.event import EXPUNGED, STATUS, Event
+from app.domain.event import EXPUNGED, OUTPUT, STATUS, TRANSFERRED, Event, contact
 from app.domain.plan import (
     Answer,
     Exchange,
@@ -78,6 +78,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     read = copied.read(case, entry.resource, stored)
     step = _said(case, entry.resource, exchange, stored.resource, read)
     task, ignored = copied.taken(entry.resource, stored.resource, read, _MAY_CHANGE[exchange.kind])
+    reached(exchange, step, task)
     return answered(case, exchange, stored, task, step, Mark(), ignored)
 
 
@@ -175,6 +176,30 @@ def _owned(
         url = f"{CANONICAL}/StructureDefinition/cps-report-task"
         issue = Issue("error", "business-rule", text, "Task.owner", rule="cps-task-2", url=url)
         raise Invalid(issues=(issue,))
+
+
+def reached(exchange: Exchange, step: Step, task: Resource) -> None:
+    """
+    Of a report that goes on to another authority whoever reported learns who has the report now, where that is outside of this exchange too.
+
+    raises      Invalid: nobody is named whom they could call
+    """
+    goes = step.event is not None and step.event.id == TRANSFERRED != exchange.state
+    if step.standing != "applied" or not goes:
+        return
+    said = (one.get("valueContactDetail") for one in listed(task.get("output")) if _calls(one))
+    if any("telecom" in (contact(one) or {}).get("valueContactDetail", {}) for one in said):
+        return
+    text = (
+        "Say who has this report now, so that whoever reported can call: $record-event takes `to`, a"
+        " registered authority, or `contact` {name, phone}; in a Task it is an output named-contact,"
+        " with a telephone."
+    )
+    raise Invalid(text, expression="Task.output")
+
+
+def _calls(output: Resource) -> bool:
+    return fhir.has_code(output.get("type"), OUTPUT, "named-contact")
 
 
 def is_tombstone(task: Resource) -> bool:

@@ -135,11 +135,13 @@ def _attests(case: Case, provenance: Resource, request: Resource) -> bool:
 
 def _standing(case: Case, request: Resource) -> Resource | None:
     shelf, name = case.shelf.key, fhir.name(request)
-    stored = case.loaded.resource(shelf, name)
-    if stored is None or not stored.stands or not same(stored.resource, request):
+    stored, came = case.loaded.resource(shelf, name), case.arriving(name)
+    if stored is None or not stored.stands or (came and not same(stored.resource, came)):
         return None
     asked = f"Provenance?target={name}&agent-type={_AGENT_TYPE}|attester"
-    for one in case.loaded.meeting(shelf, asked):
+    if stored.version > 1:
+        asked += f"&_lastUpdated=ge{stored.resource['meta']['lastUpdated']}"
+    for one in case.loaded.found(shelf, asked):
         found = case.loaded.resource(shelf, one)
         if found is None or not found.stands or not _attests(case, found.resource, request):
             continue

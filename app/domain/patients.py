@@ -96,7 +96,7 @@ def _identified(case: Case, named: tuple[str, str], whole: Resource, at: str) ->
         and any(_identifier(one) == named for one in listed(entry.resource.get("identifier")))
     ]
     stored = case.loaded.meeting(shelf, condition.identifier("Patient", *named))
-    found = {_followed(case, one) for one in (*arriving, *stored)}
+    found = {standing_for(case, one) for one in (*arriving, *stored)}
     if len(found) > 1:
         text = "Several patients of the shelf carry this identifier; link those that are one."
         issue = Issue("error", "multiple-matches", text, at)
@@ -114,7 +114,7 @@ def _identified(case: Case, named: tuple[str, str], whole: Resource, at: str) ->
     return Subject(reference=fhir.reference(made), new=made, named=named)
 
 
-def _followed(case: Case, name: str) -> str:
+def standing_for(case: Case, name: str) -> str:
     """The record that stands for this one, where a link says that it was replaced."""
     standing = [one for one in _chain(case, name) if case.find(one)]
     return standing[-1] if standing else name

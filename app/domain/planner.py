@@ -14,6 +14,7 @@ from app.domain import (
     consents,
     converse,
     correction,
+    enclosed,
     ordered,
     outcome,
     overdue,
@@ -175,15 +176,23 @@ def _meaning(case: Case, entry: Entry) -> Plan:
             return asked
         if (asks := reminder.stands(case, entry.name)) is not None:
             return reminder.changed(case, entry, asks)
-        if referral.is_referral(case, entry.resource):
+        if not _is_told(case, entry) and referral.is_referral(case, entry.resource):
             guarded(case, entry)
             return referral.plan(case, entry)
         _here(case, entry)
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
-        if exchange is not None and converse.is_said(case, entry):
-            return converse.plan(case, entry, exchange)
+        if converse.is_said(case, entry):
+            if exchange is not None:
+                return converse.plan(case, entry, exchange)
+            converse.heard(case, entry.resource)
     return _stored(case, entry)
+
+
+def _is_told(case: Case, task: Entry) -> bool:
+    """Whether it stands on an inbox, where it says what became of a report, and is nobody's to send."""
+    stored = case.loaded.resource(case.shelf.key, task.name)
+    return bool(stored and stored.stands and stored.exchange)
 
 
 def _here(case: Case, task: Entry) -> None:
@@ -207,7 +216,11 @@ def _question(case: Case, entry: Entry) -> Plan | None:
         exchange = case.loaded.opened(case.shelf.key, stored.exchange)
         return question.answered(case, entry, exchange, stored) if exchange else None
     exchange = question.parent(case, entry.resource)
-    return question.asked(case, entry, exchange) if exchange else None
+    if exchange is None:
+        for whole in listed(entry.resource.get("partOf")):
+            converse.hold(case, whole, "Task.partOf")
+        return None
+    return question.asked(case, entry, exchange)
 
 
 def _exchange(case: Case, task: Entry) -> Exchange | None:
@@ -230,8 +243,12 @@ def _stored(case: Case, entry: Entry) -> Plan:
     puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
     created = frozenset({entry.name}) if new else _NONE
+    if entry.type == "Bundle":
+        return Plan(Answer((entry.name,), created, enclosed.hold(case, entry)), puts)
     if entry.type != "ServiceRequest":
         return Plan(Answer((entry.name,), created), puts)
+    if _screens(case) and unsent.is_report(entry.resource):
+        raise unsent.misplaced(case, "ServiceRequest.category")
     means = [ordered.followed(case, entry.resource)]
     if case.shelf.kind == "cps-report" and not _sends(case, entry.name):
         means.append(unsent.followed(case, entry.resource))
@@ -244,7 +261,7 @@ def _sends(case: Case, request: str) -> bool:
     """Whether the same change sends this request (Type/id), or the shelf sends nothing."""
     return case.shelf.role != "source" or any(
         one.type == "Task"
-        and (one.resource.get("focus") or {}).get("reference") == request
+        and referral.asked(case, one.resource) == request
         and referral.is_referral(case, one.resource)
         for one in case.entries
     )

@@ -14,7 +14,7 @@ from app import fhir
 from app.domain import outcome, question, steps, talk, transfer
 from app.domain.case import Case
 from app.domain.change import Entry
-from app.domain.event import EXPUNGED, OUTPUT, REASON, Event, Output
+from app.domain.event import EXPUNGED, OUTPUT, REASON, TRANSFERRED, Event, Output
 from app.domain.outcome import Mark
 from app.domain.plan import Answer, Exchange, Plan, Put, derive, put, together
 from app.domain.statement import Person, Said
@@ -73,10 +73,14 @@ def plan(case: Case) -> Plan:
         step = steps.judged(case, exchange, [event], before)
     task, owner = _task(case, exchange, stored.resource, event, told)
     onward = Plan(Answer(()))
-    if event.id == "transferred" and told.to and step.standing == "applied":
+    if event.id == TRANSFERRED and told.to and step.standing == "applied":
         tenant, shelf = transfer.authority(case, exchange, told.to)
         onward = transfer.plan(case, exchange, tenant, shelf)
         task = _calling(task, transfer.contact(case, tenant))
+    elif told.contact:
+        (output,) = _said_outputs(told.contact, "named-contact")
+        task = _calling(task, output["valueContactDetail"])
+    outcome.reached(exchange, step, task)
     arriving = tuple(Entry("PUT", one.resource, one.resource["id"]) for one in owner)
     case = replace(case, entries=(*case.entries, *arriving))
     made = outcome.answered(case, exchange, stored, task, step, mark)
@@ -95,6 +99,9 @@ def _known(case: Case, exchange: Exchange, event: Event, told: Said) -> None:
         known = ", ".join(sorted(case.mappings.outcomes.questions))
         text = f"Nobody would read this without a question; say which: {known}."
         faults.append(Issue("error", "required", text, "question"))
+    if (told.to or told.contact) and event.id != TRANSFERRED:
+        text = "This says where a report has gone; it goes with the event transferred."
+        faults.append(Issue("error", "business-rule", text, "to" if told.to else "contact"))
     for name, spec in _forms(case):
         said = getattr(told, name)
         if said and not _is_told(case, said, spec):

@@ -13,8 +13,10 @@ from app.domain import (
     contained,
     disclosure,
     draft,
+    numbered,
     ordered,
     parties,
+    patients,
     report,
     routing,
     unsent,
@@ -52,9 +54,11 @@ def is_referral(case: Case, task: Resource) -> bool:
     A report that names none, or one that nobody knows, is not stored without a word: it is refused, with
     whom to name. A Task for somebody of the clinic, or of another code, is the clinic's own.
     """
-    focus = str((task.get("focus") or {}).get("reference", ""))
+    focus = task.get("focus") or {}
     sends = task.get("status") in {"requested", "ready"} and task.get("intent") in unsent.ORDERS
-    if case.shelf.role != "source" or not sends or not focus.startswith("ServiceRequest/"):
+    by_number = numbered.is_alone(focus, "ServiceRequest")
+    names = by_number or str(focus.get("reference", "")).startswith("ServiceRequest/")
+    if case.shelf.role != "source" or not sends or not names:
         return False
     if parties.recipient(case, task.get("owner")).tenant is not None:
         return True
@@ -63,8 +67,18 @@ def is_referral(case: Case, task: Resource) -> bool:
     owner = task.get("owner") or {}
     kind = str(owner.get("reference", "")).partition("/")[0] or owner.get("type", "")
     fulfil = "code" not in task or fhir.has_code(task["code"], _TASK_CODE, "fulfill")
-    request = case.find(focus) if fulfil and kind in {"", "Organization"} else None
+    if not fulfil or kind not in {"", "Organization"}:
+        return False
+    name = asked(case, task)
+    if not name:  # refused, unless the number may be that of something else
+        return "type" in focus or bool(numbered.carrying(case, focus, "ServiceRequest"))
+    request = case.find(name)
     return request is not None and unsent.is_report(request)
+
+
+def asked(case: Case, task: Resource) -> str:
+    """Type/id of the request that a Task asks somebody to do; "" where its number does not lead to one."""
+    return numbered.one(case, task.get("focus"), "ServiceRequest")
 
 
 def plan(case: Case, entry: Entry | None) -> Plan:
@@ -83,7 +97,8 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         raise NotSupported(f"This shelf does not take ${case.change.act}; it is for {kind}.")
     case.change.caller.must_act(act)
     sent = entry or _request_entry(case)
-    request = case.find(entry.resource["focus"]["reference"]) if entry else None
+    name = asked(case, entry.resource) if entry else ""
+    request = case.find(name) if name else None
     request = sent.resource if sent and not entry else request
     try:
         before = ordered.before(case, entry, sent, request)
@@ -93,6 +108,9 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         raise
     if before:
         return again.plan(case, before, None if entry else sent)
+    if request is not None:
+        request = numbered.led(case, request)
+        case = numbered.arriving(case, request)
     own = entry or (_task_entry(case, sent.resource) if sent else None)
     addressed = [own.resource.get("owner")] if own else []
     addressed += listed(contained.alone(request).get("performer")) if request else []
@@ -130,8 +148,13 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
 ) -> Plan:
     """The disclosure, decided; Invalid says what keeps it from being sent."""
     faults = report.faults(measured, request) if measured else ()
-    if faults or sent is None:
-        raise Invalid(issues=(*faults, *report.hotline(case, party.tenant)))
+    task = own.resource if own else {}
+    unknown = numbered.faults(case, task.get("focus"), "ServiceRequest", "Task.focus")
+    if request is not None:
+        said = request.get("subject")
+        unknown += numbered.faults(case, said, "Patient", "ServiceRequest.subject")
+    if unknown or faults or sent is None:
+        raise Invalid(issues=(*(unknown or faults), *report.hotline(case, party.tenant)))
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
     _sendable(case, request, own)
@@ -201,11 +224,7 @@ def _task_entry(case: Case, request: Resource) -> Entry | None:
     """The sender's own Task, where one came with the request."""
     name = fhir.name(request)
     return next(
-        (
-            one
-            for one in case.entries
-            if one.type == "Task" and (one.resource.get("focus") or {}).get("reference") == name
-        ),
+        (one for one in case.entries if one.type == "Task" and asked(case, one.resource) == name),
         None,
     )
 
@@ -231,14 +250,23 @@ def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
     subject = str((request.get("subject") or {}).get("reference", ""))
     if not subject.startswith("Patient/") or case.find(subject) is None:
         fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")
-    whom = str(((own.resource if own else {}).get("for") or {}).get("reference", subject))
-    if fhir.versionless(whom) != subject and not is_report:
+    said = (own.resource if own else {}).get("for")
+    if not is_report and not _is_for(case, said, subject):
         text = (
             "The Task is for somebody else than the request's subject; say whose referral this is."
         )
         faults.append(Issue("error", "business-rule", text, "Task.for"))
     if faults:
         raise Invalid(issues=(*faults, *report.hotline(case, None)))
+
+
+def _is_for(case: Case, said: Resource | None, subject: str) -> bool:
+    """Whether whom a Task is for is the request's subject (Type/id), or is not said."""
+    by_number = numbered.is_alone(said, "Patient")
+    whom = numbered.one(case, said, "Patient")
+    if by_number:
+        return whom in patients.records(case, subject)
+    return whom in {"", subject}
 
 
 def _decide(
@@ -332,6 +360,7 @@ def sent_task(
     own = entry.resource if entry else {}
     exchange = case.id("exchange", fhir.name(request))
     identity = own.get("id") or case.id("task", fhir.name(request))
+    subject = str(request["subject"]["reference"])
     task: Resource = {"resourceType": "Task", "id": identity}
     task["meta"] = {"profile": list(_PROFILES[case.shelf.kind])}
     owner = {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id}
@@ -339,12 +368,12 @@ def sent_task(
         "status": "requested",
         "intent": "order",
         "code": concept(_TASK_CODE, "fulfill"),
-        "focus": fhir.reference(request),
-        "for": fhir.pointer(request["subject"]),
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
         "requester": parties.requester(case, request),
         **own,
+        "focus": numbered.literal(own.get("focus"), fhir.name(request)),
+        "for": numbered.literal(own.get("for") or fhir.pointer(request["subject"]), subject),
         "owner": {
             "type": "Organization",
             "identifier": owner,

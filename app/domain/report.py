@@ -13,6 +13,7 @@ from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import Measured
 from app.domain.plan import Answer, Plan, Put, derive, put
+from app.domain.whom import spoken_of
 from app.errors import Invalid, Issue, Refusal
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Tenant
@@ -105,17 +106,23 @@ def _extensions(request: Resource, url: str) -> list[Resource]:
 
 def hotline(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
     """A refused report must not end in silence: whom to call instead."""
-    if case.shelf.kind != "cps-report":
-        return ()
+    return lines(case, tenant) if case.shelf.kind == "cps-report" else ()
+
+
+def lines(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:
+    """The hotline of whoever takes reports there, else of all."""
     places = [tenant] if tenant and tenant.jurisdiction else list(case.settings.tenants)
-    lines = {case.mappings.hotline(one.jurisdiction) for one in places} - {""}
-    return tuple(Issue("information", "informational", line) for line in sorted(lines))
+    said = {case.mappings.hotline(one.jurisdiction) for one in places} - {""}
+    return tuple(Issue("information", "informational", line) for line in sorted(said))
 
 
 def draft_id(case: Case, sent: Entry | None) -> str:
     """One draft for one report, however often it is tried."""
     if sent is not None:
-        return derive(case.key, "draft", case.shelf.key, case.receipt(sent, "").key)
+        mark, subject = case.receipt(sent, ""), sent.said.get("subject") or {}
+        named = str(subject.get("reference", ""))  # two children may come under one number
+        child = spoken_of({"subject": subject}, case.came).decode() or named
+        return derive(case.key, "draft", case.shelf.key, mark.key, child)
     written = fhir.encode([one.resource for one in case.change.entries])
     digest = hashlib.sha256(written).hexdigest()
     return derive(case.key, "draft", case.shelf.key, digest)

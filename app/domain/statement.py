@@ -71,6 +71,7 @@ class Said(BaseModel):
     date        of what happened, where the event has one
     disposition, services   in NCANDS's codes or ours
     to          identifier (system|value) of the authority that a report is transferred to
+    contact     whom the clinic calls there, where that authority takes no part here
     question, detail, due   what is asked of the clinic, with awaiting-information
     """
 
@@ -96,6 +97,7 @@ class Said(BaseModel):
     owner: Person | None = None
     note: Annotated[Text, Field(max_length=4000)] = ""
     to: Annotated[Line, Field(max_length=400)] = ""
+    contact: Person | None = None
     question: Code = ""
     detail: Annotated[Text, Field(max_length=1000)] = ""
     due: Moment = ""

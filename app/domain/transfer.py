@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import disclosure, graph, parties
+from app.domain import disclosure, graph, numbered, parties
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.disclosure import Rule
@@ -72,10 +72,10 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
 def _as_sent(case: Case, exchange: Exchange) -> Resource | None:
     """The request as it was sent: what its sender has written into it since was sent to nobody."""
     shelf, name = exchange.source, exchange.source_request
-    stands = _standing(case, shelf, name)
-    if stands is None or stands["meta"]["lastUpdated"] <= exchange.opened:
-        return stands
-    return case.loaded.past(shelf, name, exchange.opened)
+    sent = _standing(case, shelf, name)
+    if sent and sent["meta"]["lastUpdated"] > exchange.opened:
+        sent = case.loaded.past(shelf, name, exchange.opened)
+    return {**sent, "subject": numbered.literal(sent["subject"], exchange.person)} if sent else None
 
 
 def _rule(case: Case, exchange: Exchange) -> Rule:

@@ -7,8 +7,8 @@ from typing import Final
 from app import fhir
 from app.domain.case import Case
 from app.domain.plan import Answer, Plan, Put, Stored, derive, put
-from app.domain.report import LABELS, hotline
-from app.errors import Issue
+from app.domain.report import LABELS, hotline, lines
+from app.errors import Invalid, Issue
 from app.fhir import Resource
 from app.settings import CANONICAL
 
@@ -40,9 +40,9 @@ def followed(case: Case, request: Resource) -> Plan:
         return Plan(Answer(()), _ended(case, stored, "cancelled")) if stored else nothing
     if case.loaded.sent(case.shelf.key, fhir.name(request)):
         return nothing
-    lines = hotline(case, None)
+    calls = hotline(case, None)
     issue = Issue("warning", "business-rule", f"{_TEXT}.", "ServiceRequest")
-    answer = Answer((), issues=(issue, *lines))
+    answer = Answer((), issues=(issue, *calls))
     if case.loaded.resource(case.shelf.key, f"Task/{_id(case, request)}") is not None:
         return Plan(answer)  # said once; whoever has ended it has seen to it
     task: Resource = {
@@ -55,9 +55,19 @@ def followed(case: Case, request: Resource) -> Plan:
         "focus": fhir.reference(request),
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
-        **({"note": [{"text": line.text} for line in lines]} if lines else {}),
+        **({"note": [{"text": line.text} for line in calls]} if calls else {}),
     }
     return Plan(answer, put(task, None, shelf=case.shelf.key, now=case.now))
+
+
+def misplaced(case: Case, at: str) -> Invalid:
+    """The refusal of a report on a shelf for help, where nobody would send it and others may read it."""
+    text = (
+        "A report of suspected maltreatment is not kept on this shelf, and nobody would get it: send it on"
+        " the shelf for reports, or call."
+    )
+    issue = Issue("error", "business-rule", text, at)
+    return Invalid(issues=(issue, *lines(case, None)))
 
 
 def sent(case: Case, request: Resource, task: Resource, exchange: str) -> tuple[Put, ...]:

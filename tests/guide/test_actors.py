@@ -77,7 +77,7 @@ def tried(exchange, base, kind, code):
     body = {**KINDS.get(kind, KINDS["Patient"]), "id": "tried"}
     body.pop("identifier", None)
     kind = kind or "Patient"
-    plain = {**body, "status": "draft"} if kind == "Task" else body
+    plain = {**body, "status": "draft"} if kind in {"ServiceRequest", "Task"} else body
     if code not in {"create", "transaction", "batch", "history-system"}:
         made = exchange.call("PUT", f"{base}/{kind}/tried", plain)
         assert made.status_code in {200, 201}, made.text

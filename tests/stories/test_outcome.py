@@ -269,6 +269,36 @@ def test_an_inbox_is_read_only(exchange):
     )
 
 
+@pytest.mark.parametrize("element", ["basedOn", "partOf", "about"])
+def test_what_is_written_on_an_inbox_would_reach_nobody(exchange, element):
+    """The named reporter is told at once, and where to write; so is who asks."""
+    told = sent(exchange)
+    task = {"reference": f"Task/{told.seen('dr-lin')[3]['id']}"}
+    message = {
+        "resourceType": "Communication",
+        "status": "completed",
+        "sender": {"display": "Dr. Lin"},
+        "payload": [{"contentString": "Is she safe?"}],
+        element: [task],
+    }
+    question = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "code": {
+            "coding": [{"system": f"{KINBRIDGE}/CodeSystem/task-code", "code": "info-needed"}]
+        },
+        "partOf": [task],
+    }
+
+    issues = refused(exchange.call("POST", "clinic/dr-lin/fhir/Communication", message), 422)
+    refused(exchange.call("POST", "clinic/dr-lin/fhir/Task", question), 422)
+
+    assert issues[0]["expression"] == [f"Communication.{element}"]
+    assert "on the shelf from which it was sent" in issues[0]["details"]["text"]
+    assert exchange.rows("SELECT count(*) FROM resource WHERE type = 'Communication'") == [(0,)]
+
+
 def test_after_a_case_help_is_suggested_and_no_label_is_put(exchange):
     """A closed case offers the clinician a draft for help; where no finding is told, always."""
     told = sent(exchange, "elsewhere")
@@ -360,13 +390,13 @@ def test_an_inbox_does_not_say_who_reported(exchange):
 
 
 @pytest.mark.parametrize(
-    "value",
-    [{"valueContactDetail": {"name": "County desk", "extension": [{"url": "urn:x", "valueString": "secret"}],
-                             "telecom": [{"system": "phone", "value": "555-0101"},
-                                         {"system": "other", "value": "secret"}]}},
-     {"valueString": "secret"}],
+    ("value", "status"),
+    [({"valueContactDetail": {"name": "County desk", "extension": [{"url": "urn:x", "valueString": "secret"}],
+                              "telecom": [{"system": "phone", "value": "555-0101"},
+                                          {"system": "other", "value": "secret"}]}}, 200),
+     ({"valueString": "secret"}, 422)],
 )  # fmt: skip
-def test_whom_to_call_after_a_transfer_is_a_name_and_a_telephone(exchange, value):
+def test_whom_to_call_after_a_transfer_is_a_name_and_a_telephone(exchange, value, status):
     """What the agency's system writes beside them is for the agency."""
     told = sent(exchange)
     told.record("received", **SAYS["received"])
@@ -376,11 +406,11 @@ def test_whom_to_call_after_a_transfer_is_a_name_and_a_telephone(exchange, value
     said = {**task, "output": [*task.get("output", []), {"type": kind, **value}]}
     assert exchange.call("PUT", path, said).status_code == 200
 
-    assert told.record("transferred").status_code == 200
+    assert told.record("transferred").status_code == status
 
     for shelf in ("reports", "dr-lin", "dr-pcp"):
         contact = told.seen(shelf)[3]["output"][-1]["valueContactDetail"]
-        assert contact["name"] == ("County desk" if "valueString" not in value else "Sam Porter")
+        assert contact["name"] == ("County desk" if status == 200 else "Sam Porter")
     rows = exchange.rows("SELECT body FROM version WHERE shelf LIKE 'clinic/%'")
     rows += exchange.rows("SELECT body FROM resource WHERE shelf LIKE 'clinic/%'")
     assert "secret" not in str(rows)

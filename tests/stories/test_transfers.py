@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exchange import agency_task, resources
+from exchange import agency_task, refused, resources
 from test_corrections import REPORTS, put
 from test_what_leaves import REPORT, attached, held, seen
 
@@ -77,6 +77,62 @@ def test_a_request_that_names_another_child_since_is_transferred_as_it_was(excha
 
     (copy,) = held(exchange, "county/intake", "Patient")
     assert copy["name"] == family.PATIENT["name"]
+
+
+OUTPUT = f"{family.KINBRIDGE}/CodeSystem/task-output"
+
+
+def test_a_report_that_went_on_to_nobody_is_refused(exchange, reported):
+    """An agency that says only that it has passed the report on leaves a child with nobody."""
+    _, theirs = reported
+    path = f"agency/intake/fhir/Task/{theirs['id']}"
+    exchange.call("POST", f"{path}/$record-event", {"event": "received"})
+
+    issues = refused(exchange.call("POST", f"{path}/$record-event", {"event": "transferred"}), 422)
+
+    assert "who has this report now" in issues[0]["details"]["text"]
+    task = exchange.get(path).json()
+    code = {"system": f"{family.KINBRIDGE}/CodeSystem/cps-task-status", "code": "transferred"}
+    gone = {**task, "status": "cancelled", "businessStatus": {"coding": [code]}}
+    refused(exchange.call("PUT", path, gone), 422)
+    assert exchange.get(path).json() == task
+    named = {
+        "name": "Tribal social services",
+        "telecom": [{"system": "phone", "value": "555-0166"}],
+    }
+    output = {
+        "type": {"coding": [{"system": OUTPUT, "code": "named-contact"}]},
+        "valueContactDetail": named,
+    }
+    assert exchange.call("PUT", path, {**gone, "output": [output]}).status_code == 200
+
+
+def test_a_report_that_went_on_outside_says_whom_to_call(exchange, reported):
+    """The other authority takes no part here; the clinician has its number."""
+    task, theirs = reported
+    record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+    contact = {"name": "Tribal social services", "phone": "555-0166"}
+    exchange.call("POST", record, {"event": "received"})
+
+    assert (
+        exchange.call("POST", record, {"event": "transferred", "contact": contact}).status_code
+        == 200
+    )
+
+    ours = exchange.get(f"{REPORTS}/Task/{task['id']}").json()
+    (told,) = ours["output"][-1:]
+    assert told["valueContactDetail"]["name"] == "Tribal social services"
+    assert told["valueContactDetail"]["telecom"][0]["value"] == "555-0166"
+
+
+def test_where_a_report_went_is_said_with_its_transfer(exchange, reported):
+    """With another event it would be kept and read by nobody."""
+    _, theirs = reported
+    record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+
+    issues = refused(exchange.call("POST", record, {"event": "received", "to": "county"}), 422)
+
+    assert issues[0]["expression"] == ["to"]
 
 
 def test_a_report_goes_on_however_often_its_order_was_saved(exchange, reported):

@@ -116,6 +116,17 @@ def test_what_was_attested_is_what_is_sent(exchange):
     assert put(exchange, REPORTS, own_task()).status_code == 201
 
 
+def test_an_attestation_of_before_the_last_change_hides_none(exchange):
+    """It was attested, changed, attested, changed and attested: the last one counts."""
+    request = written(exchange)
+    provenance = of(family.report(by_device=False), "Provenance")
+    for number in range(3):
+        put(exchange, REPORTS, {**request, "note": [*request["note"], {"text": f"more {number}"}]})
+        put(exchange, REPORTS, {**provenance, "id": f"again-{number}"})
+
+    assert put(exchange, REPORTS, own_task()).status_code == 201
+
+
 @pytest.mark.parametrize("owner", [None, {"display": "Child protection"},
                                    {"identifier": {"system": "urn:x", "value": "nobody"}}])  # fmt: skip
 def test_a_task_that_names_nobody_known_goes_to_whom_the_order_names(exchange, owner):

@@ -1,0 +1,61 @@
+"""Of whom a message speaks, where it names them by urn: another each time it is sent, and the same person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from app import fhir
+from app.domain.change import Entry
+from app.fhir import Resource, listed
+
+# whom it is about, who asks, who is asked; and of a Task the order that says so
+_ELEMENTS: Final = (
+    "focus", "for", "owner", "patient", "performer", "practitioner", "requester", "subject",
+)  # fmt: skip
+# by what one is told from another who has no number; of anything else by all that it says, as of
+# children: twins have one birthday
+_NAMED: Final = {
+    "Organization": frozenset({"name"}),
+    "Practitioner": frozenset({"name"}),
+    "PractitionerRole": frozenset[str](),
+    "RelatedPerson": frozenset({"name", "relationship"}),
+}
+_DEEPEST: Final = 4  # Task, order, role, practitioner
+
+
+def spoken_of(said: Resource, entries: Iterable[Entry]) -> bytes:
+    """
+    What tells them from others, in bytes; nothing where a message names nobody by urn.
+
+    said        as it was sent
+    entries     what came with it
+    """
+    if not any(_urns(said)):
+        return b""
+    known = {one.full_url: one.said or one.resource for one in entries if one.full_url}
+    return fhir.encode(_named(said, known, _DEEPEST))
+
+
+def _urns(resource: Resource) -> Iterator[tuple[str, str]]:
+    for element in _ELEMENTS:
+        for one in listed(resource.get(element)):
+            said = str(one.get("reference", "")) if isinstance(one, dict) else ""
+            if said.startswith("urn:"):
+                yield element, said
+
+
+def _named(resource: Resource, known: dict[str, Resource], deepest: int) -> list[Any]:
+    found = ((element, known.get(url)) for element, url in _urns(resource))
+    return [[element, _who(one, known, deepest - 1)] for element, one in found if one and deepest]
+
+
+def _who(resource: Resource, known: dict[str, Resource], deepest: int) -> list[Any]:
+    """By number, else by what names such a one, and by those whom it names itself."""
+    kind, numbers = str(resource.get("resourceType")), fhir.numbers(resource.get("identifier"))
+    if numbers and kind != "ServiceRequest":
+        return [kind, *sorted(numbers)]
+    names = _NAMED.get(kind, resource.keys() - {"id", "link", "meta", "text"})
+    said = {name: resource[name] for name in sorted(names & resource.keys())}
+    plain = fhir.renamed(said, lambda one: "urn" if one.startswith("urn:") else one)
+    return [kind, plain, *_named(resource, known, deepest)]
