@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -27,12 +27,44 @@ _STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _OTHER_REFERENCE: Final = re.compile(rb'"reference":"(?![A-Z][A-Za-z]{1,40}/[A-Za-z0-9\-.]{1,64}")')
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Written(Decimal):
+    """A number that Decimal would write otherwise, such as 1E3; it is worth what it was."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+def _number(text: str) -> Decimal:
+    made = Decimal(text)
+    return made if str(made) == text else Written(text)
+
+
+def _whole(text: str) -> int | Decimal:
+    """The decoder takes -0 for 0: it is written with a tab, which stands nowhere else in our JSON."""
+    return Written("-0\t") if text == "-0" else int(text)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    """What the encoder does not know."""
+    if isinstance(value, Written):
+        return msgspec.Raw(value.text.encode())
+    raise TypeError(type(value).__name__)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_raw).encode
+_decode_exactly = msgspec.json.Decoder(float_hook=_number).decode
 
 
 def decode(raw: bytes) -> Any:
     """
-    JSON to Python, decimals as Decimal so that 1.50 stays 1.50.
+    JSON to Python, decimals as Decimal so that 1.50 stays 1.50, and 1E3 as Written.
 
     A byte order mark before it is passed over, as https://www.rfc-editor.org/rfc/rfc8259#section-8.1
     allows: what Windows writes has one.
@@ -55,8 +87,13 @@ def decode(raw: bytes) -> Any:
     # exponents or a key twice; only then is the slow look needed.
     written = _encode(value)
     if raw != written and msgspec.json.format(raw, indent=-1) != written:
-        json.loads(raw, object_pairs_hook=_once)
+        return _exactly(raw)
     return value
+
+
+def _exactly(raw: bytes) -> Any:
+    """JSON that can be read, to the letter of each number."""
+    return json.loads(raw, object_pairs_hook=_once, parse_float=_number, parse_int=_whole)
 
 
 def encode(value: Any) -> bytes:
@@ -68,8 +105,8 @@ def pretty(raw: bytes) -> bytes:
 
 
 def read(raw: bytes) -> Any:
-    """JSON that `encode` has written, so that there is nothing to look for."""
-    return _decode(raw)
+    """JSON that `encode` has written, so that there is little to look for."""
+    return _exactly(raw) if b"\t" in raw else _decode_exactly(raw)
 
 
 def _depth(raw: bytes) -> int:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from app import conformance, fhir
 from app import settings as settings_module
-from app.api import access, openapi, responses, routes
+from app.api import access, allowed, openapi, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.conformance import Definitions, library
@@ -195,7 +195,7 @@ def _refusals(app: FastAPI, shelves: list[BaseRoute]) -> None:
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            known = routes.methods([*app.routes, *shelves], request.scope["path"])
+            known = allowed.methods([*app.routes, *shelves], request.scope["path"])
             return responses.refusal(request, NotAllowed(known))
         return responses.refusal(request, NotFound("There is no such route."))
 

@@ -50,6 +50,7 @@ _MOST_VALUES: Final = 600_000
 MANY_PATHS: Final = 2**14  # bytes of a patch, of which the paths take some 50 ms to read
 _MARKS: Final = (b",", b"{", b"[")
 _LONG: Final = "kinbridge.long"
+_FORM_OF_ID: Final = "An id has 1 to 64 letters, digits, hyphens and dots."
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
 
@@ -222,8 +223,7 @@ def resource_of(value: Any, at: str = "") -> Resource:
         raise Malformed("This is no resource: it has no resourceType.", expression=at)
     type_of(value["resourceType"], at)
     if "id" in value and (not isinstance(value["id"], str) or not _ID.fullmatch(value["id"])):
-        text = "An id has 1 to 64 letters, digits, hyphens and dots."
-        raise Malformed(text, expression=f"{at or value['resourceType']}.id")
+        raise Malformed(_FORM_OF_ID, expression=f"{at or value['resourceType']}.id")
     if "meta" in value and not isinstance(value["meta"], dict):
         raise Malformed("meta is an object.", expression=f"{at or value['resourceType']}.meta")
     return value
@@ -243,6 +243,18 @@ def id_of(text: str, at: str = "") -> str:
     if not _ID.fullmatch(text):
         raise NotFound("No resource has such an id.", expression=at)
     return text
+
+
+def new_id_of(text: str, at: str = "") -> str:
+    """
+    An id under which something is to stand.
+
+    raises      Malformed: nothing can
+    source      https://hl7.org/fhir/R4/http.html#update: 400
+    """
+    if not _ID.fullmatch(text) and not text.startswith("$"):
+        raise Malformed(_FORM_OF_ID, expression=at)
+    return id_of(text, at)
 
 
 def guard(if_match: str, if_none_match: str, at: str = "") -> tuple[int, ...] | None:

@@ -27,7 +27,7 @@ class _Template:
     """
     A route's path by its segments.
 
-    literals    (place, text) of those that stand as they are
+    literals    (place, text) of those that stand as they are; the last first, which tells most apart
     names       (place, name, text before it) of those that are parameters, never empty
     rest        name of the parameter that takes every segment from `length` on, "" for none
     """
@@ -70,7 +70,7 @@ def _template(route: APIRoute) -> _Template:
         else:
             names.append((place, parameter["name"], parameter["before"]))
     length = len(segments) - bool(rest)
-    return _Template(route, length, tuple(literals), tuple(names), rest)
+    return _Template(route, length, tuple(reversed(literals)), tuple(names), rest)
 
 
 class Table:

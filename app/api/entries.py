@@ -145,8 +145,11 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
     said, url, asked = request(entry, at)
     method = next((one for one in _WRITES if one == said), None)
     path, _, query = relative(url, bases, at).partition("?")
+    path, _, version = unquote(path).strip("/").partition("/_history/")
+    if version and method == "DELETE":  # or the resource would go in its place
+        text = "A version is not deleted; what stands is, by Type/id."
+        raise NotSupported(text, expression=f"{at}.request.url")
     # HAPI's clients put the version that they have read into the url of an update
-    path = unquote(path).strip("/").partition("/_history/")[0]
     kind, _, identity = path.partition("/")
     if not kind and method == "POST":
         raise NotSupported("A Bundle is no entry of another.", expression=f"{at}.request.url")
@@ -155,7 +158,8 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
         raise NotSupported(text, expression=f"{at}.request.url")
     body.type_of(kind, f"{at}.request.url")
     if identity:
-        body.id_of(identity, f"{at}.request.url")
+        named_by = body.new_id_of if method == "PUT" else body.id_of
+        named_by(identity, f"{at}.request.url")
     made = Entry(
         method or "POST",
         {"resourceType": kind, **({"id": identity} if identity else {})},

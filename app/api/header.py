@@ -8,13 +8,18 @@ from app.errors import Malformed
 
 
 def every(request: Request, name: bytes) -> str:
+    """As listed, "" where there is none."""
+    return listed(request, name) or ""
+
+
+def listed(request: Request, name: bytes) -> str | None:
     """
-    The headers of this name as one list, "" where there is none.
+    The headers of this name as one list, None where there is none.
 
     source      https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
     said = [value for one, value in request.scope["headers"] if one == name]
-    return b", ".join(said).decode("latin-1") if said else ""
+    return b", ".join(said).decode("latin-1").strip() if said else None
 
 
 def sole(request: Request, name: bytes) -> str | None:

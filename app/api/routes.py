@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -13,11 +13,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from msgspec.structs import replace
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match
 
 from app import fhir
 from app.api import (
     access,
+    allowed,
     batch,
     binary,
     body,
@@ -42,17 +43,8 @@ from app.settings import Shelf
 
 _SHELF: Final = "/{tenant}/{shelf}"
 _BASE: Final = f"{_SHELF}/fhir"
-_METHODS: Final = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _ASKED: Final = {"check-referral": ("flag", "jurisdiction")}
-_ACTS: Final[dict[str, Act]] = {
-    "submit-screening": "submit-screening",
-    "work-off": "work-off",
-    "link": "link",
-    "unlink": "unlink",
-    "refer": "refer",
-    "report": "report",
-    "check-referral": "check-referral",
-}
 
 
 def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, PLR0915 — one table of routes
@@ -173,10 +165,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def operation(request: Request) -> Response:
         """https://hl7.org/fhir/R4/operations.html: $submit-screening, $refer, $report, $check-referral."""
         shelf, caller = await access.enter(service, request)
-        act = _ACTS.get(request.path_params["operation"])
+        act = allowed.ACTS.get(request.path_params["operation"])
         offered = capability.OPERATIONS.get((shelf.kind, shelf.role), ())
         if act is None:
-            raise NotFound("There is no operation of this name.")
+            return await nothing_else(request)
         if act not in offered:
             ways = ", ".join(f"${name}" for name in offered) or "no operation"
             raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
@@ -278,6 +270,27 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         return await past.history(service, request, shelf, caller, base=_base(shelf))
 
+    async def nothing_else(request: Request) -> Response:
+        """Whatever else is asked of a shelf, and OPTIONS, https://www.rfc-editor.org/rfc/rfc9110#OPTIONS."""
+        await access.enter(service, request)
+        path = request.scope["path"]
+        if not allowed.is_no_type(first := allowed.first(path)):
+            body.type_of(first)
+        known = allowed.methods(routes.routes, path)
+        if not known and "/$" in path:
+            body.type_of("$")
+        if not known:
+            raise NotFound("There is no such route.")
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": ", ".join(sorted(known))})
+        raise NotAllowed(known)
+
+    def anything(path: str) -> None:
+        routes.api_route(path, methods=allowed.ALL, include_in_schema=False)(nothing_else)
+
+    for path in allowed.NAMED:
+        anything(_BASE + path)
+
     @routes.api_route(_BASE + "/{type}/{id}", methods=["GET", "HEAD"])
     async def read_one(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#read and #cread."""
@@ -293,7 +306,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/http.html#vread."""
         shelf, caller = await access.enter(service, request)
         name, number = target.named(request), request.path_params["version"]
-        if not number.isascii() or not number.isdigit() or len(number) > 9:
+        if not _VERSION.fullmatch(number):
             raise NotFound("There is no such version.")
         found = await read.vread(service, shelf, caller, name, int(number))
         if name.startswith("Binary/"):
@@ -316,7 +329,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     async def update(request: Request) -> Response:
         """https://hl7.org/fhir/R4/http.html#update, also as create."""
         entered = await access.enter(service, request)
-        kind, identity = target.named(request).split("/", 1)
+        kind = body.type_of(request.path_params["type"])
+        identity = body.new_id_of(request.path_params["id"])
         target.only(request, target.DRY_RUN)
         sent = await of_type(request, kind, identity)
         if sent.get("id") != identity:
@@ -359,38 +373,6 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         return await search.found(service, request, shelf, caller, base=_base(shelf))
 
-    @routes.api_route(_BASE, methods=_METHODS, include_in_schema=False)
-    @routes.api_route(_BASE + "/{rest:path}", methods=_METHODS, include_in_schema=False)
-    async def nothing_else(request: Request) -> Response:
-        """Whatever else is asked of a shelf, and OPTIONS, https://www.rfc-editor.org/rfc/rfc9110#OPTIONS."""
-        await access.enter(service, request)
-        first = request.path_params.get("rest", "").strip("/").split("/")[0]
-        if not _is_no_type(first):
-            body.type_of(first)
-        allowed = methods(routes.routes, request.scope["path"])
-        if not allowed:
-            raise NotFound("There is no such route.")
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers={"Allow": ", ".join(sorted(allowed))})
-        raise NotAllowed(allowed)
-
+    anything(_BASE)
+    anything(_BASE + "/{rest:path}")
     return routes
-
-
-def methods(routes: Iterable[BaseRoute], path: str) -> set[str]:
-    """What may be asked of a path, by the routes that name each of its parts."""
-    first = path.partition("/fhir/")[2].split("/")[0]
-    return {
-        method
-        for route in routes
-        if isinstance(route, APIRoute)
-        and route.name != "nothing_else"
-        and route.path_regex.match(path)
-        and not (_is_no_type(first) and "{type}" in route.path)
-        for method in route.methods or ()
-    }
-
-
-def _is_no_type(first: str) -> bool:
-    """Whether the first part of a path below the base names something else than a type."""
-    return first in {"", "metadata"} or first.startswith(("_", "$"))

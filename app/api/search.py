@@ -83,7 +83,9 @@ async def _parameters(request: Request, *, most: int) -> Pairs:
 
 
 async def _form(request: Request, *, most: int) -> Pairs:
-    return target.of_query(await body.form(request, most=min(most, _MOST_FORM)))
+    said = target.of_query(await body.form(request, most=min(most, _MOST_FORM)))
+    view.writable(dict(said).get("_format"))
+    return said
 
 
 def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[str, str], str, str]:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from app.api import body, header, view
 from app.domain import condition as conditions
 from app.domain.condition import Condition
-from app.errors import Malformed
+from app.errors import Malformed, Stale
 
 DRY_RUN: Final = "dry-run"
 _BESIDE: Final = view.NAMES | {DRY_RUN}
@@ -43,9 +43,15 @@ def named(request: Request) -> str:
 
 
 def guard(request: Request) -> tuple[int, ...] | None:
-    """What must stand, as Entry.if_match has it, by the headers of a write."""
-    match, none = (header.every(request, name) for name in (b"if-match", b"if-none-match"))
-    return body.guard(match, none)
+    """
+    What must stand, as Entry.if_match has it, by the headers of a write.
+
+    raises      Stale, Malformed: as body.guard; a header that says nothing was meant to guard
+    """
+    match, none = (header.listed(request, name) for name in (b"if-match", b"if-none-match"))
+    if "" in (match, none):
+        raise Stale('If-Match names a version, such as W/"1", and If-None-Match is *.')
+    return body.guard(match or "", none or "")
 
 
 def condition(request: Request) -> tuple[str, Condition]:

@@ -92,9 +92,13 @@ def acceptable(request: Request) -> None:
     Accept is not looked at: clients that ask for XML first take JSON.
     raises      NotAcceptable: _format is another than JSON
     """
-    if not request.scope["query_string"]:
-        return
-    asked_for = (request.query_params.get("_format") or "json").split(";", 1)[0].strip().lower()
+    if request.scope["query_string"]:
+        writable(request.query_params.get("_format"))
+
+
+def writable(text: str | None) -> None:
+    """Raises NotAcceptable: as acceptable; text, of a _format that may be none."""
+    asked_for = (text or "json").split(";", 1)[0].strip().lower()
     # a + that was not written as %2B has become a space
     if asked_for.replace(" ", "+") not in _FORMATS:
         raise NotAcceptable("This server writes JSON: _format=json.")

@@ -161,7 +161,7 @@ def _whole(low: int, high: int) -> Callable[[Any], bool]:
 
 def _decimal(value: Any) -> bool:
     """Nor may it have more digits where it is written out: 1E999999999 has no end in arithmetic."""
-    if type(value) is Decimal and not -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
+    if isinstance(value, Decimal) and not -MAX_DIGITS <= value.adjusted() <= MAX_DIGITS:
         return False
     return has_digits(value, MAX_DIGITS)
 
@@ -170,7 +170,7 @@ def has_digits(value: Any, most: int) -> bool:
     """Whether this is a number of so many digits at most."""
     if type(value) is int:
         return -_SMALL < value < _SMALL or len(str(abs(value))) <= most
-    if type(value) is Decimal:
+    if isinstance(value, Decimal):
         return value.is_finite() and len(value.as_tuple().digits) <= most
     return type(value) is float and math.isfinite(value)
 

@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from app import fhir
 from app.conformance import primitives, structure
 from app.conformance.findings import EnoughError, Findings, finding, too_many
 
@@ -32,7 +31,6 @@ REFUSED: Final = (
     AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError,
 )  # fmt: skip  # what a test may raise instead of saying no
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _control = re.compile(rb"\\(?:[bf]|u00)").search
 
 
@@ -245,7 +243,7 @@ class Shape:
 
 def plain(value: Any) -> bool:
     """Whether no string in it has a control character or is over the limit; False if unsure."""
-    raw = _encode(value)
+    raw = fhir.encode(value)
     return len(raw) <= primitives.MAX_STRING and _control(raw) is None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from app.fhirpath.context import Context
 
-_encode = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder(order="sorted", enc_hook=Decimal).encode  # of a number, its worth
 
 
 def number(value: Any) -> bool:

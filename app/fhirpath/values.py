@@ -140,10 +140,10 @@ def system(item: Any) -> Any:
         return value
     if value.__class__ is int:
         return Decimal(value) if kind is not None and kind.system == "Decimal" else value
-    if value.__class__ is Decimal:
+    if isinstance(value, Decimal):
         if abs(value.adjusted()) > _MAX_EXPONENT:
             raise EvaluationError("A number in the resource is out of every range.")
-        return value
+        return Decimal(value)  # how it was written is no matter here
     if value.__class__ is dict and kind is not None and "Quantity" in kind.ancestors:
         return _quantity(value) or item
     return item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Fields = list[str]  # of one entry, after the atom's name
 Match = Callable[[Fields], bool]
 
+_EXACT: Final = Context(prec=2000)  # a text and an exponent of _LARGEST, and to spare
 _LARGEST: Final = 400  # digits of an exponent; what is beyond is no measurement
 
 
@@ -346,7 +347,7 @@ def _amount(value: str) -> Match:  # noqa: C901 — a table of prefixes
     prefix, text = escaping.prefixed(value)
     wanted = _number(text)
     half = Decimal((0, (5,), int(wanted.as_tuple().exponent) - 1))
-    low, high = wanted - half, wanted + half
+    low, high = _EXACT.subtract(wanted, half), _EXACT.add(wanted, half)
     if prefix == "ap":
         low, high = wanted - abs(wanted) / 10, wanted + abs(wanted) / 10
 

@@ -1,6 +1,7 @@
 """gzip: answers that are asked for so, bodies that are sent so."""
 
 import gzip
+import itertools
 import json
 import zlib
 
@@ -102,3 +103,23 @@ def test_the_capability_statement_is_packed(exchange):
 
     assert int(answer.headers["content-length"]) < len(answer.content) / 5
     assert answer.json()["fhirVersion"] == "4.0.1"
+
+
+def test_what_unpacks_to_nothing_ends(exchange):
+    """Members without content are counted, and so are the bytes that come packed."""
+    empty = gzip.compress(b"", mtime=0)
+
+    for body in (empty * 2000, zlib.compress(b"") * 5000):
+        refused(send(exchange, body, "gzip"), 413)
+
+    def endless():
+        packer = zlib.compressobj(0, wbits=31)
+        yield packer.flush(zlib.Z_SYNC_FLUSH)
+        while True:
+            yield packer.flush(zlib.Z_FULL_FLUSH) or bytes([0, 0, 0, 255, 255]) * 1000
+
+    answer = exchange.http.put(
+        f"/{PATIENT}", content=itertools.islice(endless(), 1000),
+        headers={"Content-Type": "application/fhir+json", "Content-Encoding": "gzip"},
+    )  # fmt: skip
+    refused(answer, 413)

@@ -9,7 +9,7 @@ from app.sandbox import family
 NEW = {"resourceType": "Patient", "id": "new"}
 STARS = ["*", " * "]
 LISTS = ['W/"7", W/"1"', "W/7,W/1", '"1"', '"abc", W/"1"']
-OTHERS = ['W/"2"', 'W/"7", W/"8"', '"abc"', 'W/"0"', 'W/"01"', '"*"', "W/"]
+OTHERS = ["", " ", 'W/"2"', 'W/"7", W/"8"', '"abc"', 'W/"0"', 'W/"01"', '"*"', "W/"]
 
 
 def _write(exchange, method, path, **heads):
@@ -111,3 +111,24 @@ def test_the_agencys_answer_has_its_guard(exchange, referred):
 
     refused(exchange.call("PUT", path, accepted, If_Match='W/"8", W/"9"'), 412)
     assert exchange.call("PUT", path, accepted, If_Match="*").status_code == 200
+
+
+def test_a_guard_that_says_nothing_guards(exchange, patient):
+    """An empty If-None-Match was meant to write over nothing."""
+    refused(_write(exchange, "PUT", PATIENT, If_None_Match=""), 412)
+
+    assert exchange.get(PATIENT).json() == patient
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_version_is_not_deleted(exchange, patient, kind):
+    """Who means to delete one version does not lose the resource."""
+    entry = asked("DELETE", "Patient/rosa/_history/1")
+
+    answer = exchange.call("POST", CHART, bundle(kind, entry))
+
+    said = answer.json() if kind == "transaction" else answer.json()["entry"][0]["response"]
+    assert answer.status_code == (422 if kind == "transaction" else 200)
+    assert "_history" not in str(said)
+    assert "version" in str(said)
+    assert exchange.get(PATIENT).json() == patient

@@ -24,6 +24,20 @@ def test_history_tells_how_each_version_came(exchange, patient):
     assert said["entry"][2]["resource"] == patient
 
 
+@pytest.mark.parametrize("version", ["01", "0", "+1", "1.0", "1%20", "%C2%B9", "99", "9999999999"])
+def test_a_version_has_one_name(exchange, patient, version):
+    """What is no id of a version is not there, though it could be read as its number."""
+    for asked in (f"{PATIENT}/_history/{version}", f"{PATIENT}/_history/1/{version}"):
+        refused(exchange.get(asked), 404)
+    entry = {"request": {"method": "GET", "url": f"Patient/rosa/_history/{version}"}}
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+
+    answer = exchange.call("POST", CHART, bundle).json()
+
+    assert answer["entry"][0]["response"]["status"] == "404 Not Found"
+    assert exchange.get(f"{PATIENT}/_history/1").status_code == 200
+
+
 @pytest.mark.parametrize("path", [f"{CHART}/_history", f"{CHART}/Patient/_history"])
 def test_history_pages_neither_skip_nor_double(exchange, path):
     """A walk through all pages sees each version once, whatever the page size."""

@@ -113,6 +113,11 @@ def test_another_format_by_name_is_refused(exchange, document, format_):
     refused(exchange.get(f"{DOCUMENT}?_format={format_}"), 406, "not-supported")
     refused(exchange.get(f"{CHART}/metadata?_format={format_}"), 406)
     refused(exchange.call("POST", f"{CHART}/Patient?_format={format_}", {}), 406)
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    refused(
+        exchange.call("POST", f"{CHART}/Patient/_search", f"_format={format_}".encode(), **form),
+        406,
+    )
 
     assert exchange.rows("SELECT count(*) FROM resource") == [(1,)]
 
