@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from app import fhir
-from app.domain import withdrawal
+from app.domain import reminder, withdrawal
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
-from app.domain.plan import Answer, Exchange, Plan, same, together
+from app.domain.feedback import owed
+from app.domain.plan import Answer, Exchange, Owed, Plan, Put, put, same, together
+from app.domain.steps import OPEN
 from app.errors import Conflict, Issue
 from app.fhir import Resource
 
+# what of an order is its sender's own book-keeping
+_UNSAID: Final[dict[str, None]] = dict.fromkeys(("authoredOn", "identifier", "language", "status"))
+_CHANGED: Final = (
+    "This order was changed after it was sent, and the agency has it as it was. Tell them what is new: in a"
+    " message, in a new report, or by telephone."
+)
+_ANOTHER: Final = (
+    "This order names another person now than when it was sent, and the agency has it of the one before. Call"
+    " them, and send an order of its own for this one."
+)
 _ENDED: Final = frozenset({"rejected", "cancelled", "expunged", "failed", "transferred"})
 
 
@@ -74,4 +86,31 @@ def followed(case: Case, request: Resource) -> Plan:
     if request.get("status") in withdrawal.WITHDRAWN:
         return withdrawal.plan(case, stands, wholly=False)
     text = "This was sent; the agency's copy stays as it was."
-    return Plan(Answer((), issues=(Issue("warning", "business-rule", text, "ServiceRequest"),)))
+    issue = Issue("warning", "business-rule", text, "ServiceRequest")
+    puts, due = _stays(case, stands, stored.resource, request)
+    return Plan(Answer((), issues=(issue,)), puts, owed=due)
+
+
+def _stays(
+    case: Case, exchange: Exchange, before: Resource, request: Resource
+) -> tuple[tuple[Put, ...], tuple[Owed, ...]]:
+    """
+    A Task to whoever asked: few clients read what an answer says besides, and somebody counts on the change.
+
+    It stands once for as long as it waits; a change after it was done raises it anew.
+    """
+    was, now = ({**said_of(one), **_UNSAID} for one in (before, request))
+    parent = case.loaded.resource(exchange.source, exchange.source_task)
+    if was == now or parent is None or not parent.stands:
+        return (), ()
+    another = was.get("subject") != now.get("subject")
+    what, text = ("child", _ANOTHER) if another else ("order", _CHANGED)
+    task = reminder.task(
+        case, exchange.id, parent.resource, f"stays-{what}",
+        to=parent.resource.get("requester") or {}, text=text, system=reminder.STAYS,
+    )  # fmt: skip
+    stored = case.loaded.resource(exchange.source, fhir.name(task))
+    if stored and stored.stands and stored.resource.get("status") in OPEN:
+        return (), ()
+    puts = put(task, stored, shelf=exchange.source, now=case.now, exchange=exchange.id)
+    return puts, owed(case, exchange.source, exchange, puts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from app import fhir
@@ -11,6 +13,7 @@ from app.domain.plan import Answer, Exchange, Plan, put
 from app.errors import NotFound
 from app.fhir import Resource, listed
 
+_CALL: Final = "Call them, or the hotline of your state."
 _ENDED = frozenset({"completed", "rejected", "cancelled", "failed", "entered-in-error"})
 
 
@@ -57,7 +60,7 @@ def plan(case: Case) -> Plan:
 
 def _unconfirmed(case: Case, exchange: Exchange, task: Resource) -> Resource:
     line = case.mappings.hotline(exchange.terms.jurisdiction)
-    text = f"Not confirmed: intake has not acknowledged this report. {line}".strip()
+    text = f"Not confirmed: intake has not acknowledged this report. {line or _CALL}"
     return reminder.task(case, exchange.id, task, "unconfirmed", to=task["requester"], text=text)
 
 

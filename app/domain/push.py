@@ -45,15 +45,20 @@ def _entry(resource: Resource, urns: dict[str, str], base: str) -> Resource:
         for name, value in body.get("meta", {}).items()
         if name not in {"versionId", "lastUpdated"}
     }
-    url = f"{kind}?{_condition(resource, identity)}"
+    condition = _numbered(resource)
+    if not condition:
+        tag = {"system": _COPY, "code": identity}
+        body["meta"]["tag"] = [*(one for one in listed(body["meta"].get("tag")) if one != tag), tag]
+        condition = f"_tag={quote(_COPY + '|' + identity, safe='')}"
+    url = f"{kind}?{condition}"
     request = {"method": "PUT", "url": url}
     return {"fullUrl": urns[fhir.name(resource)], "resource": body, "request": request}
 
 
-def _condition(resource: Resource, identity: str) -> str:
-    """The search that finds what an earlier push of the same thing made."""
+def _numbered(resource: Resource) -> str:
+    """The search by our own number that finds what an earlier push made; "" where it carries none."""
     systems = {_COPY, tracking("")["system"]}
     for identifier in listed(resource.get("identifier")):
         if identifier.get("system") in systems:
             return f"identifier={quote(identifier['system'] + '|' + identifier['value'], safe='')}"
-    return f"_tag={quote(_COPY + '|' + identity, safe='')}"
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -37,6 +38,7 @@ _AGENCIES: Final = (
     f"{CANONICAL}/CodeSystem/ncands-maltreatment-type",
     f"{CANONICAL}/CodeSystem/niem-allegation-category",
 )
+_ACKNOWLEDGED: Final = timedelta(minutes=15)  # where no jurisdiction is on file
 _ALONG: Final = frozenset({"PractitionerRole", "RelatedPerson"})
 
 
@@ -78,7 +80,7 @@ class Sending:
                 again.whole(self.case, fhir.name(self.task)),
             ),
             exchanges=(self._opened(copies),),
-            owed=self._owed(own, theirs),
+            owed=(*self._owed(own, theirs), *unsent.owed(self.case, self._unsent())),
             accounted=(
                 disclosed.row(
                     self.case,
@@ -304,10 +306,10 @@ class Sending:
 
     def _due(self) -> float:
         """UNIX seconds until which intake has to acknowledge a report."""
-        place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
-        if self.case.shelf.kind != "cps-report" or place is None:
+        if self.case.shelf.kind != "cps-report":
             return 0.0
-        return (self.case.now + place.acknowledge).timestamp()
+        place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
+        return (self.case.now + (place.acknowledge if place else _ACKNOWLEDGED)).timestamp()
 
     def _inboxes(self) -> tuple[Put, ...]:
         """The report's Task in the inboxes of those whose they are: the reporter, who treats the child."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from app import fhir
 from app.domain.case import Case
-from app.domain.plan import Answer, Plan, Put, Stored, derive, put
+from app.domain.plan import Answer, Owed, Plan, Put, Stored, derive, put
 from app.domain.report import LABELS, hotline, lines
 from app.errors import Invalid, Issue
 from app.fhir import Resource
@@ -37,7 +37,8 @@ def followed(case: Case, request: Resource) -> Plan:
     nothing = Plan(Answer(()))
     stored = _draft(case, request)
     if not is_report(request):
-        return Plan(Answer(()), _ended(case, stored, "cancelled")) if stored else nothing
+        ended = _ended(case, stored, "cancelled") if stored else ()
+        return Plan(Answer(()), ended, owed=owed(case, ended)) if ended else nothing
     if case.loaded.sent(case.shelf.key, fhir.name(request)):
         return nothing
     calls = hotline(case, None)
@@ -57,7 +58,8 @@ def followed(case: Case, request: Resource) -> Plan:
         "lastModified": fhir.instant(case.now),
         **({"note": [{"text": line.text} for line in calls]} if calls else {}),
     }
-    return Plan(answer, put(task, None, shelf=case.shelf.key, now=case.now))
+    puts = put(task, None, shelf=case.shelf.key, now=case.now)
+    return Plan(answer, puts, owed=owed(case, puts))
 
 
 def misplaced(case: Case, at: str) -> Invalid:
@@ -77,6 +79,14 @@ def sent(case: Case, request: Resource, task: Resource, exchange: str) -> tuple[
         return ()
     output = [{"type": {"text": "Sent as"}, "valueReference": fhir.reference(task)}]
     return _ended(case, stored, "completed", exchange, output=output)
+
+
+def owed(case: Case, puts: tuple[Put, ...]) -> tuple[Owed, ...]:
+    """The draft to the EHR's own server, where it has one, as it stands and in its own order."""
+    if not puts or not case.shelf.endpoint:
+        return ()
+    name = fhir.name(puts[0].resource)
+    return (Owed(case.shelf.key, name, {name: puts[0].expected + 1}),)
 
 
 def _id(case: Case, request: Resource) -> str:

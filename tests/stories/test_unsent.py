@@ -1,6 +1,8 @@
 """A report that an EHR writes down and does not send is not lost: it goes, or somebody reads that nobody has it."""
 
 import json
+import time
+from urllib.parse import quote
 
 import pytest
 from exchange import refused, resources
@@ -43,6 +45,35 @@ def test_a_report_that_is_only_written_leaves_a_draft(exchange):
     put(exchange, REPORTS, {**request, "priority": "stat"})
     assert len(drafts(exchange)) == 1
     assert held(exchange, "agency/intake", "Task") == []
+
+
+class TestOwnServer:
+    """The EHR has a server of its own, and its people look there alone."""
+
+    @pytest.fixture
+    def endpoints(self):
+        return {"clinic/reports": "https://ehr.example.org/fhir"}
+
+    def test_the_draft_is_pushed_there(self, exchange):
+        """Nobody has the report: it stands where somebody looks, once; it is done when the report goes."""
+        written(exchange)
+        (draft,) = self.pushed(exchange, 1)
+        sent = draft["resource"]
+        assert (sent["status"], "555-0100" in str(sent)) == ("draft", True)
+        tag = sent["meta"]["tag"][-1]
+        assert draft["request"]["url"].endswith(quote(f"{tag['system']}|{tag['code']}", safe=""))
+
+        put(exchange, REPORTS, own_task())
+
+        again = [one for one in self.pushed(exchange, 3) if one["request"] == draft["request"]]
+        assert [one["resource"]["status"] for one in again] == ["draft", "completed"]
+
+    def pushed(self, exchange, count):
+        """The entries of so many pushes."""
+        until = time.monotonic() + 20
+        while len(exchange.network.sent) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        return [entry for _, body in exchange.network.sent for entry in body["entry"]]
 
 
 def test_a_transaction_without_a_task_leaves_a_draft(exchange):
