@@ -97,11 +97,12 @@ def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
 
 
 async def _done(service: Service, change: Change) -> Written:
-    for _ in range(_TRIES):
+    for tried in range(_TRIES):
         refusal: Refusal | None = None
         made: Case | None
         try:
-            made, plan = await _plan(service, change)
+            known = None if tried else await _planned_from_last(service, change)
+            made, plan = known or await _plan(service, change)
         except Moved:
             continue
         except Kept as kept:
@@ -181,13 +182,44 @@ def _ruled(service: Service, entry: Entry) -> None:
         raise Invalid(issues=tuple(found))
 
 
-async def _plan(service: Service, change: Change) -> tuple[Case, Plan]:
-    """Plan, read what the planner asks for, plan again."""
+async def _planned_from_last(service: Service, change: Change) -> tuple[Case, Plan] | None:
+    """
+    As _plan, from what was written last in place of what stands; docs/decisions/0070.
+
+    None where the commit would not look whether it stands still, so that it has to be read: what is
+    refused, or says what is there already, was perhaps changed by another process since.
+    """
+    entry = change.entries[0] if len(change.entries) == 1 else None
+    if entry is None or change.long or entry.condition or not entry.id:
+        return None
+    stored = service.commits.last.stored(change.shelf.key, entry.name)
+    if stored is None:
+        return None
+    try:
+        case, plan = await _plan(service, change, stored)
+    except (Kept, Moved, Refusal):
+        return None
+    written = ((put.shelf, fhir.name(put.resource)) for put in plan.puts)
+    return (case, plan) if (change.shelf.key, entry.name) in written else None
+
+
+async def _plan(
+    service: Service, change: Change, remembered: Stored | None = None
+) -> tuple[Case, Plan]:
+    """
+    Plan, read what the planner asks for, plan again.
+
+    remembered      what is taken to stand where the one entry of the change is to
+    """
     case = begun(service, change)
     if change.long:
         wants = await service.aside.run(partial(planner.asked, case))
     else:
         wants = planner.asked(case)
+    if remembered:
+        one = Want("resource", change.shelf.key, change.entries[0].name)
+        case.loaded.seen[one] = remembered
+        wants -= {one}
     await _load(service, case, wants, _CHANGED)
     if not change.long and _is_long(case):
         case = replace(case, change=replace(change, long=True))

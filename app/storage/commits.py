@@ -27,6 +27,7 @@ from app.storage.database import (
 )
 from app.storage.gathering import Gathering
 from app.storage.query import Reader
+from app.storage.remembered import Remembered
 from app.storage.resources import Stand
 from app.storage.tables import EXCHANGE, RECEIPT
 
@@ -103,6 +104,7 @@ class Commits:
         self._database = database
         self._coming: dict[frozenset[str], int] = {}
         self._rooms: dict[frozenset[str], Gathering[Made, Stand]] = {}
+        self.last = Remembered()
 
     async def commit(self, made: Made) -> Stand:
         """
@@ -112,11 +114,14 @@ class Commits:
                     Unavailable: the database cannot be written now
         """
         shelves = made.plan.shelves
-        if made.long:
+        if made.long or not made.plain:
             work = partial(commit, made=[made])
-            return await self._database.write(work, shelves=shelves, long=True)
-        if not made.plain:
-            return await self._database.write(partial(commit, made=[made]), shelves=shelves)
+            stand = await self._database.write(work, shelves=shelves, long=made.long)
+            if made.plan.purges:
+                self.last.forget()
+            else:
+                self.last.keep(stand)
+            return stand
         room = self._rooms.get(shelves)
         if room is None:
             room = self._rooms[shelves] = self._room(shelves)
@@ -127,6 +132,7 @@ class Commits:
 
         async def write(made: list[Made]) -> list[Stand]:
             stand = await self._database.write(partial(commit, made=made), shelves=shelves)
+            self.last.keep(stand)
             return [stand] * len(made)
 
         def expected() -> int:

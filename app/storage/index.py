@@ -9,6 +9,7 @@ they are sorted when they are found, and an update leaves them where they are.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
@@ -63,11 +64,11 @@ def moved(
     """
     (before, was), (updated, facts) = stood, stands
     old, entries = _led(was), _led(facts)
-    terms = [_term(kind, one) for one in entries]
+    terms = _terms(kind, entries)
     if old == entries:  # as after most updates: what has no time leads there already
         terms = [one for one in terms if one[2] and before != updated]
         return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
-    gone = _rows(shelf, identity, before, [_term(kind, one) for one in old])
+    gone = _rows(shelf, identity, before, _terms(kind, old))
     led = _rows(shelf, identity, updated, terms)
     stays = {*gone}.intersection(led)
     return [one for one in gone if one not in stays], [one for one in led if one not in stays]
@@ -78,6 +79,10 @@ def _led(facts: str) -> list[str]:
     return [one for one in facts.split(ENTRY) if one[:1] == "+"]
 
 
+def _terms(kind: str, entries: list[str]) -> list[_Term]:
+    return [_known_term(kind, one) if len(one) <= LONGEST else _term(kind, one) for one in entries]
+
+
 def _term(kind: str, entry: str) -> _Term:
     name, value, *rest = entry[1:].split(FIELD)
     qualifier = rest[0] if rest else ""
@@ -85,6 +90,9 @@ def _term(kind: str, entry: str) -> _Term:
     if "~s" in name:
         value, qualifier = value[:LONGEST], ""
     return f"{kind}.{name}{FIELD}{value}", qualifier, timed
+
+
+_known_term: Final = lru_cache(maxsize=4096)(_term)  # what is written over was written before
 
 
 def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[Posting]:

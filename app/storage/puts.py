@@ -39,6 +39,7 @@ _KEEP: Final = statement(
 _CREATED: Final = tuple(column.name for column in RESOURCE.columns)
 _REPLACED: Final = (
     "shelf", "type", "id", "next", "updated", "how", "mark", "facts", "body", "expected", "stood",
+    "since",
 )  # fmt: skip
 _SET: Final = {"version": "next", "method": "how", "exchange": "mark"} | {
     name: name for name in ("updated", "facts", "body")
@@ -53,7 +54,8 @@ def _replace_many(columns: tuple[str, ...]) -> Many:
     Both see it as it stood before. The guard stands twice: once where the row is found, so that
     one look in the index is made for each, and once where it is locked, for who came in between.
     """
-    column = {**{to: name for name, to in _SET.items()}, "expected": "version", "stood": "facts"}
+    guard = {"expected": "version", "stood": "facts", "since": "updated"}
+    column = {to: name for name, to in _SET.items()} | guard
     rows = rows_of({name: RESOURCE.c[column.get(name, name)].type for name in columns})
     past = ", ".join(f"one.{name}" for name in _PAST)
     looked = (
@@ -65,17 +67,23 @@ def _replace_many(columns: tuple[str, ...]) -> Many:
         f"UPDATE resource SET {', '.join(f'{name} = made.{to}' for name, to in _SET.items())}"  # noqa: S608 — our own names
         f" FROM (SELECT found.place, keys.* FROM {found.format('1')} OFFSET 0) AS made"
         " WHERE resource.ctid = made.place AND resource.version = made.expected"
-        " AND resource.facts = made.stood",
+        " AND resource.facts = made.stood AND resource.updated = made.since",
         rows.json,
         f"kept AS (INSERT INTO version ({', '.join(_PAST)})"  # noqa: S608 — our own names
         f" SELECT {', '.join(f'found.{name}' for name in _PAST)} FROM {found.format(past)})",
     )
 
 
-# The facts are in the guard because a reindex makes them anew and leaves the version as it is.
+# The facts are in the guard because a reindex makes them anew and leaves the version as it is; the
+# time because what was expunged may have come again, with the same version.
 _REPLACE: Final = Statement(
     update(RESOURCE)
-    .where(*_KEY, _AS_SEEN, RESOURCE.c.facts == bindparam("stood"))
+    .where(
+        *_KEY,
+        _AS_SEEN,
+        RESOURCE.c.facts == bindparam("stood"),
+        RESOURCE.c.updated == bindparam("since"),
+    )
     .values(
         version=bindparam("next"),
         updated=bindparam("updated"),
@@ -152,12 +160,12 @@ def rows(puts: Sequence[Put], parameters: Parameters, stood: Sequence[tuple[str,
         else:
             facts, body = index.facts(parameters, resource), fhir.encode(resource)
         name = f"{kind}/{identity}"
-        stand[shelf, name] = Version(body, version, updated, one.method, one.exchange)
+        stand[shelf, name] = Version(body, version, updated, one.method, one.exchange, facts)
         row = (shelf, kind, identity, version, updated, one.method, one.exchange, facts, body)
         if one.expected == 0:
             new.append(row)
         else:
-            kept.append((*row, one.expected, before[1]))
+            kept.append((*row, one.expected, before[1], before[0]))
         less, more = index.moved(shelf, kind, identity, before, (updated, facts))
         gone += less
         led += more

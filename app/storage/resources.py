@@ -95,6 +95,7 @@ class Version(NamedTuple):
 
     body        as it was stored; empty where this version is the deletion
     updated     FHIR instant
+    facts       of what was written just now
     """
 
     body: bytes
@@ -102,6 +103,7 @@ class Version(NamedTuple):
     updated: str
     method: str
     exchange: str = ""
+    facts: str = ""
 
     @property
     def stands(self) -> bool:
