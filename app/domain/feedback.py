@@ -31,6 +31,7 @@ from app.fhir import Resource, concept, listed
 from app.settings import Audience
 
 _CONTACT: Final = "named-contact"
+_RECEIVED: Final = "received"
 _PURPOSE: Final = {"organization": "OUT-R", "reporter": "OUT-R", "treating": "OUT-T"}
 _HELD_RESPONSIBLE: Final = frozenset({"substantiated", "indicated"})
 
@@ -63,13 +64,21 @@ def terms(case: Case, exchange: Exchange, task: Resource, sequence: int) -> Term
     return replace(exchange.terms, track=track, heard=max(exchange.terms.heard, sequence))
 
 
-def told(case: Case, exchange: Exchange, event: Event, task: Resource, *, late: bool) -> Plan:
+def told(  # noqa: PLR0913 — as `_to`
+    case: Case, exchange: Exchange, event: Event, task: Resource, *, late: bool, first: bool = False
+) -> Plan:
     """
     Their Tasks as they now read; no new version where nothing more may be said.
 
     late        the state stays: only what the event says beside it is told
+    first       nothing was heard of it before: to whom this may not be told, it is told as the receipt
     """
-    plans = [_to(case, exchange, one, event, task, late=late) for one in viewers(case, exchange)]
+    receipt = case.mappings.outcomes.event(exchange.kind, _RECEIVED) if first and not late else None
+    plans = []
+    for one in viewers(case, exchange):
+        opened = event.outcome_class in one.classes
+        heard = event if opened or receipt is None else receipt
+        plans.append(_to(case, exchange, one, heard, task, late=late))
     return together(plans, Answer(()))
 
 
@@ -219,8 +228,8 @@ def _contact(
     case: Case, task: Resource, viewer: Viewer, event: Event, *, late: bool
 ) -> list[Resource]:
     """Whom to call: told with the receipt; who works on it later is of a class of its own."""
-    worker = "C" in viewer.classes and event.id != "received" and _person(case, task)
-    if event.id not in {"received", "transferred"} and not worker:
+    worker = "C" in viewer.classes and event.id != _RECEIVED and _person(case, task)
+    if event.id not in {_RECEIVED, "transferred"} and not worker:
         return []
     if late and not worker:
         return []

@@ -38,6 +38,7 @@ _MAY_CHANGE: Final[dict[Kind, frozenset[str]]] = {
     }),
 }  # fmt: skip
 _ASSIGNED: Final = "assigned"
+_SUBMITTED: Final = "submitted"
 LATE: Final = Issue(
     "information", "informational",
     "The case is beyond this event: it was noted, and nothing was set back.", "Task.status",
@@ -231,7 +232,8 @@ def _told(  # noqa: PLR0913 — as above
         return nothing
     if before.kind == "family-support":
         return nothing if overtaken else progress.told(case, before, event, task)
-    return feedback.told(case, after, event, task, late=late)
+    first = before.state == _SUBMITTED
+    return feedback.told(case, after, event, task, late=late, first=first)
 
 
 def _recorded(case: Case, exchange: Exchange, event: Event, step: Step, mark: Mark) -> Recorded:

@@ -180,3 +180,21 @@ def test_each_event_tells_what_the_rule_on_file_opens(exchange, event, agency):
     closed = held if agency == "elsewhere" else everything.of(exchange, "clinic", only="reports")
     for word in ("screened-in", "substantiated", "Fields", "counseling", "Child Services"):
         assert word not in closed, word
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [("screened-out", {"reason": "duplicate"}), ("screened-in", {}), ("linked-to-open-case", {})],
+)
+def test_whatever_intake_says_first_is_a_receipt(exchange, event, more):
+    """Intake decides at once: who may not learn what, learns that the report is there and whom to call."""
+    told = sent(exchange, "elsewhere")
+
+    assert told.record(event, intakeNumber="26-0042", **more).status_code == 200
+
+    status, business, outputs, task = told.seen("reports")
+    assert (status, business) == ("received", "received")
+    assert "named-contact" in outputs
+    assert "intake-number" in outputs
+    assert "statusReason" not in task
+    assert "duplicate" not in str(task)
