@@ -34,6 +34,7 @@ from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
 
 _ID_BYTES: Final = 16
+_FEW: Final = 8  # entries that are looked through one after the other
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -67,6 +68,10 @@ class Case(Struct, frozen=True):
         return self.entries or self.change.all_entries
 
     def arriving(self, name: str) -> Resource | None:
+        """What came in under this name."""
+        if len(self.entries) > _FEW:
+            once = self.loaded.once
+            return once("arriving", str(id(self.entries)), _named, self.entries)[1].get(name)
         return next((one.resource for one in self.entries if fhir.name(one.resource) == name), None)
 
     def find(self, name: str) -> Resource | None:
@@ -117,6 +122,14 @@ class Case(Struct, frozen=True):
                 expression=f"{entry.type}.identifier",
             )
         return before.result
+
+
+def _named(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, Resource]]:
+    """The first resource of each name; with the entries, so that their identity stays theirs."""
+    found: dict[str, Resource] = {}
+    for one in entries:
+        found.setdefault(fhir.name(one.resource), one.resource)
+    return entries, found
 
 
 def shaped(definitions: Definitions, entry: Entry) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -154,7 +154,7 @@ class Loaded(Struct, frozen=True):
     def crosswalk(self, shelf: str, keys: list[str]) -> dict[str, str]:
         """{key: target} of those that the database's crosswalk has, all asked for at once."""
         wants = {key: Want("crosswalk", shelf, key) for key in keys}
-        if missing := frozenset(wants.values()) - self.seen.keys():
+        if missing := self._missing(wants.values()):
             raise NotLoaded(missing)
         return {key: self.seen[want] for key, want in wants.items() if self.seen[want]}
 
@@ -172,8 +172,12 @@ class Loaded(Struct, frozen=True):
 
     def announce(self, wants: AbstractSet[Want]) -> None:
         """Announce those of them that were not read yet."""
-        if missing := wants - self.seen.keys():
-            raise NotLoaded(frozenset(missing))
+        if missing := self._missing(wants):
+            raise NotLoaded(missing)
+
+    def _missing(self, wants: Iterable[Want]) -> frozenset[Want]:
+        """Looked up one by one: a difference of sets would go through all that was read."""
+        return frozenset(want for want in wants if want not in self.seen)
 
     def _get(self, want: Want) -> Any:
         if want not in self.seen:

@@ -25,6 +25,7 @@ class Names:
     urls        {fullUrl: Type/id}
     conditions  {(type, condition that the entry came with): Type/id}
     order       the name of each entry, in their order
+    carrying    as _carrying makes it
     source      https://hl7.org/fhir/R4/http.html#trules, https://hl7.org/fhir/R4/bundle.html#references
     """
 
@@ -32,6 +33,7 @@ class Names:
     urls: dict[str, str] = field(default_factory=dict)
     conditions: dict[tuple[str, Condition], str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    carrying: dict[tuple[str, str, str], list[str]] | None = None
 
     def add(self, entry: Entry, name: str) -> None:
         """Raises Malformed: another entry has the same fullUrl."""
@@ -91,11 +93,8 @@ class Names:
         kind, said = asked[0], condition.read(asked[1], asked[0], entry.type)
         if (kind, said) in self.conditions:
             return self.conditions[kind, said]
-        names = {
-            name
-            for one, name in zip(self.change.entries, self.order, strict=True)
-            if one.type == kind and one.method in {"POST", "PUT"} and _carries(one, said)
-        }
+        wanted = condition.identified(said)  # only an identifier can be told here
+        names = set(self._carrying().get((kind, *wanted), ())) if wanted else set()
         self.change.caller.must("s", condition.searched(said))
         names |= set(loaded.meeting(self.change.shelf.key, said))
         if len(names) != 1:
@@ -104,12 +103,14 @@ class Names:
             raise Stale(text, expression=entry.type)
         return names.pop()
 
-
-def _carries(entry: Entry, said: Condition) -> bool:
-    """Whether what the Bundle brings meets the condition; only an identifier can be told here."""
-    wanted = condition.identified(said)
-    return wanted is not None and any(
-        (one.get("system", ""), one.get("value")) == wanted
-        for one in listed(entry.resource.get("identifier"))
-        if isinstance(one, dict)
-    )
+    def _carrying(self) -> dict[tuple[str, str, str], list[str]]:
+        """The entries by the identifiers that they bring: {(type, system, value): names}, made once."""
+        if self.carrying is None:
+            self.carrying = {}
+            for entry, name in zip(self.change.entries, self.order, strict=True):
+                if entry.method in {"POST", "PUT"}:
+                    for one in listed(entry.resource.get("identifier")):
+                        if isinstance(one, dict) and "value" in one:
+                            key = (entry.type, one.get("system", ""), one["value"])
+                            self.carrying.setdefault(key, []).append(name)
+        return self.carrying

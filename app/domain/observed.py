@@ -62,10 +62,10 @@ def plans(case: Case, entries: Iterable[Entry]) -> list[Plan]:
     came = [*entries]
     told = at_once(lambda one: _told_by_response(case, one.resource), came)
     rows = [one for one, said in zip(came, told, strict=True) if not said]
-    by_name = {one.name: one for one in rows}
+    coming = _Coming.of(rows)
     once = case.loaded.once
     belong = at_once(
-        lambda one: once("session", one.name, _session, case, one.resource, by_name), rows
+        lambda one: once("session", one.name, _session, case, one.resource, coming), rows
     )
     sessions: dict[str, Session] = {}
     for entry, (identity, _) in zip(rows, belong, strict=True):
@@ -80,7 +80,7 @@ def again(case: Case, name: str) -> Plan:
     stored = case.loaded.resource(case.shelf.key, name)
     if stored is None or not stored.stands:
         return Plan(Answer((name,)), worklist=(standing.nothing(case, name),))
-    identity, _ = _session(case, stored.resource, {})
+    identity, _ = _session(case, stored.resource, _NONE)
     entry = Entry("PUT", stored.resource, name.partition("/")[2])
     return _plan(case, Session(identity, [entry]))
 
@@ -91,7 +91,7 @@ def withdrawn(case: Case, entry: Entry) -> list[Plan]:
     if stored is None or not stored.stands or not is_row(case, stored.resource):
         return []
     gone = {**stored.resource, "status": "entered-in-error"}
-    identity, _ = _session(case, gone, {})
+    identity, _ = _session(case, gone, _NONE)
     return [_plan(case, Session(identity, [replace(entry, resource=gone)]))]
 
 
@@ -133,33 +133,51 @@ def _mark(case: Case, name: str) -> str:
     return derive(case.key, "row", name)
 
 
-def _session(
-    case: Case, observation: Resource, arriving: dict[str, Entry]
-) -> tuple[str, Receipt | None]:
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """
+    The rows that come together.
+
+    rows        by their names
+    holders     the first of them that holds a name as its member
+    """
+
+    rows: dict[str, Entry]
+    holders: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: Iterable[Entry]) -> _Coming:
+        made = cls({one.name: one for one in rows}, {})
+        for name, entry in made.rows.items():
+            for member in _members(entry.resource):
+                made.holders.setdefault(member, name)
+        return made
+
+    def heading(self, name: str) -> str:
+        """The outermost row that holds this one."""
+        for _ in self.rows:
+            if name not in self.holders:
+                return name
+            name = self.holders[name]
+        return name
+
+
+_NONE: Final = _Coming({}, {})
+
+
+def _session(case: Case, observation: Resource, coming: _Coming) -> tuple[str, Receipt | None]:
     """The screening of a row, and the mark that keeps it there if it is new."""
     shelf, name = case.shelf.key, fhir.name(observation)
     key = _mark(case, name)
-    new = name in arriving and arriving[name].method == "POST"  # chance has just made its id
+    new = name in coming.rows and coming.rows[name].method == "POST"  # chance has just made its id
     if not new and (before := case.loaded.receipt(shelf, key)):
         return before.result, None
-    heading = _heading(name, arriving)
-    of = arriving[heading].resource if heading in arriving else observation
+    heading = coming.heading(name)
+    of = coming.rows[heading].resource if heading in coming.rows else observation
     subject = patients.subject(case, of).reference or of.get("subject") or {}
     whom = str(subject.get("reference") or fhir.encode(subject).decode())
     identity = derive(case.key, shelf, "observed", whom, reading.start_of(of))
     return identity, Receipt(shelf, key, "", identity)
-
-
-def _heading(name: str, arriving: dict[str, Entry]) -> str:
-    """The outermost row that holds this one, of those that came with it."""
-    for _ in range(len(arriving)):
-        holder = next(
-            (one for one, entry in arriving.items() if name in _members(entry.resource)), ""
-        )
-        if not holder:
-            return name
-        name = holder
-    return name
 
 
 def _members(observation: Resource) -> list[str]:

@@ -284,6 +284,8 @@ def _awaited(case: Case, entry: Entry) -> list[Plan]:
     keys, shelf = patients.keys_of(entry.resource), case.shelf.key
     case.loaded.announce({Want("awaiting", shelf, key) for key in keys})
     waited = [name for key in keys for name in case.loaded.awaiting(shelf, key)]
+    if not waited:
+        return []
     arriving = {one.name for one in case.entries}
     names = [name for name in dict.fromkeys(waited) if name not in arriving]
     return [

@@ -61,8 +61,11 @@ def _worklist(case: Case, made: Made) -> tuple[Worklist, ...]:
     found = []
     if not made.new:
         case.loaded.announce({Want("waiting", case.shelf.key, one) for one in made.sources})
+    waits: dict[str, dict[Waiting, None]] = {}
+    for one in made.waiting:
+        waits.setdefault(one.source, {})[one] = None
     for source in made.sources:
-        waiting = tuple(dict.fromkeys(one for one in made.waiting if one.source == source))
+        waiting = tuple(waits.get(source, ()))
         before = () if made.new else case.loaded.waiting(case.shelf.key, source)
         if waiting != before:
             found.append(Worklist(case.shelf.key, source, waiting))
