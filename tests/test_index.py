@@ -54,6 +54,18 @@ def test_an_update_moves_what_has_a_time_and_nothing_else():
     assert led == [("a/b", term, "2026-01-02", "t1", "Organization")]
 
 
+def test_an_update_of_thousands_moves_what_it_changes():
+    """Compared some at a time, so that others have their turn, it is the same."""
+    values = [("+identifier~t", str(number), "u") for number in range(9_000)]
+    before, after = facts(*values[:6_000]), facts(*values[3_000:])
+
+    gone, led = index.moved("a/b", "Patient", "p", ("2026-01-01", before), ("2026-01-02", after))
+
+    term = f"Patient.identifier~t{FIELD}"
+    assert [one[1] for one in gone] == [f"{term}{number}" for number in range(3_000)]
+    assert [one[1] for one in led] == [f"{term}{number}" for number in range(6_000, 9_000)]
+
+
 def test_an_update_moves_what_it_changes():
     """Of two identifiers the one that is another; of one millisecond nothing that is the same."""
     before = facts(("+identifier~t", "1", "u"), ("+identifier~t", "2", "u"), ("+status~t", "a", ""))

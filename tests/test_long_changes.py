@@ -7,6 +7,7 @@ import pytest
 from app.domain.change import Caller, Change, Entry
 from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.naming import Names
+from app.flows.aside import take_apart
 from app.settings import Shelf
 
 MANY = 4000
@@ -56,3 +57,14 @@ def test_a_conditional_reference_finds_its_entry_among_thousands():
         assert [names.plain(entries[0], one, loaded) for one in told] == names.order
 
     assert seconds(find) < 1
+
+
+def test_a_tree_is_taken_apart_to_its_leaves():
+    """Nothing hangs together any more, so that no step frees much."""
+    leaf = {"value": "x"}
+    middle = [leaf, "y", [leaf]]
+    tree = {"entry": [{"resource": {"identifier": middle}}], "type": "batch"}
+
+    take_apart(tree)
+
+    assert (tree, middle, leaf) == ({}, [], {})

@@ -30,7 +30,7 @@ from app.errors import (
 )
 from app.fhir import Resource
 from app.flows import room
-from app.flows.aside import LONG, Aside
+from app.flows.aside import LARGE, LONG, Aside
 from app.flows.room import Moving, Rooms
 from app.formats import xml
 from app.formats.xml import Find
@@ -49,7 +49,6 @@ _WORKED: Final = 6  # times its size, as it came, decoded, as it is stored and a
 _MOST_VALUES: Final = 600_000
 MANY_PATHS: Final = 2**14  # bytes of a patch, of which the paths take some 50 ms to read
 _MARKS: Final = (b",", b"{", b"[")
-_LONG: Final = "kinbridge.long"
 _FORM_OF_ID: Final = "An id has 1 to 64 letters, digits, hyphens and dots."
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
 
@@ -104,14 +103,14 @@ async def _decoded(request: Request, raw: bytes) -> Any:
     if not raw.isascii() and _charset(said) not in {"", "utf-8", "utf8"}:
         raise WrongMediaType("FHIR's JSON is UTF-8; send it so, and say charset=utf-8 or nothing.")
     if len(raw) > LONG:
-        request.scope[_LONG] = True
-        return await request.app.aside.run(partial(fhir.decode, raw))
+        made = request.scope[LARGE] = await request.app.aside.run(partial(fhir.decode, raw))
+        return made
     return fhir.decode(raw)
 
 
 def is_long(request: Request) -> bool:
     """Whether what came in its body takes so long that others would wait."""
-    return _LONG in request.scope
+    return LARGE in request.scope
 
 
 def _charset(content_type: str) -> str:

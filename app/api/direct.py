@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.flows import room
-from app.flows.aside import Aside
+from app.flows.aside import LARGE, Aside, take_apart
 from app.flows.room import Rooms
 
 _SEGMENT: Final = re.compile(r"(?P<before>[^{}]*)\{(?P<name>\w+)(?P<rest>:path)?\}")
@@ -160,6 +161,8 @@ class Direct(FastAPI):
                     response: Response = await found[0].endpoint(request)
                 except Exception as error:  # noqa: BLE001 — what is refused and what failed is answered
                     response = await self._handler(error)(request, error)
+                if LARGE in scope:  # before the collector goes on, which would look at all of it
+                    await self.aside.run(partial(take_apart, scope.pop(LARGE)))
                 room.worked()
                 await response(scope, receive, send)
             finally:

@@ -36,6 +36,7 @@ _WANTS: Final = {
 }  # fmt: skip
 _MOST_OPERATIONS: Final = 10_000
 _MOST_COPIED: Final = 2**20  # bytes of JSON: `copy` can double what stands, again and again
+_LONGEST: Final = 2000  # characters of a pointer; sixty levels of a questionnaire have some 700
 _NAME: Final = re.compile(r"_?[a-z][A-Za-z0-9]{0,63}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 
@@ -121,6 +122,8 @@ def _known(operation: Any, index: int) -> None:
     pointers = [operation.get("path"), operation.get("from", "")]
     if _WANTS[kind] and _WANTS[kind] not in operation:
         raise Malformed(f"Operation {index}: {kind} also has {_WANTS[kind]}.")
+    if any(isinstance(one, str) and len(one) > _LONGEST for one in pointers):
+        raise Malformed(f"Operation {index}: a path has {_LONGEST} characters at most.")
     try:
         for one in pointers:
             jsonpointer.JsonPointer(one)

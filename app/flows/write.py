@@ -19,7 +19,7 @@ from app.domain.plan import Answer, Plan, Stored
 from app.domain.report import Kept
 from app.errors import Conflict, Invalid, Issue, Malformed, Refusal
 from app.flows import purge
-from app.flows.aside import LONG
+from app.flows.aside import LONG, take_apart
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import commits, resources
@@ -111,9 +111,9 @@ async def _done(service: Service, change: Change) -> Written:
         stand: resources.Stand = {}
         if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
             try:
-                ready, made = _made(service, made, plan), None
+                ready, stood, made = _made(service, made, plan), _stood(made), None
                 if ready.long:
-                    ready = await service.aside.run(partial(commits.readied, ready))
+                    ready = await _readied(service, ready, stood)
                 stand = await service.commits.commit(ready)
             except Overtaken:
                 continue
@@ -127,6 +127,20 @@ async def _done(service: Service, change: Change) -> Written:
             continue
         return written
     raise Conflict(_CONTENDED)
+
+
+async def _readied(service: Service, made: Made, stood: list[Any]) -> Made:
+    """The same with its rows; of what stood, and is in them now, nothing is left."""
+    ready = await service.aside.run(partial(commits.readied, made))
+    if ready.rows is not None:
+        await service.aside.run(partial(take_apart, stood))
+    return ready
+
+
+def _stood(case: Case) -> list[Any]:
+    """What is large and stands, which is needed no more when there are rows in its place."""
+    seen = case.loaded.seen.values()
+    return [one.resource for one in seen if isinstance(one, Stored) and one.long]
 
 
 def _is_gone(change: Change, written: Written) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Posting = tuple[str, str, str, str, str]  # as _COLUMNS
 _Term = tuple[str, str, bool]  # term, qualifier, and whether it has a time
 
+_MANY: Final = 2000  # rows, some ms to compare
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
 _POST: Final = insert_once(POSTING)
 _UNPOST: Final = delete_rows(POSTING, _COLUMNS)
@@ -70,8 +71,16 @@ def moved(
         return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
     gone = _rows(shelf, identity, before, _terms(kind, old))
     led = _rows(shelf, identity, updated, terms)
-    stays = {*gone}.intersection(led)
+    stays = {*gone}.intersection(led) if len(gone) < _MANY else _both(gone, led)
     return [one for one in gone if one not in stays], [one for one in led if one not in stays]
+
+
+def _both(gone: list[Posting], led: list[Posting]) -> set[Posting]:
+    """The rows that are in both, some at a time: to compare sets is one step, and others wait."""
+    were: set[Posting] = set()
+    for start in range(0, len(gone), _MANY):
+        were.update(gone[start : start + _MANY])
+    return {one for one in led if one in were}
 
 
 def _led(facts: str) -> list[str]:

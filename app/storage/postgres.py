@@ -33,6 +33,7 @@ _CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0  # what takes longer has met a lock that nobody gives back
 _ASKING: Final = 2  # looks by key on their way at once; who comes meanwhile goes with the next
 _TOGETHER: Final = 200
+_LONG: Final = 5000  # rows; to write so many as JSON takes some ms
 _WORKER: Final = 0x6B696E62  # the advisory lock of those who deliver: "kinb"
 
 _SETTINGS: Final = {
@@ -97,6 +98,10 @@ def _given(many: Many, batch: Batch) -> Sequence[Any]:
     return [msgspec.json.encode(rows).decode()]
 
 
+def _values_of(taken: Sequence[Many], batches: Sequence[Batch]) -> list[Any]:
+    return [each for one, many in zip(batches, taken, strict=True) for each in _given(many, one)]
+
+
 @dataclass(slots=True)
 class _Writing:
     """Statements of a transaction that has been begun, its shelves named."""
@@ -127,9 +132,10 @@ class _Writing:
             return []
         taken = [_many(one) for one in batches]
         sql = _together(tuple(taken))
-        given = (
-            each for one, many in zip(batches, taken, strict=True) for each in _given(many, one)
-        )
+        if sum(len(one.rows) for one in batches) < _LONG:
+            given = _values_of(taken, batches)
+        else:
+            given = await asyncio.to_thread(_values_of, taken, batches)
         return list(await self.connection.fetchrow(sql, *given))
 
 

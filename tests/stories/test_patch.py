@@ -288,6 +288,18 @@ def test_a_small_patch_makes_nothing_huge(exchange, made, status):
     refused(exchange.call("PATCH", f"{CHART}/Patient/c", made, Content_Type=media), status)
 
 
+@pytest.mark.parametrize("part", ["/a", "/~0", "/name/0"])
+def test_a_path_that_leads_nowhere_in_fhir_is_not_followed(exchange, patient, part):
+    """A pointer of four million steps took three seconds, in which nobody else was answered."""
+    step = {"op": "add", "path": part * 1500, "value": 1, "from": "/name"}
+
+    for op in ("test", "copy"):
+        sent = [{**step, "op": op}]
+        media = {"Content_Type": "application/json-patch+json"}
+        (issue,) = refused(exchange.call("PATCH", PATIENT, sent, **media), 400)
+        assert "characters" in issue["details"]["text"]
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_what_was_deleted_is_gone_for_who_patches_too(exchange, patient, method):
     """410 says that the id was right; 404 that there never was such a record."""
