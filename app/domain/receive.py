@@ -16,6 +16,7 @@ from app.domain.case import Case, at_once, blamed, guarded
 from app.domain.change import Entry
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Plan, Receipt, derive, put, same
+from app.domain.whom import spoken_of
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
 
@@ -219,7 +220,7 @@ def _receipt(case: Case, entry: Entry) -> Receipt:
     said = {name: one for name, one in entry.said.items() if name not in ("id", "meta", "text")}
     version = entry.said.get("meta", {}).get("lastUpdated") if _own(entry.said) else None
     raw = _URN.sub(b'"reference":"urn"', fhir.encode([said, version]))
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = hashlib.sha256(raw + spoken_of(entry.said, case.came)).hexdigest()
     key = derive(case.key, "said", entry.type, digest)
     return Receipt(case.shelf.key, key, "", entry.name)
 

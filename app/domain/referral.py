@@ -42,6 +42,15 @@ _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
     ),
     "cps-report": (f"{CANONICAL}/StructureDefinition/cps-report-task",),
 }
+_SENT_FOR: Final = (
+    "This order was sent for another person, so nothing is sent of this one: send an order of its own, under a"
+    " number of its own."
+)
+_SENT_TO: Final = "This order was sent to another agency, so this one gets nothing: send an order of its own to each."
+_TAKEN: Final = (
+    "Another person stands under this id, who was referred or reported before: send this one under an id of"
+    " their own."
+)
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
 _PRIORITIES: Final = frozenset({"asap", "routine", "stat", "urgent"})
@@ -106,6 +115,9 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         if kind == "cps-report":
             raise report.unfit(case, refusal, another=True) from None
         raise
+    other = _of_another(case, entry, before) if before else _taken(case, request)
+    if other is not None:
+        raise report.unfit(case, other, another=True) if kind == "cps-report" else other
     if before:
         return again.plan(case, before, None if entry else sent)
     if request is not None:
@@ -127,6 +139,39 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         lines = [one for one in report.hotline(case, party.tenant) if one not in refusal.issues]
         told = Invalid(issues=(*refusal.issues, *lines))
         raise report.keep(case, told, sent=sent, measured=measured) from None
+
+
+def _of_another(case: Case, task: Entry | None, before: str) -> Conflict | None:
+    """
+    What is wrong with a Task of an order that was sent before, where it asks another, or for another.
+
+    before      the Task (Type/id) by which it was sent
+    """
+    if task is None or case.repeated(task):
+        return None  # word for word, of the same people
+    exchange = case.loaded.exchange(case.shelf.key, before)
+    if exchange is None:
+        return None
+    whom = numbered.one(case, task.resource.get("for"), "Patient")
+    if whom.startswith("Patient/") and whom not in patients.records(case, exchange.person):
+        return Conflict(_SENT_FOR, expression="Task.for")
+    to = parties.recipient(case, task.resource.get("owner")).tenant
+    shelf = case.settings.shelves.get(exchange.recipient)
+    if to and shelf and to.id != shelf.tenant:
+        return Conflict(_SENT_TO, expression="Task.owner")
+    return None
+
+
+def _taken(case: Case, request: Resource | None) -> Conflict | None:
+    """What is wrong with a child who comes under the id of another, who was sent to somebody before."""
+    name = str(((request or {}).get("subject") or {}).get("reference", ""))
+    came = case.arriving(name) if name.startswith("Patient/") else None
+    stored = case.loaded.resource(case.shelf.key, name) if came else None
+    if came is None or stored is None or not stored.stands:
+        return None
+    if not patients.are_two(stored.resource, came) or not case.loaded.copied(case.shelf.key, name):
+        return None
+    return Conflict(_TAKEN, expression="Patient.id")
 
 
 def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from app import fhir
@@ -46,7 +48,22 @@ def plan(case: Case) -> Plan:
         raise NotLoaded(frozenset(wants))
     if kept:
         raise _none(case, plans, kept)
+    if twice := _twice(plans):
+        kept = [report.unfit(one, Invalid(_TWICE, expression=_NUMBER)) for one in twice]
+        raise _none(case, [pair for pair in plans if pair[0] not in twice], kept)
     return correction.followed(case, _together([one for _, one in plans]))
+
+
+_NUMBER: Final = "ServiceRequest.identifier"
+_TWICE: Final = "Two of these reports come under one number; give each child's a number of its own."
+
+
+def _twice(plans: list[tuple[Case, Plan]]) -> list[Case]:
+    """Those whose message is known by what another one is known by: one of them would be lost."""
+    marks = [made.receipts[0].key if made.receipts else "" for _, made in plans]
+    return [
+        one for (one, _), mark in zip(plans, marks, strict=True) if mark and marks.count(mark) > 1
+    ]
 
 
 def _placed(issue: Issue, entries: tuple[Entry, ...]) -> Issue:

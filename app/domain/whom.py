@@ -33,8 +33,8 @@ def spoken_of(said: Resource, entries: Iterable[Entry]) -> bytes:
     """
     if not any(_urns(said)):
         return b""
-    known = {one.full_url: one.said or one.resource for one in entries if one.full_url}
-    return fhir.encode(_named(said, known, _DEEPEST))
+    came = tuple(entries)
+    return fhir.encode(_named(said, came, _DEEPEST))
 
 
 def _urns(resource: Resource) -> Iterator[tuple[str, str]]:
@@ -45,12 +45,16 @@ def _urns(resource: Resource) -> Iterator[tuple[str, str]]:
                 yield element, said
 
 
-def _named(resource: Resource, known: dict[str, Resource], deepest: int) -> list[Any]:
-    found = ((element, known.get(url)) for element, url in _urns(resource))
-    return [[element, _who(one, known, deepest - 1)] for element, one in found if one and deepest]
+def _named(resource: Resource, came: tuple[Entry, ...], deepest: int) -> list[Any]:
+    return [
+        [element, _who(one.said or one.resource, came, deepest - 1)]
+        for element, url in _urns(resource)
+        for one in came
+        if one.full_url == url and deepest
+    ]
 
 
-def _who(resource: Resource, known: dict[str, Resource], deepest: int) -> list[Any]:
+def _who(resource: Resource, came: tuple[Entry, ...], deepest: int) -> list[Any]:
     """By number, else by what names such a one, and by those whom it names itself."""
     kind, numbers = str(resource.get("resourceType")), fhir.numbers(resource.get("identifier"))
     if numbers and kind != "ServiceRequest":
@@ -58,4 +62,4 @@ def _who(resource: Resource, known: dict[str, Resource], deepest: int) -> list[A
     names = _NAMED.get(kind, resource.keys() - {"id", "link", "meta", "text"})
     said = {name: resource[name] for name in sorted(names & resource.keys())}
     plain = fhir.renamed(said, lambda one: "urn" if one.startswith("urn:") else one)
-    return [kind, plain, *_named(resource, known, deepest)]
+    return [kind, plain, *_named(resource, came, deepest)]

@@ -74,7 +74,7 @@ async def _unsent(service: Service, change: Change, refusal: Refusal) -> Refusal
     One that could not be read is kept as it came.
     """
     written = {one.type for one in change.all_entries if one.method != "DELETE"}
-    if change.act != "report" and written.isdisjoint({"ServiceRequest", "Task"}):
+    if change.act != "report" and written.isdisjoint({"Bundle", "ServiceRequest", "Task"}):
         return refusal
     if change.act == "report" and isinstance(refusal, Malformed) and change.caller.acts("report"):
         case = begun(service, change)

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 
 from app import fhir
-from app.domain.loaded import MOST_COPIES, Want
+from app.domain.loaded import MOST_COPIES, MOST_FOUND, Want
 from app.domain.plan import Exchange, Receipt, Stored, Terms
 from app.errors import TooLarge
 from app.storage import bodies, copies, exchanges, search, worklist
@@ -285,7 +285,8 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]
-    return await search.names(tx, want.shelf, reader.condition(want.key), most=2)
+    most = MOST_FOUND if want.kind == "found" else 2
+    return await search.names(tx, want.shelf, reader.condition(want.key), most=most)
 
 
 def _exchange(row: Row) -> Exchange:

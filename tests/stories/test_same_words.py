@@ -140,3 +140,31 @@ def test_two_refused_reports_in_the_same_words_are_two_drafts(exchange, numbered
 
     kept = [json.dumps(one) for one in held(exchange, "clinic/reports", "Bundle")]
     assert ["Abel" in one for one in sorted(kept)] in ([True, False], [False, True])
+
+
+def test_two_children_who_answer_alike_are_two(exchange):
+    """Both families tick the same boxes on one day: each has Observations of its own."""
+    for child in ("Abel", "Baker"):
+        urn = f"urn:uuid:{uuid.uuid4()}"
+        form = {
+            **family.screening("hunger-vital-sign", []),
+            "subject": {"reference": urn},
+            "authored": "2026-11-23",
+        }
+        form.pop("id", None)
+        form.pop("identifier", None)
+        who = {
+            "resourceType": "Patient",
+            "name": [{"family": child}],
+            "identifier": [{"system": "urn:mrn", "value": child}],
+        }
+        sent = [{"fullUrl": urn, "resource": who, "request": {"method": "POST", "url": "Patient"}},
+                {"resource": form, "request": {"method": "POST", "url": "QuestionnaireResponse"}}]  # fmt: skip
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": sent}
+        assert exchange.call("POST", "clinic/chart/fhir", bundle).status_code == 200
+
+    assert len(held(exchange, "clinic/chart", "QuestionnaireResponse")) == 2
+    subjects = {
+        one["subject"]["reference"] for one in held(exchange, "clinic/chart", "Observation")
+    }
+    assert len(subjects) == 2

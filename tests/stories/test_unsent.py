@@ -147,6 +147,21 @@ def test_what_was_attested_is_what_is_sent(exchange):
     assert put(exchange, REPORTS, own_task()).status_code == 201
 
 
+def test_the_attestation_is_found_among_many(exchange):
+    """The EHR keeps a record of who looked at the order each time; the one that attests it counts."""
+    request = written(exchange, but=["Provenance"])
+    put(exchange, REPORTS, {**request, "priority": "stat"})
+    provenance = of(family.report(by_device=False), "Provenance")
+    for number in range(4):
+        agents = [{**one, "who": {"display": "Front desk"}} for one in provenance["agent"]]
+        put(exchange, REPORTS, {**provenance, "id": f"a{number}", "agent": agents})
+    put(exchange, REPORTS, {**provenance, "id": "z"})
+    for number in range(4):
+        put(exchange, REPORTS, {**provenance, "id": f"b{number}", "agent": agents})
+
+    assert put(exchange, REPORTS, own_task()).status_code == 201
+
+
 def test_an_attestation_of_before_the_last_change_hides_none(exchange):
     """It was attested, changed, attested, changed and attested: the last one counts."""
     request = written(exchange)

@@ -1,0 +1,228 @@
+"""What was sent of one person is never taken for another's, whatever number an EHR has given twice."""
+
+import copy
+import json
+
+import pytest
+from exchange import refused, resources
+from test_corrections import CHART, REPORTS, put
+from test_poor_is_no_neglect import entries, own_task
+from test_report_contained import of
+from test_what_leaves import REPORT, held
+
+from app.sandbox import family
+
+MRN = "https://ehr.example.org/mrn"
+LEO = {
+    "resourceType": "Patient",
+    "id": "leo",
+    "name": [{"family": "Other"}],
+    "birthDate": "2019-02-03",
+}
+
+
+def names(exchange, shelf="agency/intake"):
+    return sorted(one["name"][0]["family"] for one in held(exchange, shelf, "Patient"))
+
+
+def drafts(exchange):
+    return [one for one in held(exchange, "clinic/reports", "Task") if one["status"] == "draft"]
+
+
+def kept(exchange, answer, status=409):
+    """It was refused, with whom to call, and what was written is there."""
+    refused(answer, status)
+    assert "555-0100" in answer.text
+    (draft,) = drafts(exchange)
+    assert draft["id"] in answer.text
+
+
+def local(child, **more):
+    """A report by an engine whose local ids begin anew with each message."""
+    made = family.report(by_device=False)
+    of(made, "Patient").update(child)
+    request = of(made, "ServiceRequest")
+    request["id"], request["identifier"] = (
+        more["order"],
+        [{"system": "urn:x", "value": more["order"]}],
+    )
+    attested = of(made, "Provenance")
+    attested["id"] = f"attested-{more['order']}"
+    attested["target"] = [{"reference": f"ServiceRequest/{more['order']}"}]
+    for one in made["entry"]:
+        if one["resource"] in (request, attested):
+            kind = one["resource"]["resourceType"]
+            one["fullUrl"] = f"https://ehr.example.org/fhir/{kind}/{one['resource']['id']}"
+    return made
+
+
+FIRST = {
+    "name": [{"family": "Abel"}],
+    "birthDate": "2020-01-01",
+    "identifier": [{"system": MRN, "value": "1"}],
+}
+
+
+@pytest.mark.parametrize("second", [
+    {"name": [{"family": "Baker"}], "birthDate": "2014-05-06", "identifier": [{"system": MRN, "value": "2"}]},
+    {"name": [{"family": "Baker"}], "birthDate": "2014-05-06", "identifier": None},
+    {"name": [{"family": "Abel"}], "birthDate": "2020-01-01", "identifier": [{"system": MRN, "value": "2"}]},
+])  # fmt: skip
+def test_a_second_child_under_the_id_of_the_first_is_not_the_first(exchange, second):
+    """Patient/rosa is another child in the second message: the first child's record stays, at the agency too."""
+    assert resources(exchange.call("POST", REPORT, local(FIRST, order="one")), "Task")
+    child = {name: value for name, value in second.items() if value}
+    made = local(child, order="two")
+    if second["identifier"] is None:
+        of(made, "Patient").pop("identifier")
+
+    kept(exchange, exchange.call("POST", REPORT, made))
+
+    assert names(exchange) == ["Abel"]
+    assert exchange.get(f"{REPORTS}/Patient/rosa").json()["identifier"] == FIRST["identifier"]
+
+
+def test_a_second_report_of_the_same_child_goes(exchange):
+    """Her name was misspelt and her birthday is known now; her number is the same."""
+    exchange.call("POST", REPORT, local(FIRST, order="one"))
+    known = {**FIRST, "name": [{"family": "Able"}], "birthDate": "2020-01-02"}
+
+    assert resources(exchange.call("POST", REPORT, local(known, order="two")), "Task")
+
+    assert names(exchange) == ["Able", "Able"]
+
+
+def test_who_was_unknown_is_known_now(exchange):
+    """The child had no number and no birthday when she was reported first."""
+    unknown = {"name": [{"family": "Unknown"}], "birthDate": "2020-01-01"}
+    first = local(unknown, order="one")
+    of(first, "Patient").pop("identifier", None)
+    of(first, "Patient").pop("birthDate")
+    exchange.call("POST", REPORT, first)
+
+    assert resources(exchange.call("POST", REPORT, local(FIRST, order="two")), "Task")
+
+
+def test_a_task_of_another_child_on_an_order_that_was_sent_is_refused(exchange, reported):
+    """The EHR gives the second child's Task the first child's order: it is not answered as sent."""
+    put(exchange, REPORTS, LEO)
+    task = {**own_task(), "id": "of-leo", "focus": {"reference": "ServiceRequest/report"},
+            "for": {"reference": "Patient/leo"}}  # fmt: skip
+
+    kept(exchange, put(exchange, REPORTS, task))
+
+    assert len(held(exchange, "agency/intake", "Task")) == 1
+
+
+def test_an_order_that_stood_already_is_not_another_childs(exchange, reported):
+    """A conditional create finds the first child's order under the number of the second child's."""
+    sent = entries(family.report(by_device=False))
+    made = []
+    for one in sent:
+        resource = copy.deepcopy(one["resource"])
+        kind = resource["resourceType"]
+        asked = {"method": "PUT", "url": f"{kind}/{resource['id']}"}
+        if kind == "Patient":
+            resource = {**LEO}
+            asked["url"] = "Patient/leo"
+        if kind == "ServiceRequest":
+            number = resource["identifier"][0]
+            del resource["id"]
+            resource["subject"] = {"reference": "Patient/leo"}
+            asked = {
+                "method": "POST",
+                "url": kind,
+                "ifNoneExist": f"identifier={number['system']}|{number['value']}",
+            }
+        if kind in {"Patient", "ServiceRequest"}:
+            url = (
+                "urn:uuid:0b0c5b1c-6a8a-4b0e-9d5e-6f1d2c3b4a59"
+                if kind == "ServiceRequest"
+                else None
+            )
+            made.append(
+                {"resource": resource, "request": asked, **({"fullUrl": url} if url else {})}
+            )
+    task = {**own_task(), "for": {"reference": "Patient/leo"}}
+    del task["id"]
+    task["focus"] = {"reference": "urn:uuid:0b0c5b1c-6a8a-4b0e-9d5e-6f1d2c3b4a59"}
+    made.append({"resource": task, "request": {"method": "POST", "url": "Task"}})
+
+    kept(
+        exchange,
+        exchange.call(
+            "POST", REPORTS, {"resourceType": "Bundle", "type": "transaction", "entry": made}
+        ),
+    )
+
+
+class TestTwoAgencies:
+    """Two authorities take reports, two agencies help."""
+
+    @pytest.fixture
+    def tenants(self, tenants):
+        shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
+        return [
+            *tenants,
+            {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
+        ]
+
+    def owned(self, by):
+        return {"identifier": {"system": f"{family.KINBRIDGE}/sid/tenant", "value": by}}
+
+    @pytest.mark.usefixtures("reported")
+    def test_a_report_that_one_authority_has_is_not_sent_to_another(self, exchange):
+        """The clinic reports to the county too, by the same order: it is told that the county has nothing."""
+        task = {**own_task(), "id": "county", "focus": {"reference": "ServiceRequest/report"},
+                "owner": self.owned("county")}  # fmt: skip
+
+        kept(exchange, put(exchange, REPORTS, task))
+
+        assert held(exchange, "county/intake") == []
+
+    def test_so_it_is_with_a_referral(self, exchange, referred):
+        """The food pantry is asked by the order that the agency has."""
+        task, _ = referred
+        again = {"resourceType": "Task", "id": "pantry", "status": "requested", "intent": "order",
+                 "focus": task["focus"], "for": task["for"], "owner": self.owned("pantry")}  # fmt: skip
+
+        issues = refused(put(exchange, CHART, again), 409)
+
+        assert "another agency" in issues[0]["details"]["text"]
+        assert put(exchange, CHART, {**again, "owner": self.owned("agency")}).status_code == 200
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_siblings_under_one_number_are_kept(exchange, numbered):
+    """The engine gives both siblings' orders the number 1: neither is lost."""
+    both = []
+    for order, child in (("one", FIRST), ("two", {**LEO, "id": "leo"})):
+        made = local(child, order=order)
+        request = of(made, "ServiceRequest")
+        request["subject"] = {"reference": f"Patient/{of(made, 'Patient')['id']}"}
+        for one in made["entry"]:
+            if one["resource"]["resourceType"] == "Patient":
+                one["fullUrl"] = f"https://ehr.example.org/fhir/Patient/{one['resource']['id']}"
+        text = json.dumps(made).replace('"Patient/rosa"', f'"Patient/{of(made, "Patient")["id"]}"')
+        for one in made["entry"]:
+            if one["resource"]["resourceType"] in {"Observation", "RelatedPerson"}:
+                name = f"{one['resource']['resourceType']}/{one['resource']['id']}"
+                text = text.replace(f'{name}"', f'{name}-{order}"')
+                text = text.replace(
+                    f'"id": "{one["resource"]["id"]}"', f'"id": "{one["resource"]["id"]}-{order}"'
+                )
+        made = json.loads(text)
+        if numbered:
+            of(made, "ServiceRequest")["identifier"] = [{"system": "urn:x", "value": "1"}]
+        both.append({"resource": made})
+
+    answer = exchange.call(
+        "POST", REPORT, {"resourceType": "Bundle", "type": "collection", "entry": both}
+    )
+
+    if numbered:
+        assert "a number of its own" in json.dumps(refused(answer, 422))
+        assert len(drafts(exchange)) == 2
+        assert "555-0100" in answer.text
+    else:
+        assert len(resources(answer, "Task")) == 2, answer.text
