@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.errors import Unavailable
-from app.flows.collector import Collector
+from app.flows.collector import Collector, hand_back
 
 FREE: Final = 2**16  # bytes; what is smaller asks for no room, and never waits
 _STEP: Final = 2**20  # bytes that a body gets at a time
+_HANDED_BACK: Final = 2**23  # bytes of work; what is smaller leaves no hole to speak of
 _PATIENCE_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = (
     4.0  # between two looks at how fast others are; a network may stop for a second
@@ -251,6 +252,8 @@ class _Held:
                 room.leave(size)
                 if room is self._rooms.work:
                     self._rooms.collector.go_on()
+                    if size >= _HANDED_BACK:
+                        hand_back()
             else:
                 self._taken.append((room, size))
 
