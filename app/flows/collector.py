@@ -16,8 +16,8 @@ class Collector:
     """
     Python's collector rests while somebody holds what is large.
 
-    It stops everybody while it goes through all that lives. For 5 MiB of JSON it takes half a second, five times over while that is decoded, and JSON has
-    no cycle.
+    It stops everybody while it goes through all that lives. For 5 MiB of JSON it takes half a
+    second, five times over while that is decoded, and JSON has no cycle.
     """
 
     def __init__(self) -> None:
