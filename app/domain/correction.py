@@ -11,7 +11,7 @@ from app import fhir
 from app.domain import consents, patients, reminder, retold, turns
 from app.domain.case import Case, at_once
 from app.domain.feedback import owed
-from app.domain.following import Correction, is_untouched, person
+from app.domain.following import ANOTHER, Correction, is_untouched, person
 from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Answer, Exchange, Following, Plan, Put, Stored, put, together
 from app.domain.steps import OPEN
@@ -55,11 +55,19 @@ def followed(case: Case, made: Plan) -> Plan:
     each += [one for one in _parted(case, stood) if one.exchange.id not in opened]
     once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
     plans = [
-        *at_once(Correction.plan, once.values()),
+        *at_once(_corrected, once.values()),
         *_renamed(case, stood),
         *_others(case, stood),
     ]
     return _in_turn(case, stood, _with(made, plans))
+
+
+def _corrected(one: Correction) -> Plan:
+    """The copy as its original is to stand; that it is another person's now is told where somebody looks."""
+    made = one.plan()
+    if not any(issue.text.endswith(ANOTHER) for issue in made.answer.issues):
+        return made
+    return together([_unheard(one, ANOTHER), made], made.answer)
 
 
 def again(case: Case) -> Plan:

@@ -133,6 +133,8 @@ class Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
+        if self.name == exchange.person and patients.are_others(self.stored.resource, resource):
+            return self._stays(ANOTHER)
         if fhir.in_error(resource) or _is_anothers(resource, about):
             copy = _as_error(there.resource)
         elif not graph.goes(resource, rule, about, self._find):
@@ -212,6 +214,7 @@ class Correction:
 
 
 _NOTHING: Final = Plan(Answer(()))
+ANOTHER: Final = "This record tells of another person now, and the agency has it of the one before."
 
 
 def _is_anothers(resource: Resource, about: About) -> bool:

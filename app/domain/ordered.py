@@ -24,7 +24,10 @@ _ANOTHER: Final = (
     "This order names another person now than when it was sent, and the agency has it of the one before. Call"
     " them, and send an order of its own for this one."
 )
-_ENDED: Final = frozenset({"rejected", "cancelled", "expunged", "failed", "transferred"})
+# as the agency's events have it; after these it may be sent again
+_ENDED: Final = frozenset({
+    "cancelled", "expunged", "failed", "rejected", "screened-out", "transferred", "unable-to-complete",
+})  # fmt: skip
 
 
 def under_way(case: Case, request: str) -> Exchange | None:

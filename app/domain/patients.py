@@ -164,6 +164,13 @@ def are_two(one: Resource, other: Resource) -> bool:
     return bool(names and theirs and all(born) and not names & theirs and born[0] != born[1])
 
 
+def are_others(one: Resource, other: Resource) -> bool:
+    """Whether a record that was rewritten tells of somebody else: number, family name and birth date differ."""
+    bare = ({name: who[name] for name in who if name != "identifier"} for who in (one, other))
+    numbers = ({"identifier": who.get("identifier")} for who in (one, other))
+    return are_two(*numbers) and are_two(*bare)
+
+
 def _numbers(patient: Resource) -> list[tuple[str, str]]:
     return [named for one in listed(patient.get("identifier")) if (named := _identifier(one))]
 

@@ -29,6 +29,7 @@ from app.domain.event import STATUS
 from app.domain.parties import Parties
 from app.domain.plan import Plan, tracking
 from app.domain.sending import Sending
+from app.domain.steps import OPEN
 from app.domain.submission import Part
 from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
 from app.fhir import Resource, concept, listed
@@ -47,6 +48,9 @@ _SENT_FOR: Final = (
     " number of its own."
 )
 _SENT_TO: Final = "This order was sent to another agency, so this one gets nothing: send an order of its own to each."
+_OVER: Final = (
+    "This order was sent before and has ended: send an order of its own, under a new number."
+)
 _TAKEN: Final = (
     "Another person stands under this id, who was referred or reported before: send this one under an id of"
     " their own."
@@ -159,7 +163,12 @@ def _of_another(case: Case, task: Entry | None, before: str) -> Conflict | None:
     shelf = case.settings.shelves.get(exchange.recipient)
     if to and shelf and to.id != shelf.tenant:
         return Conflict(_SENT_TO, expression="Task.owner")
-    return None
+    own = case.find(before)
+    return (
+        None
+        if own is None or own.get("status") in OPEN
+        else Conflict(_OVER, expression="Task.focus")
+    )
 
 
 def _taken(case: Case, request: Resource | None) -> Conflict | None:

@@ -226,3 +226,64 @@ def test_siblings_under_one_number_are_kept(exchange, numbered):
         assert "555-0100" in answer.text
     else:
         assert len(resources(answer, "Task")) == 2, answer.text
+
+
+def test_a_record_that_is_rewritten_as_another_childs_does_not_follow(exchange):
+    """An EHR that writes one thing at a time gives the next child the same id: the agency keeps the first."""
+    exchange.call("POST", REPORT, local(FIRST, order="one"))
+    baker = {
+        **LEO,
+        "id": "rosa",
+        "name": [{"family": "Baker"}],
+        "identifier": [{"system": MRN, "value": "2"}],
+    }
+
+    assert put(exchange, REPORTS, baker).status_code == 200
+
+    assert names(exchange) == ["Abel"]
+    told = [
+        one for one in held(exchange, "clinic/reports", "Task") if "another person now" in str(one)
+    ]
+    assert len(told) == 1
+
+
+def test_a_number_that_was_mistyped_follows(exchange):
+    """The registrar corrects the record number; name and birthday are hers."""
+    exchange.call("POST", REPORT, local(FIRST, order="one"))
+    rosa = exchange.get(f"{REPORTS}/Patient/rosa").json()
+
+    put(
+        exchange,
+        REPORTS,
+        {**rosa, "identifier": [{"system": MRN, "value": "1-1"}], "address": [{"text": "new"}]},
+    )
+
+    (copy_,) = held(exchange, "agency/intake", "Patient")
+    assert copy_["address"] == [{"text": "new"}]
+
+
+SCREENED_OUT = {"event": "screened-out", "reason": "insufficient-to-locate"}
+
+
+@pytest.mark.parametrize(("events", "status"), [
+    ([SCREENED_OUT], 201),
+    ([{"event": "received"}, {"event": "screened-in"}, {"event": "investigating"},
+      {"event": "disposition", "disposition": "5"}, {"event": "closed"}], 409),
+])  # fmt: skip
+def test_a_report_that_has_ended_is_sent_again_or_says_that_it_is_not(
+    exchange, reported, events, status
+):
+    """The clinician knows more, and sends a Task of her own for the order: it goes, or she hears that it does not."""
+    _, theirs = reported
+    for said in events:
+        path = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+        assert exchange.call("POST", path, said).status_code == 200
+    task = {**own_task(), "id": "anew", "focus": {"reference": "ServiceRequest/report"},
+            "note": [{"text": "She lives at 9 New Street."}]}  # fmt: skip
+
+    answer = put(exchange, REPORTS, task)
+
+    assert answer.status_code == status, answer.text
+    assert len(held(exchange, "agency/intake", "Task")) == (2 if status == 201 else 1)
+    if status == 409:
+        kept(exchange, answer)
