@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import ModuleType
@@ -14,14 +15,14 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx2
 
-from app import assertions, fhir
+from app import assertions
 from app.assertions import Key
 from app.errors import Invalid, NotFound, TooLarge, Unavailable
-from app.fhir import Resource
 from app.settings import Endpoint, SettingsError, Smart
 
 _TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_ANSWER: Final = 10 * 2**20  # bytes; what a partner sends is not trusted to end
+_STEP: Final = 2**16  # bytes
 _REDIRECTS: Final = 5
 _RETRIED: Final = frozenset({408, 425, 429})
 _LONGEST_TOKEN: Final = 2**16  # bytes of a token endpoint's answer
@@ -54,6 +55,20 @@ class Reply:
         return self.status == 0 or self.status >= 500 or self.status in _RETRIED
 
 
+@dataclass(frozen=True, slots=True)
+class _Stepwise:
+    """A long body step by step: given whole to the network it would stay there once more."""
+
+    body: bytes
+    moved: Callable[[int], None]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.body), _STEP):
+            step = self.body[start : start + _STEP]
+            yield step
+            self.moved(len(step))
+
+
 class Partners:
     """
     One HTTP client for all partners; close it at the end.
@@ -75,24 +90,33 @@ class Partners:
         self._fetching: dict[str, asyncio.Task[bytes]] = {}
         self._asking: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def transaction(self, endpoint: Endpoint, bundle: Resource, *, now: float) -> Reply:
+    async def transaction(
+        self,
+        endpoint: Endpoint,
+        content: bytes,
+        *,
+        now: float,
+        moved: Callable[[int], None] = lambda _: None,
+    ) -> Reply:
         """
         POST a transaction Bundle to the partner's base.
 
+        content the Bundle, as JSON
         now     UNIX seconds, for tokens, and for a Retry-After that is a date
+        moved   hears of a long one how many bytes more have gone
         source  https://hl7.org/fhir/R4/http.html#transaction
         """
-        content = fhir.encode(bundle)
+        body = content if len(content) <= _STEP else _Stepwise(content, moved)
         if endpoint.smart is None:
             secret = endpoint.password.get_secret_value()
             auth = self._http.BasicAuth(endpoint.username, secret) if endpoint.username else None
-            return await self._push(endpoint, content, now, auth=auth)
+            return await self._push(endpoint, body, now, auth=auth)
         for anew in (False, True):
             token = await self._token(endpoint.url, endpoint.smart, now, anew=anew)
             if isinstance(token, Reply):
                 return token
             bearer = {"Authorization": f"Bearer {token}"}
-            reply = await self._push(endpoint, content, now, headers=bearer)
+            reply = await self._push(endpoint, body, now, headers=bearer)
             if reply.status != 401:
                 break
         return reply
@@ -100,19 +124,21 @@ class Partners:
     async def _push(
         self,
         endpoint: Endpoint,
-        content: bytes,
+        content: bytes | _Stepwise,
         now: float,
         headers: dict[str, str] | None = None,
         auth: Any = None,
     ) -> Reply:
         kind = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
         said = {**kind, **(headers or {})}
+        if isinstance(content, _Stepwise):
+            said["Content-Length"] = str(len(content.body))
         status, answered, body = await self._post(endpoint.url, said, content, auth)
         wait = _wait_seconds(answered.get("Retry-After", ""), now)
         return Reply(status, _codes(body), wait)
 
     async def _post(
-        self, url: str, headers: dict[str, str], content: bytes, auth: Any = None
+        self, url: str, headers: dict[str, str], content: bytes | _Stepwise, auth: Any = None
     ) -> tuple[int, Any, bytes]:
         """Status, headers and as much of the body as is looked at; status 0: no answer came."""
         body = b""

@@ -50,3 +50,19 @@ def test_who_has_no_room_is_not_looked_for_again_and_again(url):
         return [await outbox.next_due(tx, each=2, busy=Counter(busy)) for busy in ({}, {DEAD: 2})]
 
     assert run(url, work) == [NOW - 100, NOW + 50]
+
+
+def test_what_could_not_be_begun_is_no_try(url):
+    """A large push for which there was no room comes again in its time, as if it had never been taken."""
+
+    async def work(tx):
+        await outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW)
+        claim = {"lease_seconds": 30.0, "most": 16, "each": 2, "busy": Counter()}
+        (first,) = await outbox.claim(tx, now=NOW, **claim)
+        await outbox.later(tx, first, next_due=NOW + 2)
+        return [await outbox.claim(tx, now=at, **claim) for at in (NOW + 1, NOW + 3)]
+
+    early, (again,) = run(url, work)
+
+    assert early == []
+    assert (again.order, again.attempts) == ("e", 0)

@@ -14,6 +14,7 @@ from app.partners import Partners, Reply, key_of
 from app.settings import Endpoint, SettingsError, Smart
 
 BUNDLE = {"resourceType": "Bundle", "type": "transaction", "entry": []}
+CONTENT = json.dumps(BUNDLE).encode()
 
 
 @pytest.fixture(params=[httpx2, httpx], ids=["httpx2", "httpx"])
@@ -35,7 +36,7 @@ def push(http, answer, endpoint=None, now=0.0, **bounds):
         partners = Partners(http=http, transport=http.MockTransport(network), **bounds)
         try:
             target = endpoint or Endpoint(url="https://partner.example.org/fhir")
-            return await partners.transaction(target, BUNDLE, now=now)
+            return await partners.transaction(target, CONTENT, now=now)
         finally:
             await partners.close()
 
@@ -51,6 +52,29 @@ def test_a_bundle_is_posted_as_fhir(http):
     assert str(got[0].url) == "https://partner.example.org/fhir"
     assert got[0].headers["content-type"] == "application/fhir+json"
     assert json.loads(got[0].content) == BUNDLE
+
+
+def test_what_is_long_goes_step_by_step(http):
+    """With its length said before, and somebody told how far it is."""
+    long, told = b'{"x":"' + b"y" * 300_000 + b'"}', []
+    got = []
+
+    def network(request):
+        got.append(request)
+        return http.Response(200)
+
+    async def run():
+        partners = Partners(http=http, transport=http.MockTransport(network))
+        endpoint = Endpoint(url="https://partner.example.org", username="u", password="p")
+        try:
+            return await partners.transaction(endpoint, long, now=0.0, moved=told.append)
+        finally:
+            await partners.close()
+
+    assert asyncio.run(run()).delivered
+    assert (got[0].content, got[0].headers["content-length"]) == (long, str(len(long)))
+    assert "transfer-encoding" not in got[0].headers
+    assert (sum(told), len(told)) == (len(long), 5)
 
 
 def test_credentials_go_by_basic(http):
@@ -176,7 +200,7 @@ class Partner:
         async def run():
             partners = Partners(http=self.http, transport=self.http.MockTransport(self))
             try:
-                return [await partners.transaction(endpoint, BUNDLE, now=one) for one in moments]
+                return [await partners.transaction(endpoint, CONTENT, now=one) for one in moments]
             finally:
                 await partners.close()
 
@@ -266,7 +290,7 @@ def test_pushes_at_one_moment_share_a_token(http, key, tmp_path):
 
     async def run():
         partners = Partners(http=http, transport=http.MockTransport(partner))
-        pushes = (partners.transaction(endpoint, BUNDLE, now=1000.0) for _ in range(10))
+        pushes = (partners.transaction(endpoint, CONTENT, now=1000.0) for _ in range(10))
         replies = await asyncio.gather(*pushes)
         await partners.close()
         return replies

@@ -47,6 +47,9 @@ _ETAG: Final = re.compile(r'(?:W/)?"?([1-9][0-9]{0,8})"?')
 _WORKED: Final = 6  # times its size, as it came, decoded, as it is stored and as the driver has it
 # What 10 MiB of observations have. Ten thousand `{}` are 20 KiB of JSON, and a MiB in memory.
 _MOST_VALUES: Final = 600_000
+_ELEMENT: Final = 700  # bytes in memory of an element of XML, of an attribute a quarter
+_MOST_ELEMENTS: Final = 120_000
+_MOST_ATTRIBUTES: Final = 300_000
 MANY_PATHS: Final = 2**14  # bytes of a patch, of which the paths take some 50 ms to read
 _MARKS: Final = (b",", b"{", b"[")
 _FORM_OF_ID: Final = "An id has 1 to 64 letters, digits, hyphens and dots."
@@ -141,7 +144,14 @@ async def checked(request: Request, *, most: int, find: Find) -> tuple[Any, tupl
     if not raw:
         return None, ()
     if is_xml(request):
-        document = await request.app.aside.run(partial(xml.read, raw, find))
+        if raw.count(b"=") > _MOST_ATTRIBUTES:
+            raise TooLarge(f"The XML may have some {_MOST_ATTRIBUTES} attributes.")
+        rooms: Rooms = request.app.rooms
+        await room.take(rooms, rooms.work, _ELEMENT * raw.count(b"<"))
+        read = partial(xml.read, raw, find, _MOST_ELEMENTS)
+        document = await request.app.aside.run(read)
+        if len(raw) > LONG:
+            request.scope[LARGE] = document.resource
         return document.resource, document.issues
     if media(request) not in _MEDIA:
         raise WrongMediaType("Send application/fhir+json or application/fhir+xml, in UTF-8.")

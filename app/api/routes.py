@@ -236,8 +236,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         target.only(request)
         subject = f"Patient/{body.id_of(request.path_params['id'])}"
         found = await account.about(service, shelf, caller, subject)
-        entries = [b'{"resource":' + fhir.encode(one) + b"}" for one in found]
-        return responses.bundle(request, "collection", entries)
+        entries = ((b'{"resource":', one, b"}") for one in found)
+        head = {"resourceType": "Bundle", "type": "collection"}
+        return responses.spliced(request, head, entries)
 
     @routes.post(_BASE + "/Task/{id}/$record-event")
     async def recorded(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from app.domain.plan import Accounted, derive
@@ -18,10 +19,10 @@ _ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 
 
 def events(
-    rows: list[tuple[str, Accounted]], *, source: Tenant, kind: Kind, key: bytes
-) -> list[Resource]:
+    rows: Iterable[tuple[str, Accounted]], *, source: Tenant, kind: Kind, key: bytes
+) -> Iterator[Resource]:
     """
-    The rows of one shelf about one person, as AuditEvents that stand nowhere.
+    The rows of one shelf about one person, as AuditEvents that stand nowhere, each made when it is asked for.
 
     rows        each with its instant, in the order in which they were written
     source      whose shelf it is
@@ -31,13 +32,11 @@ def events(
                 https://profiles.ihe.net/ITI/BALP/, privacy disclosure at the source
     """
     places: Counter[str] = Counter()
-    found = []
     for at, row in rows:
         place = str(places[row.subject])
         places[row.subject] += 1
         identity = derive(key, "account", row.source, row.subject, place)
-        found.append(_event(at, row, identity, source, kind))
-    return found
+        yield _event(at, row, identity, source, kind)
 
 
 def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -> Resource:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from app import fhir
 from app.domain import accounting, patients
@@ -11,44 +13,98 @@ from app.domain.change import Caller
 from app.domain.plan import Accounted
 from app.errors import NotFound
 from app.fhir import Resource
+from app.flows import room
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import ledger, resources
+from app.storage import bodies, ledger, resources
 from app.storage.database import Reading
+from app.storage.resources import Version
+
+_TURN: Final = 100  # events that are made before others have their turn
+_WORKED: Final = 6  # times its size, of a record that is taken apart
 
 
-async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) -> list[Resource]:
+async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) -> list[bytes]:
     """
-    AuditEvents, oldest first; they stay when the person's record, or the report itself, is gone.
+    AuditEvents as JSON, oldest first; they stay when the person's record, or the report itself, is gone.
 
     subject     Type/id on that shelf
     raises      Forbidden: to read the accounting is a scope of its own
                 NotFound: nobody of this id was ever here; an empty account would say something else
+                Unavailable: there was no room for so much in time
     """
     caller.must_act("account")
+    records = [subject]
+    known = False
+    for one in records:
+        record = await _record(service, shelf, one) if fhir.is_relative(one) else None
+        known = known or record is not None
+        records += patients.further(record, records) if record else []
+
+    async def weigh(tx: Reading) -> int:
+        return sum([await ledger.weight(tx, shelf.key, one) for one in records])
 
     async def look(tx: Reading) -> list[dict[str, Any]]:
-        found = await rows(tx, shelf.key, subject)
-        if not found and await resources.read(tx, shelf.key, subject) is None:
-            raise NotFound("Nobody of this id was ever on this shelf.")
-        return found
+        return await _of(tx, shelf.key, records)
 
+    weight = await service.database.read(weigh, shelves=(shelf.key,))
+    await room.take(service.rooms, service.rooms.way, weight)
     found = await service.database.read(look, shelves=(shelf.key,))
-    return accounting.events(
-        [_row(one) for one in found],
+    if not found and not known:
+        raise NotFound("Nobody of this id was ever on this shelf.")
+    events = accounting.events(
+        map(_row, found),
         source=service.settings.tenant(shelf.tenant),
         kind=shelf.kind,
         key=service.key,
     )
+    said: list[bytes] = []
+    for event in events:
+        said.append(fhir.encode(event))
+        if not len(said) % _TURN:
+            await asyncio.sleep(0)
+    return said
+
+
+async def _record(service: Service, shelf: Shelf, name: str) -> Resource | None:
+    """What stands there, however long; {} where it was deleted, None where nothing ever stood."""
+    kind, identity = name.split("/", 1)
+
+    async def look(tx: Reading) -> Version | None:
+        return await resources.seen(tx, shelf.key, name)
+
+    found = await service.database.read(look, shelves=(shelf.key,))
+    if found is None or found.body:
+        return fhir.read(found.body) if found else None
+    if not found.stands:
+        return {}
+    key = (kind, identity, found.version)
+
+    async def measure(tx: Reading) -> int:
+        return (await bodies.sizes(tx, shelf.key, [key])).get(key, 0)
+
+    async def body(tx: Reading) -> bytes:
+        return (await bodies.read(tx, shelf.key, [key])).get(key, b"{}")
+
+    size = await service.database.read(measure, shelves=(shelf.key,))
+    await room.take(service.rooms, service.rooms.work, _WORKED * size)
+    raw = await service.database.read(body, shelves=(shelf.key,))
+    record: Resource = await service.aside.run(partial(fhir.read, raw))
+    return record
 
 
 async def rows(tx: Reading, shelf: str, subject: str) -> list[dict[str, Any]]:
-    """The rows of a shelf about a person, oldest first, whichever of the linked records they name."""
+    """The rows of a shelf about a person, as the command prints them; about's, in one transaction."""
     records = [subject]
     for one in records:
         row = await resources.read(tx, shelf, one) if fhir.is_relative(one) else None
         if row and row.stands:
-            records += patients.further(fhir.decode(row.body), records)
+            records += patients.further(fhir.read(row.body), records)
+    return await _of(tx, shelf, records)
+
+
+async def _of(tx: Reading, shelf: str, records: list[str]) -> list[dict[str, Any]]:
+    """Oldest first, whichever of the linked records they name."""
     found = [row for one in records for row in await ledger.about(tx, shelf, one)]
     return sorted(found, key=lambda row: str(row["at"]))
 

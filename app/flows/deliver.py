@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 from collections import Counter
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from app import fhir
 from app.domain import progress, push
 from app.domain.change import Caller, Change
-from app.flows import corrections, overdue, write
+from app.errors import Unavailable
+from app.flows import corrections, overdue, room, write
+from app.flows.room import Moving
 from app.flows.service import Service
 from app.partners import Reply
-from app.storage import outbox, resources
+from app.settings import Endpoint
+from app.storage import bodies, outbox, resources
+from app.storage.bodies import Key
 from app.storage.database import QUEUE, Reading, Tx
 from app.storage.outbox import Due
 
@@ -24,6 +28,8 @@ _AT_ONCE: Final = 16
 _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0  # three times what one push may take
+_ROOM_SECONDS: Final = 5.0  # that a large push waits for room, within its lease
+_AGAIN_SECONDS: Final = 2.0  # until one is tried for which there was none
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
 _log = structlog.get_logger()
 
@@ -40,6 +46,7 @@ class Worker:
         self._stopping = False
         self._look_for_overdue = 0.0  # UNIX seconds
         self._running: dict[asyncio.Task[None], str] = {}  # each push, and its shelf
+        self._large = asyncio.Lock()  # of what is large one goes at a time
 
     def stop(self) -> None:
         self._stopping = True
@@ -76,7 +83,7 @@ class Worker:
             return 0
         claimed = await service.database.write(claim, shelves=QUEUE)
         for due in claimed:
-            push = asyncio.create_task(_deliver(service, due))
+            push = asyncio.create_task(_deliver(service, due, self._large))
             self._running[push] = due.shelf
             push.add_done_callback(self._ended)
         return len(claimed)
@@ -123,26 +130,98 @@ class Worker:
             await asyncio.wait_for(self.awake.wait(), seconds)
 
 
-async def _deliver(service: Service, due: Due) -> None:
+async def _deliver(service: Service, due: Due, large: asyncio.Lock) -> None:
     """Push the versions that are owed, in one transaction Bundle; write down how it went."""
     endpoint = (
         service.settings.shelves[due.shelf].endpoint
         if due.shelf in service.settings.shelves
         else None
     )
+    reply: Reply | None
     if endpoint is None:
         reply = Reply(0, "no-endpoint")
     elif not await _still_covered(service, due):
         reply = _SUPPRESSED
     else:
-        bodies = await service.database.read(lambda tx: _bodies(tx, due), shelves=(due.shelf,))
-        base = f"{service.settings.base_url}/{due.shelf}/fhir"
-        bundle = push.bundle(bodies, base=base)
-        reply = Reply(204)  # all of it was expunged since: there is nothing to push
-        if bodies:
-            now = service.clock().timestamp()
-            reply = await service.partners.transaction(endpoint, bundle, now=now)
-    await _settle(service, due, reply)
+        reply = await _pushed(service, due, endpoint, large)
+    if reply is None:
+        await _put_off(service, due)
+    else:
+        await _settle(service, due, reply)
+
+
+async def _pushed(
+    service: Service, due: Due, endpoint: Endpoint, large: asyncio.Lock
+) -> Reply | None:
+    """How the push went; None where it is large, and there was no room for it."""
+    shelves = (due.shelf,)
+    keys = await service.database.read(lambda tx: _keys(tx, due), shelves=shelves)
+    if not keys:
+        return Reply(204)  # all of it was expunged since: there is nothing to push
+    sizes = await service.database.read(
+        lambda tx: bodies.sizes(tx, due.shelf, keys), shelves=shelves
+    )
+    size = sum(sizes.values())
+    if size <= room.FREE:
+        content = await _content(service, due, keys, long=False)
+        return await service.partners.transaction(
+            endpoint, content, now=service.clock().timestamp()
+        )
+    if large.locked():
+        return None
+    async with large:
+        try:
+            return await _by_turns(service, due, endpoint, keys, size)
+        finally:
+            room.end()
+
+
+async def _by_turns(
+    service: Service, due: Due, endpoint: Endpoint, keys: list[Key], size: int
+) -> Reply | None:
+    """In the room of what comes and goes; who is slow is broken off while others wait for it."""
+    rooms = service.rooms
+    try:
+        async with asyncio.timeout(_ROOM_SECONDS):
+            await room.take(rooms, rooms.way, 2 * size)
+    except (TimeoutError, Unavailable):
+        return None
+    content = await _content(service, due, keys, long=True)
+    try:
+        async with asyncio.timeout(None) as limit:
+            moving = Moving(limit)
+            rooms.way.begin(moving)
+            try:
+                return await service.partners.transaction(
+                    endpoint, content, now=service.clock().timestamp(), moved=moving.add
+                )
+            finally:
+                rooms.way.end(moving)
+    except TimeoutError:
+        return Reply(0)
+
+
+async def _content(service: Service, due: Due, keys: list[Key], *, long: bool) -> bytes:
+    """The Bundle as JSON; of what it is made from nothing is kept."""
+    found = await service.database.read(
+        lambda tx: bodies.read(tx, due.shelf, keys), shelves=(due.shelf,)
+    )
+    base = f"{service.settings.base_url}/{due.shelf}/fhir"
+
+    def make() -> bytes:
+        resources = [fhir.read(found.pop(key)) for key in keys if key in found]
+        return fhir.encode(push.bundle(resources, base=base))
+
+    return await service.aside.run(make, long=long)
+
+
+async def _put_off(service: Service, due: Due) -> None:
+    at = service.clock().timestamp() + _AGAIN_SECONDS
+
+    async def later(tx: Tx) -> None:
+        await outbox.later(tx, due, next_due=at)
+
+    await service.database.write(later, shelves=QUEUE)
 
 
 # Ours, and no partner's: https://www.rfc-editor.org/rfc/rfc7725. A person looks at it, as at any refusal.
@@ -160,12 +239,15 @@ async def _still_covered(service: Service, due: Due) -> bool:
     return await write.settled(service, case, partial(progress.is_covered, exchange=due.order))
 
 
-async def _bodies(tx: Reading, due: Due) -> list[Any]:
-    found = [
-        await resources.read_version(tx, due.shelf, name, version)
-        for name, version in due.versions.items()
-    ]
-    return [fhir.decode(row.body) for row in found if row and row.stands]
+async def _keys(tx: Reading, due: Due) -> list[Key]:
+    """Of those versions that stand still, in the order in which they are owed."""
+    found: list[Key] = []
+    for name, version in due.versions.items():
+        row = await resources.seen_version(tx, due.shelf, name, version)
+        if row and row.stands:
+            kind, identity = name.split("/", 1)
+            found.append((kind, identity, version))
+    return found
 
 
 async def _settle(service: Service, due: Due, reply: Reply) -> None:

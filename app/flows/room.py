@@ -44,6 +44,10 @@ class Moving:
         self.seen: int | None = None
         self.waits = False
 
+    def add(self, size: int) -> None:
+        """So many bytes more have come or gone."""
+        self.moved += size
+
     def lacks(self, size: int) -> int:
         """Bytes that it may still ask for, of a room of this size."""
         return max(min(self.most, size) - self.has, 0)

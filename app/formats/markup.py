@@ -58,14 +58,15 @@ class Markup:
         return f"<{self.name}{said}>{inside}</{self.name}>"
 
 
-def read(raw: bytes) -> Markup:
+def read(raw: bytes, most: int = MAX_ELEMENTS) -> Markup:
     """
     The root element of an XML document.
 
+    most        elements
     raises      Malformed: not well formed, a DTD or an entity of its own, nested too deep
                 TooLarge: more elements than any resource has
     """
-    reader = _Reader()
+    reader = _Reader(most)
     try:
         reader.parser.Parse(raw, True)  # noqa: FBT003 — expat's own: this is all
     except expat.ExpatError as error:
@@ -83,13 +84,15 @@ def read(raw: bytes) -> Markup:
 
 
 class _Reader:
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.root: Markup | None = None
+        self._most = most
         self._open: list[Markup] = []
         self._count = 0
         parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
         parser.buffer_text = True
         parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+        parser.XmlDeclHandler = _declared
         parser.StartDoctypeDeclHandler = _refuse
         parser.EntityDeclHandler = _refuse
         parser.ExternalEntityRefHandler = _refuse
@@ -100,8 +103,8 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._count += 1
-        if self._count > MAX_ELEMENTS:
-            raise TooLarge(f"The file has more than {MAX_ELEMENTS} elements.")
+        if self._count > self._most:
+            raise TooLarge(f"The XML has more than {self._most} elements.")
         if len(self._open) >= MAX_DEPTH:
             raise Malformed(f"The XML is nested deeper than {MAX_DEPTH} levels.")
         namespace, _, local = name.rpartition(_SEPARATOR)
@@ -118,6 +121,12 @@ class _Reader:
 
     def _text(self, text: str) -> None:
         self._open[-1].content.append(text)
+
+
+def _declared(_: str, encoding: str | None, __: int) -> None:
+    """Raises Malformed: an encoding in which marks are other bytes, and could not be counted."""
+    if encoding and b"=" not in "=".encode(encoding):
+        raise Malformed("The file is not XML in an encoding that can be read; send UTF-8.")
 
 
 def _refuse(*_: object) -> int:

@@ -71,14 +71,15 @@ class Document:
         return at.line, at.column
 
 
-def read(raw: bytes, find: Find) -> Document:
+def read(raw: bytes, find: Find, most: int = markup.MAX_ELEMENTS) -> Document:
     """
     The resource of an XML document.
 
     find        type name to its structure; raises KeyError
+    most        elements
     raises      Malformed, TooLarge: as markup.read; not a resource in FHIR's namespace
     """
-    root = markup.read(raw)
+    root = markup.read(raw, most)
     if root.namespace != FHIR:
         raise Malformed(f"The XML is no FHIR resource: its root is not in {FHIR}.")
     reader = _Reader(find)

@@ -75,6 +75,11 @@ _SETTLE: Final = statement(
         attempts=OUTBOX.c.attempts + 1,
     )
 )
+_LATER: Final = statement(
+    update(OUTBOX)
+    .where(OUTBOX.c.id == bindparam("row"), OUTBOX.c.state == "owed")
+    .values(due=bindparam("next"), leased_until=bindparam("never"))
+)
 _TRIED: Final = statement(
     insert(ATTEMPT).values({column.name: bindparam(column.name) for column in ATTEMPT.columns})
 )
@@ -193,6 +198,11 @@ async def settle(  # noqa: PLR0913 — an attempt is all of these
     await tx.run(_SETTLE, row=due.id, to=state, next=next_due, never=0.0)
     number = due.attempts + 1
     await tx.run(_TRIED, outbox=due.id, number=number, at=at, status=status, codes=codes)
+
+
+async def later(tx: Tx, due: Due, *, next_due: float) -> None:
+    """Give one back that could not be begun; it was no try."""
+    await tx.run(_LATER, row=due.id, next=next_due, never=0.0)
 
 
 async def release(tx: Tx) -> None:

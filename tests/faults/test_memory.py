@@ -248,6 +248,36 @@ def test_no_body_takes_the_memory(service):
     assert max(taken.values()) < MOST_MIB
 
 
+HEAD = b'<Patient xmlns="http://hl7.org/fhir">'
+MARKUP = {
+    "names": (413, b'<name><given value="x"/></name>' * 330_000),
+    "unknown": (413, b"<q/>" * 2_600_000),
+    "attributes": (413, b"<name %b/>" % b" ".join(b'a%d=""' % at for at in range(900_000))),
+    "a narrative": (413, b'<text><status value="generated"/><div>%b</div></text>' % (b"<b/>" * 2_600_000)),
+    "numbers": (200, b'<identifier><system value="u"/><value value="7"/></identifier>' * 28_000),
+    "a photo": (200, b'<photo><data value="%b"/></photo>' % (b"QUFB" * 2_600_000)),
+}  # fmt: skip
+
+
+def test_no_check_of_xml_takes_the_memory(service):
+    """What is looked at and not stored has a bound as well: what is nothing but marks is refused."""
+    service.start()
+    pid, taken = service.process.pid, {}
+    with httpx2.Client(timeout=120) as http:
+        highest_mib(pid)
+        for name, (status, inside) in MARKUP.items():
+            answer = http.post(
+                f"{service.base}/Patient/$validate",
+                content=HEAD + inside + b"</Patient>",
+                headers={"Content-Type": "application/fhir+xml"},
+            )
+            assert answer.status_code == status, answer.text[:300]
+            taken[name] = highest_mib(pid)
+
+    print(*(f"{most:.0f} MiB {name}" for name, most in taken.items()), sep="\n")
+    assert max(taken.values()) < MOST_MIB
+
+
 CHILDREN, LISTED = 16, 12_000
 
 

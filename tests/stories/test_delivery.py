@@ -71,6 +71,23 @@ def test_a_correction_is_pushed(exchange):
     assert [one["resource"]["address"] for one in bundle["entry"]] == [moved["address"]]
 
 
+def test_what_is_large_is_pushed_whole(exchange):
+    """It goes step by step, in room of its own, and is the copy that stands on the agency's shelf."""
+    refer(exchange)
+    settled(exchange, "delivered", 2)
+    before = len(exchange.network.sent)
+    moved = {**family.PATIENT, "address": [{"text": "New Street " * 12_000}]}
+
+    exchange.call("PUT", "clinic/chart/fhir/Patient/rosa", moved)
+
+    settled(exchange, "delivered", 3)
+    ((url, bundle),) = exchange.network.sent[before:]
+    assert url == "https://agency.example.org/fhir"
+    assert [one["resource"]["address"] for one in bundle["entry"]] == [moved["address"]]
+    rooms = exchange.http.app.app.rooms
+    assert (rooms.way.taken, rooms.work.taken) == (0, 0)
+
+
 def test_a_push_is_conditional_on_our_own_identifier(exchange):
     """A repeated push updates what the first one made, and never a record of the partner's own."""
     refer(exchange)
