@@ -63,7 +63,7 @@ def submitted(case: Case, more: tuple[Part, ...] = ()) -> Submission:
     more        what stands on the shelf already and belongs to it
     """
     parts = [_part(one) for one in case.change.entries if one.method in {"POST", "PUT"}]
-    parts += more
+    parts = [Part(one.full_url, _by_itself(one.resource), one.name) for one in (*parts, *more)]
     base, shelf = case.change.base, case.shelf.key
     named = {
         reference["reference"].removeprefix(f"{base}/").split("/_history/", 1)[0]
@@ -72,6 +72,16 @@ def submitted(case: Case, more: tuple[Part, ...] = ()) -> Submission:
     }
     case.loaded.expect(shelf, sorted(name for name in named if fhir.is_relative(name)))
     return submission(parts, shelf=lambda name: _standing(case, name), base=base)
+
+
+# another order that this one comes from, or takes the place of, is no second report
+_OTHERS: Final = frozenset({"basedOn", "replaces"})
+
+
+def _by_itself(resource: Resource) -> Resource:
+    if resource["resourceType"] != "ServiceRequest" or _OTHERS.isdisjoint(resource):
+        return resource
+    return {name: value for name, value in resource.items() if name not in _OTHERS}
 
 
 def _part(entry: Entry) -> Part:

@@ -287,3 +287,29 @@ def test_a_report_that_has_ended_is_sent_again_or_says_that_it_is_not(
     assert len(held(exchange, "agency/intake", "Task")) == (2 if status == 201 else 1)
     if status == 409:
         kept(exchange, answer)
+
+
+def test_a_report_that_replaces_an_earlier_one_goes(exchange, reported):
+    """The clinician writes a second report, and says which one it takes the place of."""
+    made = local(FIRST, order="two")
+    of(made, "Patient")["identifier"] = family.PATIENT["identifier"]
+    of(made, "ServiceRequest")["replaces"] = [{"reference": "ServiceRequest/report"}]
+
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    assert len(held(exchange, "agency/intake", "Task")) == 2
+
+
+@pytest.mark.parametrize("kind", ["replaces", "seealso"])
+def test_a_report_of_a_child_with_two_records_goes(exchange, kind):
+    """Two records of her were merged; the other one stands on the shelf."""
+    old = {"resourceType": "Patient", "id": "old", "active": False, "name": [{"family": "Abel"}],
+           "link": [{"other": {"reference": "Patient/rosa"}, "type": "replaced-by"}]}  # fmt: skip
+    put(exchange, REPORTS, old)
+    made = local(
+        {**FIRST, "link": [{"other": {"reference": "Patient/old"}, "type": kind}]}, order="one"
+    )
+
+    assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    assert names(exchange) == ["Abel"]
