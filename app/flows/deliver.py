@@ -28,7 +28,7 @@ _AT_ONCE: Final = 16
 _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0  # three times what one push may take
-_ROOM_SECONDS: Final = 5.0  # that a large push waits for room, within its lease
+_ROOM_SECONDS: Final = 5.0  # that a large push waits for its turn, and for room; within its lease
 _AGAIN_SECONDS: Final = 2.0  # until one is tried for which there was none
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
 _log = structlog.get_logger()
@@ -167,13 +167,16 @@ async def _pushed(
         return await service.partners.transaction(
             endpoint, content, now=service.clock().timestamp()
         )
-    if large.locked():
+    try:
+        async with asyncio.timeout(_ROOM_SECONDS):
+            await large.acquire()
+    except TimeoutError:
         return None
-    async with large:
-        try:
-            return await _by_turns(service, due, endpoint, keys, size)
-        finally:
-            room.end()
+    try:
+        return await _by_turns(service, due, endpoint, keys, size)
+    finally:
+        room.end()
+        large.release()
 
 
 async def _by_turns(
