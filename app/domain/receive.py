@@ -219,8 +219,11 @@ def _receipt(case: Case, entry: Entry) -> Receipt:
     """By what a repetition is known: what it says, and where it has an identifier, which version."""
     said = {name: one for name, one in entry.said.items() if name not in ("id", "meta", "text")}
     version = entry.said.get("meta", {}).get("lastUpdated") if _own(entry.said) else None
-    raw = _URN.sub(b'"reference":"urn"', fhir.encode([said, version]))
-    digest = hashlib.sha256(raw + spoken_of(entry.said, case.came)).hexdigest()
+    written = fhir.encode([said, version])
+    raw = _URN.sub(b'"reference":"urn"', written)
+    if raw != written:
+        raw += spoken_of(entry.said, case.came)
+    digest = hashlib.sha256(raw).hexdigest()
     key = derive(case.key, "said", entry.type, digest)
     return Receipt(case.shelf.key, key, "", entry.name)
 
