@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import (
     again,
+    another,
     consents,
     contained,
     disclosure,
@@ -29,7 +30,6 @@ from app.domain.event import STATUS
 from app.domain.parties import Parties
 from app.domain.plan import Plan, tracking
 from app.domain.sending import Sending
-from app.domain.steps import OPEN
 from app.domain.submission import Part
 from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
 from app.fhir import Resource, concept, listed
@@ -43,18 +43,6 @@ _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
     ),
     "cps-report": (f"{CANONICAL}/StructureDefinition/cps-report-task",),
 }
-_SENT_FOR: Final = (
-    "This order was sent for another person, so nothing is sent of this one: send an order of its own, under a"
-    " number of its own."
-)
-_SENT_TO: Final = "This order was sent to another agency, so this one gets nothing: send an order of its own to each."
-_OVER: Final = (
-    "This order was sent before and has ended: send an order of its own, under a new number."
-)
-_TAKEN: Final = (
-    "Another person stands under this id, who was referred or reported before: send this one under an id of"
-    " their own."
-)
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 _ACTS: Final[dict[Kind, str]] = {"family-support": "refer", "cps-report": "report"}
 _PRIORITIES: Final = frozenset({"asap", "routine", "stat", "urgent"})
@@ -119,7 +107,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         if kind == "cps-report":
             raise report.unfit(case, refusal, another=True) from None
         raise
-    other = _of_another(case, entry, before) if before else _taken(case, request)
+    other = another.asked(case, entry, before) if before else another.person(case, request)
     if other is not None:
         raise report.unfit(case, other, another=True) if kind == "cps-report" else other
     if before:
@@ -143,44 +131,6 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         lines = [one for one in report.hotline(case, party.tenant) if one not in refusal.issues]
         told = Invalid(issues=(*refusal.issues, *lines))
         raise report.keep(case, told, sent=sent, measured=measured) from None
-
-
-def _of_another(case: Case, task: Entry | None, before: str) -> Conflict | None:
-    """
-    What is wrong with a Task of an order that was sent before, where it asks another, or for another.
-
-    before      the Task (Type/id) by which it was sent
-    """
-    if task is None or case.repeated(task):
-        return None  # word for word, of the same people
-    exchange = case.loaded.exchange(case.shelf.key, before)
-    if exchange is None:
-        return None
-    whom = numbered.one(case, task.resource.get("for"), "Patient")
-    if whom.startswith("Patient/") and whom not in patients.records(case, exchange.person):
-        return Conflict(_SENT_FOR, expression="Task.for")
-    to = parties.recipient(case, task.resource.get("owner")).tenant
-    shelf = case.settings.shelves.get(exchange.recipient)
-    if to and shelf and to.id != shelf.tenant:
-        return Conflict(_SENT_TO, expression="Task.owner")
-    own = case.find(before)
-    return (
-        None
-        if own is None or own.get("status") in OPEN
-        else Conflict(_OVER, expression="Task.focus")
-    )
-
-
-def _taken(case: Case, request: Resource | None) -> Conflict | None:
-    """What is wrong with a child who comes under the id of another, who was sent to somebody before."""
-    name = str(((request or {}).get("subject") or {}).get("reference", ""))
-    came = case.arriving(name) if name.startswith("Patient/") else None
-    stored = case.loaded.resource(case.shelf.key, name) if came else None
-    if came is None or stored is None or not stored.stands:
-        return None
-    if not patients.are_two(stored.resource, came) or not case.loaded.copied(case.shelf.key, name):
-        return None
-    return Conflict(_TAKEN, expression="Patient.id")
 
 
 def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:
