@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from app.cli.options import Config, Database
+
+# A client, or what balances load before us, lets a connection go after 5 to 60 s without a word. Who
+# let it go at the same moment as they use it again would lose their request.
+_IDLE_SECONDS: Final = 75
 
 
 def serve(
@@ -52,6 +56,7 @@ def serve(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=_IDLE_SECONDS,
                 timeout_graceful_shutdown=20,
             )
         )

@@ -37,6 +37,23 @@ def test_a_service_without_any_setting_starts_answers_and_stops(tmp_path):
     assert (tmp_path / "kinbridge.db").exists()
 
 
+def test_a_connection_stays_for_longer_than_clients_keep_it(tmp_path):
+    """Many let it go after five seconds of silence; who did so at the same moment would lose a request."""
+    port = free_port()
+    process = start(tmp_path, "--port", str(port))
+    ready(f"http://127.0.0.1:{port}")
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        for pause in (0, 6):
+            time.sleep(pause)
+            line.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert line.recv(4096).startswith(b"HTTP/1.1 200")
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WAIT_SECONDS)
+
+    assert time.monotonic() - stopped < 5  # nobody waits for who is silent
+
+
 def test_what_was_accepted_is_finished_before_the_end(tmp_path):
     """A request that is on its way when the service is told to stop gets its answer."""
     port = free_port()
