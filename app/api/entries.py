@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -51,6 +52,29 @@ def parted(definitions: Definitions, change: Change) -> Change:
         enveloped(definitions, one.resource, one.at)
     siblings = tuple(collected(one.resource, one.at) for one in change.entries)
     return replace(change, entries=(), siblings=siblings)
+
+
+def given(sent: Resource, names: Collection[str] = ()) -> tuple[Resource, list[tuple[str, str]]]:
+    """
+    What an operation is given, and what else is said by parameters of these names.
+
+    It comes as it is or, as HAPI's clients send it, as the parameter `resource` of Parameters.
+    Parameters that hold something else stay what they are, for who keeps or refuses them.
+
+    raises      NotFound, Malformed: as body.resource_of
+    source      https://hl7.org/fhir/R4/operations.html#request
+    """
+    parts = sent.get("parameter") if sent["resourceType"] == "Parameters" else None
+    if not isinstance(parts, list) or not all(isinstance(one, dict) for one in parts):
+        return sent, []
+    held = [one.get("resource") for one in parts if one.get("name") == "resource"]
+    more = [one for one in parts if one.get("name") != "resource"]
+    if len(held) != 1 or not isinstance(held[0], dict) or "resourceType" not in held[0]:
+        return sent, []
+    if any(one.get("name") not in names for one in more):
+        return sent, []
+    said = [(one["name"], str(one.get("valueString", one.get("valueCode", "")))) for one in more]
+    return body.resource_of(held[0], "Parameters.parameter.resource"), said
 
 
 def collected(bundle: Resource, at: str = "Bundle") -> tuple[Entry, ...]:

@@ -184,7 +184,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
 
     async def acted(request: Request, shelf: Shelf, caller: Caller, act: Act) -> Response:
         """What an operation does, and its answer."""
-        sent = await body.resource(request, most=most)
+        sent, said = entries.given(await body.resource(request, most=most), _ASKED.get(act, ()))
         if sent["resourceType"] == "Bundle":
             await _enveloped(request, sent)
         if act in screenings.ACTS:
@@ -197,12 +197,12 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             raise NotSupported("An operation takes what is to stand: POST and PUT.")
         asked = change(shelf, caller, act, *came, long=body.is_long(request))
         if act == "check-referral":
-            query = request.query_params
+            said += request.query_params.multi_items()
             found = await check.check(
                 service,
                 asked,
-                jurisdiction=query.get("jurisdiction", ""),
-                flags=frozenset(query.getlist("flag")) - {""},
+                jurisdiction=dict(said).get("jurisdiction", ""),
+                flags=frozenset(value for name, value in said if name == "flag") - {""},
             )
             return responses.fhir_json(request, fhir.encode(found.parameters()))
         asked = entries.parted(service.definitions, asked)
