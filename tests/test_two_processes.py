@@ -51,6 +51,8 @@ def together(url, story):
 
 
 def test_an_update_goes_on_from_what_another_process_wrote(url):
+    """Whoever remembers an older version writes over what stands, and history has each."""
+
     async def story(one, other):
         await one.write(patient("female"))
         await other.write(patient("male"))
@@ -79,6 +81,8 @@ def test_what_it_wrote_last_is_written_again_over_what_another_wrote(url):
 
 @pytest.mark.parametrize("seen", [1, 2])
 def test_a_guard_is_held_against_what_stands(url, seen):
+    """If-Match of the version that one remembers is 412; of the one that stands it is met."""
+
     async def story(one, other):
         await one.write(patient("female"))
         await other.write(patient("male"))
@@ -95,6 +99,8 @@ def test_a_guard_is_held_against_what_stands(url, seen):
 
 
 def test_a_patch_is_of_what_another_process_wrote(url):
+    """What the other has added stays."""
+
     async def story(one, other):
         await one.write(patient("female"))
         active = {**patient("male").resource, "active": True}
@@ -110,6 +116,8 @@ def test_a_patch_is_of_what_another_process_wrote(url):
 
 
 def test_what_another_process_deleted_is_made_again(url):
+    """It is answered as created, and not as there already."""
+
     async def story(one, other):
         await one.write(patient("female"))
         await other.write(Entry("DELETE", {"resourceType": "Patient", "id": "rosa"}, "rosa"))
@@ -122,6 +130,7 @@ def test_what_another_process_deleted_is_made_again(url):
 
 
 def test_what_was_written_is_known_until_there_is_too_much_or_it_is_purged():
+    """The last 2 MiB, by shelf; nothing of what is deleted, large or purged."""
     row = Version(b'{"resourceType":"Patient"}' + b" " * 10_000, 1, "2026", "PUT", facts="f")
     last = Remembered()
     for number in range(300):
