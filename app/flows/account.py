@@ -13,10 +13,10 @@ from app.domain.change import Caller
 from app.domain.plan import Accounted
 from app.errors import NotFound
 from app.fhir import Resource
-from app.flows import room
+from app.flows import read, room
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import bodies, ledger, resources
+from app.storage import ledger, resources
 from app.storage.database import Reading
 from app.storage.resources import Version
 
@@ -68,7 +68,6 @@ async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) ->
 
 async def _record(service: Service, shelf: Shelf, name: str) -> Resource | None:
     """What stands there, however long; {} where it was deleted, None where nothing ever stood."""
-    kind, identity = name.split("/", 1)
 
     async def look(tx: Reading) -> Version | None:
         return await resources.seen(tx, shelf.key, name)
@@ -78,18 +77,9 @@ async def _record(service: Service, shelf: Shelf, name: str) -> Resource | None:
         return fhir.read(found.body) if found else None
     if not found.stands:
         return {}
-    key = (kind, identity, found.version)
-
-    async def measure(tx: Reading) -> int:
-        return (await bodies.sizes(tx, shelf.key, [key])).get(key, 0)
-
-    async def body(tx: Reading) -> bytes:
-        return (await bodies.read(tx, shelf.key, [key])).get(key, b"{}")
-
-    size = await service.database.read(measure, shelves=(shelf.key,))
-    await room.take(service.rooms, service.rooms.work, _WORKED * size)
-    raw = await service.database.read(body, shelves=(shelf.key,))
-    record: Resource = await service.aside.run(partial(fhir.read, raw))
+    work = service.rooms.work
+    raw = await read.large_body(service, shelf, name, found.version, place=work, times=_WORKED)
+    record: Resource = await service.aside.run(partial(fhir.read, raw or b"{}"))
     return record
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.domain.change import Caller
 from app.errors import Gone, NotFound
 from app.flows import bounds, room
+from app.flows.room import Room
 from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import bodies, history, resources
@@ -50,8 +51,21 @@ async def vread(service: Service, shelf: Shelf, caller: Caller, name: str, versi
 
 async def _large(service: Service, shelf: Shelf, name: str, found: Version) -> Version:
     """The version with its body, when there is room for it, and for a part or a form of it."""
+    body = await large_body(service, shelf, name, found.version, place=service.rooms.way, times=2)
+    return _standing(found._replace(body=body) if body else None)
+
+
+async def large_body(  # noqa: PLR0913 — which version, and what room for it
+    service: Service, shelf: Shelf, name: str, version: int, *, place: Room, times: int
+) -> bytes:
+    """
+    The body of a version (Type/id, number), when there is room for so many times its size.
+
+    returns     b"" where it was expunged in between
+    raises      Unavailable: there was no room in time
+    """
     kind, identity = name.split("/", 1)
-    key = (kind, identity, found.version)
+    key = (kind, identity, version)
 
     async def measure(tx: Reading) -> int:
         return (await bodies.sizes(tx, shelf.key, [key])).get(key, 0)
@@ -60,9 +74,8 @@ async def _large(service: Service, shelf: Shelf, name: str, found: Version) -> V
         return (await bodies.read(tx, shelf.key, [key])).get(key, b"")
 
     size = await service.database.read(measure, shelves=(shelf.key,))
-    await room.take(service.rooms, service.rooms.way, 2 * size)
-    body = await service.database.read(look, shelves=(shelf.key,))
-    return _standing(found._replace(body=body) if body else None)
+    await room.take(service.rooms, place, times * size)
+    return await service.database.read(look, shelves=(shelf.key,))
 
 
 def _standing(found: Version | None) -> Version:
