@@ -30,7 +30,11 @@ def facts(*entries):
         ("focus~r", "order-17", "ServiceRequest", True),
         ("status~t", "requested", "", False),
         ("owner~r", "north", "Organization", False),
-        ("for~r", "rosa", "Patient", False),
+        ("for~r", "rosa", "Patient", True),
+        ("for~r", "rosa", None, False),
+        ("for~r", "https://x.example.org/Patient/rosa", "Patient", False),
+        ("requester~r", "rosa", "Patient", False),
+        ("subject~r", "rosa", "Patient", False),
         ("encounter~r", "e1", "Encounter", False),
         ("owner~r:identifier", "9999999992", "urn:npi", False),
         ("questionnaire~r", "urn:x", "Task", False),
@@ -87,7 +91,7 @@ def test_what_is_deleted_is_not_led_to():
 
 
 def test_an_index_of_before_is_moved(exchange, referred):
-    """Migration 0008 makes of an index in which all has a time the one that the service makes."""
+    """Migrations 0008 and 0011 make of an index in which all has a time the one that the service makes."""
     made = exchange.rows(POSTINGS)
     exchange.http.__exit__()
     few = [row for row in made if not row[2]]

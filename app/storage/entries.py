@@ -20,10 +20,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Final
 
 ENTRY: Final = "\x1e"
 FIELD: Final = "\x1f"
@@ -36,6 +33,7 @@ END: Final = 10**18
 _MARKS: Final = str.maketrans({ENTRY: " ", FIELD: " "})
 
 # What is said once, of one matter: few refer to it, while a person or a place gathers thousands.
+# Tasks for one patient are few all the same.
 _SAID_ONCE: Final = frozenset(
     {"CommunicationRequest", "Communication", "Condition", "Consent", "DiagnosticReport",
      "DocumentReference", "Goal", "Observation", "Procedure", "QuestionnaireResponse",
@@ -48,9 +46,6 @@ _DATE: Final = re.compile(
 _SECOND: Final = 10**6
 _DAY: Final = 86400 * _SECOND
 
-# (value, the atom's name, position or "", entries so far)
-Convert = "Callable[[Any, str, str, list[str]], None]"
-
 
 def leads_to_few(name: str, value: str, qualifier: str | None) -> bool:
     """
@@ -61,7 +56,9 @@ def leads_to_few(name: str, value: str, qualifier: str | None) -> bool:
     path, _, kind = name.partition("~")
     if kind[:1] != "r":
         return kind[:1] != "t" or path != "status"
-    return kind == "r" and qualifier in _SAID_ONCE and "/" not in value and ":" not in value
+    if kind != "r" or "/" in value or ":" in value:
+        return False
+    return qualifier in _SAID_ONCE or (path == "for" and qualifier == "Patient")
 
 
 def clean(text: str) -> str:
@@ -151,6 +148,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+# Each of what follows takes a value, the atom's name, its position or "", and the entries so far.
 # Tokens, https://hl7.org/fhir/R4/search.html#token
 
 
