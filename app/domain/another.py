@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.domain import numbered, parties, patients
-from app.domain.case import Case
+from app.domain import following, identity, numbered, parties, patients
+from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.steps import OPEN
 from app.errors import Conflict
@@ -19,6 +19,9 @@ _SENT_TO: Final = "This order was sent to another agency, so this one gets nothi
 _OVER: Final = (
     "This order was sent before and has ended: send an order of its own, under a new number."
 )
+_FACT: Final = (
+    "What stands under this id was sent of another person: send this one under an id of its own."
+)
 _TAKEN: Final = (
     "Another person stands under this id, who was referred or reported before: send this one under an id of"
     " their own."
@@ -27,15 +30,20 @@ _TAKEN: Final = (
 
 def asked(case: Case, task: Entry | None, before: str) -> Conflict | None:
     """
-    What is wrong with a Task of an order that was sent before, where it asks another, or for another.
+    What is wrong with an order that was sent before, where it comes with another child, asks another, or for another.
 
+    task        by which it comes again; None: by the operation
     before      the Task (Type/id) by which it was sent
     """
-    if task is None or case.repeated(task):
-        return None  # word for word, of the same people
     exchange = case.loaded.exchange(case.shelf.key, before)
     if exchange is None:
         return None
+    came = case.find(exchange.person) if exchange.person else None
+    known = identity.sent(case, exchange) if came else None
+    if came and known and identity.is_doubtful(known, came):
+        return Conflict(_TAKEN, expression="Patient.id")
+    if task is None or case.repeated(task):
+        return None  # word for word, of the same people
     whom = numbered.one(case, task.resource.get("for"), "Patient")
     if whom.startswith("Patient/") and whom not in patients.records(case, exchange.person):
         return Conflict(_SENT_FOR, expression="Task.for")
@@ -52,12 +60,38 @@ def asked(case: Case, task: Entry | None, before: str) -> Conflict | None:
 
 
 def person(case: Case, request: Resource | None) -> Conflict | None:
-    """What is wrong with a child who comes under the id of another, who was sent to somebody before."""
+    """
+    What is wrong with a child who comes under the id of another, who was sent to somebody before.
+
+    Or with what is said of the child, under the id of what was sent of another.
+    """
     name = str(((request or {}).get("subject") or {}).get("reference", ""))
-    came = case.arriving(name) if name.startswith("Patient/") else None
+    if not name.startswith("Patient/"):
+        return None
+    came = case.arriving(name)
     stored = case.loaded.resource(case.shelf.key, name) if came else None
-    if came is None or stored is None or not stored.stands:
-        return None
-    if not patients.are_two(stored.resource, came) or not case.loaded.copied(case.shelf.key, name):
-        return None
-    return Conflict(_TAKEN, expression="Patient.id")
+    two = came and stored and stored.stands and identity.are_two(stored.resource, came)
+    if two and case.loaded.copied(case.shelf.key, name):
+        return Conflict(_TAKEN, expression="Patient.id")
+    told = [one for one in case.entries if one.method == "PUT" and following.person(one.resource)]
+    case.loaded.expect(case.shelf.key, [one.name for one in told])
+    taken = at_once(lambda one: _is_taken(case, one), told)
+    return next(
+        (
+            Conflict(_FACT, expression=f"{one.type}.id")
+            for one, is_taken in zip(told, taken, strict=True)
+            if is_taken
+        ),
+        None,
+    )
+
+
+def _is_taken(case: Case, entry: Entry) -> bool:
+    """Whether what stands there is said of another, to whom somebody has a copy of it."""
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is None or not stored.stands:
+        return False
+    was, now = (following.person(one) for one in (stored.resource, entry.resource))
+    if not was or was == now or was in patients.records(case, now):
+        return False
+    return bool(case.loaded.copied(case.shelf.key, entry.name))

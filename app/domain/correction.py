@@ -130,9 +130,10 @@ def _unheard(one: Correction, why: str) -> Plan:
     parent = case.loaded.resource(exchange.source, exchange.source_task)
     if parent is None or not parent.stands:
         return nothing
-    to, kind = parent.resource["requester"], one.name.partition("/")[0]
+    what = exchange.person if why.endswith(ANOTHER) else one.name
+    to, kind = parent.resource["requester"], what.partition("/")[0]
     task = reminder.task(
-        case, exchange.id, parent.resource, f"stays-{one.name.replace('/', '-')}", to=to,
+        case, exchange.id, parent.resource, f"stays-{what.replace('/', '-')}", to=to,
         text=f"{kind}: {why} Call the agency where that matters.", system=reminder.STAYS,
     )  # fmt: skip
     if case.loaded.resource(exchange.source, fhir.name(task)) is not None:

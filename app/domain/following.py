@@ -14,6 +14,7 @@ from app.domain import (
     disclosed,
     disclosure,
     graph,
+    identity,
     making,
     parties,
     patients,
@@ -24,7 +25,17 @@ from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.feedback import owed
 from app.domain.graph import About
-from app.domain.plan import Answer, Exchange, Plan, Put, Stored, put, together
+from app.domain.plan import (
+    Accounted,
+    Answer,
+    Exchange,
+    Plan,
+    Purge,
+    Put,
+    Stored,
+    put,
+    together,
+)
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource
 
@@ -133,9 +144,11 @@ class Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
-        if self.name == exchange.person and patients.are_others(self.stored.resource, resource):
-            return self._stays(ANOTHER)
-        if fhir.in_error(resource) or _is_anothers(resource, about):
+        if fhir.in_error(resource):
+            copy = _as_error(there.resource)
+        elif self._is_rewritten():
+            return self._restored(there, rule, about)
+        elif _is_anothers(resource, about):
             copy = _as_error(there.resource)
         elif not graph.goes(resource, rule, about, self._find):
             return self._stays("The disclosure rule does not send it.")
@@ -149,17 +162,49 @@ class Correction:
             return _NOTHING
         if exchange.kind != "cps-report" and conformity.new_faults(case, puts[0]):
             return self._stays("It does not conform to the profile that it would need to leave.")
-        row = disclosed.row(
-            case, exchange.id, rule, source=exchange.source, recipient=exchange.recipient,
-            subject=about.subject, puts=puts,
-        )  # fmt: skip
+        row = self._row(rule, about, puts)
         due = owed(case, exchange.recipient, exchange, puts)
         note = Issue("information", "informational", "The agency's copy follows.", self._kind)
         return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,))
 
+    def _is_rewritten(self) -> bool:
+        """Whether what it is of tells of somebody else now than when it was sent: the child, or a fact of hers."""
+        name = self.exchange.person
+        if self.name != name and not _about(self.put.resource):
+            return False
+        now = self.put.resource if self.name == name else self.case.find(name)
+        before = identity.sent(self.case, self.exchange) if now else None
+        return bool(now and before and identity.is_another(before, now))
+
+    def _restored(self, there: Stored, rule: Rule, about: About) -> Plan:
+        """
+        The agency's copy stays; where the record was rewritten piece by piece, and the copy followed it up to
+        where that could be seen, it is as it was sent, and so is its past.
+        """
+        stays, before = self._stays(ANOTHER), identity.sent(self.case, self.exchange)
+        now, told = self.put.resource, there.resource
+        if self.name != self.exchange.person or before is None:
+            return stays
+        if identity.is_doubtful(now, told) or not identity.is_doubtful(before, told):
+            return stays
+        puts = self._puts(self._trimmed(before, rule, about), there)
+        shelf, name = self.exchange.recipient, fhir.name(told)
+        purges = (Purge(shelf, name, self.exchange.id, "amended"),)
+        due = owed(self.case, shelf, self.exchange, puts)
+        return Plan(
+            stays.answer, puts, owed=due, accounted=(self._row(rule, about, puts),), purges=purges
+        )
+
     @property
     def _kind(self) -> str:
         return str(self.put.resource["resourceType"])
+
+    def _row(self, rule: Rule, about: About, puts: tuple[Put, ...]) -> Accounted:
+        exchange = self.exchange
+        return disclosed.row(
+            self.case, exchange.id, rule, source=exchange.source, recipient=exchange.recipient,
+            subject=about.subject, puts=puts,
+        )  # fmt: skip
 
     def _stays(self, why: str) -> Plan:
         text = f"The agency's copy of this stays as it was. {why}"

@@ -9,7 +9,17 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import copied, expunge, feedback, parties, progress, steps, withdrawal
+from app.domain import (
+    another,
+    copied,
+    expunge,
+    feedback,
+    parties,
+    progress,
+    report,
+    steps,
+    withdrawal,
+)
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import EXPUNGED, OUTPUT, STATUS, TRANSFERRED, Event, contact
@@ -96,6 +106,10 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
         return Plan(Answer((entry.name,)))
     mark = case.receipt(entry, exchange.source_task)
     if case.loaded.receipt(mark.shelf, mark.key) == mark:
+        if other := another.asked(case, entry, exchange.source_task):
+            raise (
+                report.unfit(case, other, another=True) if exchange.kind == "cps-report" else other
+            )
         note = Issue("information", "duplicate", "This was sent before; here is how it stands.")
         return Plan(Answer((entry.name,), issues=(note,)))
     if stored and status in withdrawal.CANCELLED and status == stored.resource.get("status"):

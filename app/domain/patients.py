@@ -149,37 +149,6 @@ def about(case: Case, name: str, *, consent: str) -> About:
     return About(name, numbers, consent, frozenset(records(case, name)))
 
 
-def are_two(one: Resource, other: Resource) -> bool:
-    """
-    Whether two versions of a record tell of two people, and are no correction of one.
-
-    Their numbers of one system differ; or, where none tells, family name and birth date both do.
-    """
-    own, others = ({each[0]: each for each in _numbers(who)} for who in (one, other))
-    both = own.keys() & others.keys()
-    if both:
-        return not set(_numbers(one)) & set(_numbers(other))
-    names, theirs = (_families(who) for who in (one, other))
-    born = one.get("birthDate"), other.get("birthDate")
-    return bool(names and theirs and all(born) and not names & theirs and born[0] != born[1])
-
-
-def are_others(one: Resource, other: Resource) -> bool:
-    """Whether a record that was rewritten tells of somebody else: number, family name and birth date differ."""
-    bare = ({name: who[name] for name in who if name != "identifier"} for who in (one, other))
-    numbers = ({"identifier": who.get("identifier")} for who in (one, other))
-    return are_two(*numbers) and are_two(*bare)
-
-
-def _numbers(patient: Resource) -> list[tuple[str, str]]:
-    return [named for one in listed(patient.get("identifier")) if (named := _identifier(one))]
-
-
-def _families(patient: Resource) -> set[str]:
-    said = (one.get("family") or one.get("text") or "" for one in listed(patient.get("name")))
-    return {str(one).casefold() for one in said if one}
-
-
 def held(name: str) -> str:
     """The key under which a screening waits for a patient."""
     return f"patient{_BETWEEN}{name}"

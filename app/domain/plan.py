@@ -52,6 +52,8 @@ class Terms(Struct, frozen=True):
     heard           the highest sequence number of the agency's events
     inboxes         {shelf: Task there} of those who learn more than the sender's shelf
     draft           Type/id of the draft that it was
+    known           FHIR instant at which the record of its person was as it was sent first, "" where that is
+                    when this was opened
     spoken          either side has asked or written something
     talk            {name on the sender's shelf: name on the agency's} of questions that wait for an answer
     """
@@ -64,6 +66,7 @@ class Terms(Struct, frozen=True):
     heard: int = 0
     inboxes: dict[str, str] = msgspec.field(default_factory=dict)
     draft: str = ""
+    known: str = ""
     spoken: bool = False
     talk: dict[str, str] = msgspec.field(default_factory=dict)
 

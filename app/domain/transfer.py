@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import disclosure, graph, numbered, parties
-from app.domain.case import Case
+from app.domain import disclosure, graph, identity, numbered, parties
+from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.disclosure import Rule
 from app.domain.event import STATUS
@@ -40,6 +42,8 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     names = [name for name in exchange.copies if name != exchange.source_task]
     case.loaded.expect(source.key, [*names, exchange.source_task])
     sent = [one for name in names if (one := _standing(case, source.key, name))]
+    if _is_rewritten(case, exchange):
+        sent = _before(case, exchange, names)
     old = _standing(case, source.key, exchange.source_task)
     request = _as_sent(case, exchange)
     if old is None or request is None:
@@ -62,11 +66,25 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
         only=frozenset(exchange.copies),
     ).plan()
     new = [
-        one
-        for one in made.puts
-        if (one.shelf, fhir.name(one.resource)) != (source.key, fhir.name(request))
+        one for one in made.puts if one.shelf != source.key or fhir.name(one.resource) not in names
     ]
-    return replace(made, puts=tuple(new), receipts=())  # the message itself was taken in before
+    known = exchange.terms.known or exchange.opened
+    opened = [replace(one, terms=replace(one.terms, known=known)) for one in made.exchanges]
+    # the message itself was taken in before
+    return replace(made, puts=tuple(new), receipts=(), exchanges=tuple(opened))
+
+
+def _is_rewritten(case: Case, exchange: Exchange) -> bool:
+    """Whether the record of the child tells of another now."""
+    now = _standing(case, exchange.source, exchange.person)
+    before = identity.sent(case, exchange) if now else None
+    return bool(now and before and identity.is_another(before, now))
+
+
+def _before(case: Case, exchange: Exchange, names: list[str]) -> list[Resource]:
+    """What was sent as it was then: whatever is said of that record since may be said of another child."""
+    at = exchange.terms.known or exchange.opened
+    return [one for one in at_once(partial(case.loaded.past, exchange.source, at=at), names) if one]
 
 
 def _as_sent(case: Case, exchange: Exchange) -> Resource | None:

@@ -1,0 +1,124 @@
+"""Whether two versions of a record tell of one person: an EHR may give the record of one child to another."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from app.domain.case import Case
+from app.domain.plan import Exchange
+from app.fhir import Resource, listed
+
+# v2-0203: of an account, a member, a subscriber; a family may share it
+_SHARED: Final = frozenset({"AN", "MB", "SN"})
+_WORDS: Final = re.compile(r"\w+")
+
+
+def are_two(one: Resource, other: Resource) -> bool:
+    """
+    Whether two records under one id, each of a message of its own, tell of two people.
+
+    Their numbers of one system differ, or it is another as is_another has it.
+    """
+    shared, differs = _numbers(one, other)
+    return (differs and not shared) or is_another(one, other)
+
+
+def is_another(before: Resource, after: Resource) -> bool:
+    """
+    Whether a record that was rewritten tells of somebody else, and is no correction of one person's.
+
+    A number that stays tells that it is one, but of a family's: then first name and birth date tell them
+    apart. One that was changed tells so where name or birth date differ too; without any, both have to.
+    Who is known by a name alone, and has another now, is one who was unknown.
+    """
+    shared, differs = _numbers(before, after)
+    named, born = _named(before, after), _born(before, after)
+    if differs:
+        return named is False or born is False
+    if shared:
+        return named is False and born is False and _is_kin(before, after)
+    return named is False and born is False
+
+
+def is_doubtful(before: Resource, after: Resource) -> bool:
+    """
+    The same of a message that comes again: who has no number is another by the name alone.
+
+    Twins have one birth date.
+    """
+    shared, _ = _numbers(before, after)
+    return is_another(before, after) or (not shared and _named(before, after) is False)
+
+
+def sent(case: Case, exchange: Exchange) -> Resource | None:
+    """The record of the person of an exchange, as it told of them when they were sent."""
+    shelf, name, at = exchange.source, exchange.person, exchange.terms.known or exchange.opened
+    stored = case.loaded.resource(shelf, name)
+    if stored and stored.stands and stored.resource["meta"]["lastUpdated"] <= at:
+        return stored.resource
+    return case.loaded.past(shelf, name, at)
+
+
+def _numbers(one: Resource, other: Resource) -> tuple[bool, bool]:
+    """Whether they have a number in common, and whether those of some system differ."""
+    own, others = _by_system(one), _by_system(other)
+    both = [(own[system], others[system]) for system in own.keys() & others.keys()]
+    return any(a & b for a, b in both), any(not a & b for a, b in both)
+
+
+def _by_system(patient: Resource) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in listed(patient.get("identifier")):
+        codes = {each.get("code") for each in listed((one.get("type") or {}).get("coding"))}
+        if one.get("system") and one.get("value") and not codes & _SHARED:
+            found.setdefault(str(one["system"]), set()).add(str(one["value"]))
+    return found
+
+
+def _named(one: Resource, other: Resource) -> bool | None:
+    """Whether any name of the one may be a name of the other; None where one of them has none."""
+    names, theirs = (
+        [each for each in listed(who.get("name")) if _words(each)] for who in (one, other)
+    )
+    if not names or not theirs:
+        return None
+    return any(_alike(a, b) for a in names for b in theirs)
+
+
+def _alike(one: Resource, other: Resource) -> bool:
+    """Brothers share family names, and middle names; a name in one piece has no first."""
+    (first, family), (others, theirs) = (
+        (_parts(each.get("given")), set(_parts(each.get("family")))) for each in (one, other)
+    )
+    if not (first and others and family and theirs):
+        own, said = _words(one), _words(other)
+        return own <= said or said <= own
+    return bool(family & theirs) and (first[0] in others or others[0] in first)
+
+
+def _words(name: Resource) -> set[str]:
+    parts = _parts([*listed(name.get("given")), name.get("family")])
+    return set(parts or _parts(name.get("text")))
+
+
+def _parts(said: object) -> list[str]:
+    """Words as they compare: letter for letter, in whatever form and case they were typed."""
+    text = " ".join(str(one) for one in listed(said) if one)
+    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _born(one: Resource, other: Resource) -> bool | None:
+    born, theirs = (str(who.get("birthDate") or "") for who in (one, other))
+    if not born or not theirs:
+        return None
+    return born.startswith(theirs) or theirs.startswith(born)
+
+
+def _is_kin(one: Resource, other: Resource) -> bool:
+    families, theirs = (
+        {word for each in listed(who.get("name")) for word in _parts(each.get("family"))}
+        for who in (one, other)
+    )
+    return bool(families & theirs)
