@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app import fhir, settings
+from app.api.entries import collected
 from app.domain.change import Caller, Change, Entry
 from app.domain.patch import json_patch
 from app.errors import Stale
@@ -31,6 +32,12 @@ class Process:
     async def write(self, entry, act="update"):
         self.nonce += "."
         change = Change(self.shelf, CALLER, act, (entry,), base="http://x", nonce=self.nonce)
+        return await write.write(self.service, change)
+
+    async def refer(self, message):
+        self.nonce += "."
+        caller, entries = Caller("ehr"), collected(message)
+        change = Change(self.shelf, caller, "refer", entries, base="http://x", nonce=self.nonce)
         return await write.write(self.service, change)
 
     async def gender(self):

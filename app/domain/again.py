@@ -24,6 +24,7 @@ _SAID: Final = frozenset({
 _ENDED: Final = (
     "It has ended, and nothing is sent anew. To refer again, send an order of another identifier."
 )
+GONE: Final = "This was sent before and is expunged since. Nothing of it is taken in again."
 _NEW: Final = "This is new: it is kept here and was not sent. Send it in a message, or anew."
 
 
@@ -37,8 +38,7 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
     """
     stored = case.find(task)
     if stored is None or "focus" not in stored:
-        text = "This was sent before and is expunged since. Nothing of it is taken in again."
-        raise Conflict(text, expression="Bundle")
+        raise Conflict(GONE, expression="Bundle")
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
     if stored.get("status") not in OPEN:
         issues.append(Issue("warning", "business-rule", _ENDED, "Task.status"))

@@ -18,7 +18,7 @@ from app.domain.loaded import Loaded, Moved, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
-from app.domain.whom import spoken_of
+from app.domain.whom import labels, spoken_of
 from app.errors import (
     Conflict,
     Forbidden,
@@ -172,7 +172,7 @@ def arrived(case: Case) -> Case:
     source      https://hl7.org/fhir/R4/http.html#trules
     """
     case.loaded.announce(conditions(case))
-    names = Names(case.change)
+    names, numbered = Names(case.change), _numbered(case)
     entries: list[tuple[Entry, str, bool]] = []
     written: set[str] = set()
     new: dict[Want, Any] = {}
@@ -180,7 +180,8 @@ def arrived(case: Case) -> Case:
         met = names.conditions.get((entry.type, entry.if_none_exist))
         identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
         known = bool(identity)
-        identity = identity or entry.id or case.id("entry", str(position))
+        derived = numbered[position] if numbered and not (known or entry.id) else ""
+        identity = identity or entry.id or derived or case.id("entry", str(position))
         name = f"{entry.type}/{identity}"
         names.add(entry, name)
         if known and entry.if_none_exist:
@@ -190,7 +191,7 @@ def arrived(case: Case) -> Case:
             raise Malformed(text, expression=entry.at.removesuffix(".resource"))
         written.add(name)
         entries.append((entry, identity, known))
-        if not (known or entry.id):  # chance made this id: nothing can stand there
+        if not (known or entry.id or derived):  # chance made this id: nothing can stand there
             new |= _nothing(case.shelf.key, name)
 
     def resolved(one: tuple[Entry, str, bool]) -> Entry:
@@ -208,6 +209,26 @@ def arrived(case: Case) -> Case:
         tuple(made),
         tuple(names.order),
     )
+
+
+def _numbered(case: Case) -> list[str]:
+    """
+    An id for each entry of a message, the same whenever that comes; [] where chance gives them.
+
+    Its sender is told these ids, and what it says of them later has to find them, though a backup from before
+    was restored and the message came again; docs/decisions/0071.
+    """
+    change = case.change
+    if change.act not in {"refer", "report"}:
+        return []
+    requests = [one for one in change.entries if one.type == "ServiceRequest"]
+    if not requests or all(one.id for one in change.entries):
+        return []
+    marks = [case.receipt(replace(one, said=one.resource), "") for one in requests]
+    about = [part for mark in marks for part in (mark.key, mark.digest)]
+    return [
+        derive(case.key, "entry", case.shelf.key, *about, one) for one in labels(change.entries)
+    ]
 
 
 def at_once(step: Callable[[_T], _R], things: Iterable[_T]) -> list[_R]:

@@ -63,8 +63,8 @@ def apart(find: Find) -> Find:
         if not is_inside(name):
             resource = find(name)
             return alone(resource) if resource else None
-        holder = find(place(name, find)[0])
-        return next((one for one in inside(holder or {}) if fhir.name(one) == name), None)
+        held_by = find(holder(name)[0])
+        return next((one for one in inside(held_by or {}) if fhir.name(one) == name), None)
 
     return found
 
@@ -73,10 +73,15 @@ def place(name: str, find: Find) -> tuple[str, str]:
     """Type/id of what stands on a shelf, and the path within it: where a name's resource is written."""
     if not is_inside(name):
         return name, ""
+    held_by, key = holder(name)
+    ids = [one.get("id") for one in listed((find(held_by) or {}).get("contained"))]
+    return held_by, f".contained[{ids.index(key)}]" if key in ids else ""
+
+
+def holder(name: str) -> tuple[str, str]:
+    """Type/id of what contains it, and its id there."""
     about, _, key = name.partition("/")[2].partition(_MARK)
-    holder = about.replace(".", "/", 1)
-    ids = [one.get("id") for one in listed((find(holder) or {}).get("contained"))]
-    return holder, f".contained[{ids.index(key)}]" if key in ids else ""
+    return about.replace(".", "/", 1), key
 
 
 def _single(resource: Resource) -> dict[str, Resource]:

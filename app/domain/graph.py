@@ -21,7 +21,7 @@ _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _REFERENCE: Final = frozenset({
     "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
 })  # fmt: skip
-_ONE: Final = frozenset({"Provenance", "ServiceRequest", "Task"})
+ONE: Final = frozenset({"Provenance", "ServiceRequest", "Task"})
 _WHO: Final = frozenset({"Organization", "Patient", "Practitioner", "PractitionerRole"})
 _MODIFIER: Final = (
     "What changes the meaning of the rest is not sent on: the recipient might not understand it."
@@ -154,12 +154,7 @@ def goes(resource: Resource, rule: Rule, about: About, find: Find) -> bool:
     request goes, its Task and who attests it; whatever else is of these types is of another exchange.
     """
     kind, name = resource["resourceType"], fhir.name(resource)
-    if (
-        kind not in rule.shows
-        or kind in _ONE
-        or fhir.in_error(resource)
-        or withheld(resource, rule)
-    ):
+    if kind not in rule.shows or kind in ONE or fhir.in_error(resource) or withheld(resource, rule):
         return False
     if rule.kind == "cps-report" and not _is_understood(resource, rule):
         return False  # and the report goes without it; a referral is refused, and can wait

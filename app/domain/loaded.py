@@ -32,6 +32,7 @@ class Want(NamedTuple):
                 | copied (key: Type/id; answers the open exchanges that sent it, MOST_COPIES and one more
                 of them; of a Consent every one)
                 | shared (key: exchange|Type/id; answers whether another exchange sent it too)
+                | expunged (key: Type/id; answers whether it was, though a backup from before was restored)
                 | crosswalk (key: what is mapped; answers the target, or None)
                 | waiting (key: Type/id of a source; answers what of it waits)
                 | awaiting (key: what is waited for; answers the names of the sources that wait)
@@ -51,6 +52,7 @@ class Want(NamedTuple):
         "copied",
         "shared",
         "opened",
+        "expunged",
         "crosswalk",
         "waiting",
         "awaiting",
@@ -132,6 +134,10 @@ class Loaded(Struct, frozen=True):
         """An exchange by its id, if this shelf takes part in it."""
         found: Exchange | None = self._get(Want("opened", shelf, exchange))
         return found
+
+    def expunged(self, shelf: str, name: str) -> bool:
+        """Whether the list of what was purged says that this (Type/id) was expunged."""
+        return bool(self._get(Want("expunged", shelf, name)))
 
     def shared(self, shelf: str, exchange: str, name: str) -> bool:
         """Whether another exchange, not expunged, has sent the same resource."""

@@ -20,8 +20,10 @@ def bundle(resources: list[Resource], *, base: str) -> Resource:
     """
     Conditional updates on *our* identifiers: sent twice, it stands there once.
 
+    A new Task is created where there is none: one that stands there may have come further since.
+
     base        of the shelf; a reference to what is not in the Bundle becomes absolute
-    source      https://hl7.org/fhir/R4/http.html#transaction, #cond-update
+    source      https://hl7.org/fhir/R4/http.html#transaction, #cond-update, #ccreate
     """
     urns = {fhir.name(one): _urn(base, fhir.name(one)) for one in resources}
     return fhir.bundle("transaction", [_entry(one, urns, base) for one in resources])
@@ -50,8 +52,9 @@ def _entry(resource: Resource, urns: dict[str, str], base: str) -> Resource:
         tag = {"system": _COPY, "code": identity}
         body["meta"]["tag"] = [*(one for one in listed(body["meta"].get("tag")) if one != tag), tag]
         condition = f"_tag={quote(_COPY + '|' + identity, safe='')}"
-    url = f"{kind}?{condition}"
-    request = {"method": "PUT", "url": url}
+    request = {"method": "PUT", "url": f"{kind}?{condition}"}
+    if kind == "Task" and resource["meta"]["versionId"] == "1":
+        request = {"method": "POST", "url": kind, "ifNoneExist": condition}
     return {"fullUrl": urns[fhir.name(resource)], "resource": body, "request": request}
 
 

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import (
     again,
-    another,
+    before,
     consents,
     contained,
+    derived,
     disclosure,
     draft,
     numbered,
-    ordered,
     parties,
     patients,
     report,
@@ -31,7 +31,7 @@ from app.domain.parties import Parties
 from app.domain.plan import Plan, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
-from app.errors import Conflict, Invalid, Issue, NotSupported, Refusal
+from app.errors import Invalid, Issue, NotSupported, Refusal
 from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Tenant
 
@@ -101,17 +101,8 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     name = asked(case, entry.resource) if entry else ""
     request = case.find(name) if name else None
     request = sent.resource if sent and not entry else request
-    try:
-        before = ordered.before(case, entry, sent, request)
-    except Conflict as refusal:
-        if kind == "cps-report":
-            raise report.unfit(case, refusal, another=True) from None
-        raise
-    other = another.asked(case, entry, before) if before else another.person(case, request)
-    if other is not None:
-        raise report.unfit(case, other, another=True) if kind == "cps-report" else other
-    if before:
-        return again.plan(case, before, None if entry else sent)
+    if known := before.task(case, entry, sent, request):
+        return again.plan(case, known, None if entry else sent)
     if request is not None:
         request = numbered.led(case, request)
         case = numbered.arriving(case, request)
@@ -120,9 +111,14 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     addressed += listed(contained.alone(request).get("performer")) if request else []
     registered = [found for one in addressed if (found := parties.recipient(case, one)).tenant]
     party = registered[0] if registered else Parties()
+    number, known = before.number(case, sent, request, party)
+    if known:
+        return again.plan(case, known, None if entry else sent)
     measured = _measured(case, request, party) if kind == "cps-report" else None
     try:
-        return _alone(_sending(case, sent, own, request, party, measured), party, registered)
+        return _alone(
+            _sending(case, sent, own, request, party, measured, number), party, registered
+        )
     except Refusal as refusal:
         if measured is None:
             raise
@@ -149,8 +145,9 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     request: Resource | None,
     party: Parties,
     measured: Measured | None,
+    number: str,
 ) -> Plan:
-    """The disclosure, decided; Invalid says what keeps it from being sent."""
+    """The disclosure, decided, under this number; Invalid says what keeps it from being sent."""
     faults = report.faults(measured, request) if measured else ()
     task = own.resource if own else {}
     unknown = numbered.faults(case, task.get("focus"), "ServiceRequest", "Task.focus")
@@ -167,7 +164,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
     if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
         raise _refused(case, request, decision, party, consent)
-    task = sent_task(case, request, own, party.tenant, party.addressed)
+    task = sent_task(case, request, own, party.tenant, addressed=party.addressed, exchange=number)
     if measured:
         task["extension"] = [*_foreign(task), measured.extension()]
     return Sending(
@@ -181,6 +178,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
         shelf=party.shelf,
         rule=decision.rule,
         override=report.overridden(measured, request) if measured else "",
+        labels=derived.labels(case),
     ).plan()
 
 
@@ -357,15 +355,19 @@ def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:
     return (Issue("error", "business-rule", consents.REVIVED, "Consent.status"),)
 
 
-def sent_task(
-    case: Case, request: Resource, entry: Entry | None, tenant: Tenant, addressed: Resource
+def sent_task(  # noqa: PLR0913 — what it says
+    case: Case,
+    request: Resource,
+    entry: Entry | None,
+    tenant: Tenant,
+    *,
+    addressed: Resource,
+    exchange: str,
 ) -> Resource:
     """The sender's Task, its own where it sent one; new: family-support-task or cps-report-task."""
     own = entry.resource if entry else {}
-    exchange = case.id("exchange", fhir.name(request))
-    identity = own.get("id") or case.id("task", fhir.name(request))
     subject = str(request["subject"]["reference"])
-    task: Resource = {"resourceType": "Task", "id": identity}
+    task: Resource = {"resourceType": "Task", "id": own.get("id") or derived.task(case, exchange)}
     task["meta"] = {"profile": list(_PROFILES[case.shelf.kind])}
     owner = {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id}
     task |= {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +13,7 @@ from app.domain import (
     again,
     consents,
     contained,
+    derived,
     disclosed,
     graph,
     inbox,
@@ -49,6 +50,7 @@ class Sending:
 
     consent     Type/id, "" for a report
     only        names on the sender's shelf beyond which nothing goes, where it was sent before; else empty
+    labels      what of it is known by, whose name on the sender's shelf is chance; derived.labels
     override    the rule that stops softly, fails, and was overridden with a typed reason
     """
 
@@ -63,6 +65,7 @@ class Sending:
     rule: Rule
     override: str = ""
     only: frozenset[str] = frozenset()
+    labels: dict[str, str] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
@@ -134,7 +137,14 @@ class Sending:
         )
         starts += self._said(about, find)
         rule = self.case.mappings.asked(self.rule, self.tenant.jurisdiction).obeying(self.request)
-        made = graph.copies(starts, rule, find, about=about, known={}, place=place)
+        made = graph.copies(
+            starts,
+            rule,
+            find,
+            about=about,
+            known={},
+            place=lambda name: place(derived.label(name, self.labels)),
+        )
         if faults := self._missing(made, rule):
             raise Invalid(issues=faults)
         return made

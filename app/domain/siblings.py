@@ -92,11 +92,23 @@ def _requisition(case: Case) -> dict[str, str]:
     if any(one != given[0] for one in given) or (given and len(given) != len(said)):
         text = "Siblings' reports share one requisition, or have none; here they differ."
         raise Invalid(text, expression="ServiceRequest.requisition")
-    own = derive(case.key, case.shelf.key, "siblings", case.change.nonce)
+    own = derive(case.key, case.shelf.key, "siblings", *_marks(case))
     found: dict[str, str] = (
         given[0] if given else {"system": f"{CANONICAL}/sid/siblings", "value": own}
     )
     return found
+
+
+def _marks(case: Case) -> list[str]:
+    """By what each child's report is known before it has the requisition: sent again, they share the same one."""
+    marks = []
+    for entries in case.change.siblings:
+        alone = replace(case, change=replace(case.change, entries=entries, siblings=()))
+        for one in entries:
+            if one.type == "ServiceRequest":
+                mark = alone.receipt(replace(one, said=one.resource), "")
+                marks += [mark.key, mark.digest]
+    return marks
 
 
 def _shared(entry: Entry, requisition: dict[str, str]) -> Entry:

@@ -144,7 +144,7 @@ def _sending(house: House, agency: Tenant) -> Plan:
     return Sending(
         case=case,
         sent=case.entries[0],
-        task=referral.sent_task(case, request, None, agency, {}),
+        task=referral.sent_task(case, request, None, agency, addressed={}, exchange="example"),
         request=request,
         attestation=None,
         consent="",

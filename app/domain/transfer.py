@@ -64,6 +64,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
         rule=_rule(case, exchange),
         override=exchange.terms.override,
         only=frozenset(exchange.copies),
+        labels=exchange.copies,
     ).plan()
     new = [
         one for one in made.puts if one.shelf != source.key or fhir.name(one.resource) not in names

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -35,6 +37,30 @@ def spoken_of(said: Resource, entries: Iterable[Entry]) -> bytes:
         return b""
     came = tuple(entries)
     return fhir.encode(_named(said, came, _DEEPEST))
+
+
+def known_by(resource: Resource, entries: Iterable[Entry]) -> str:
+    """
+    A digest of what a resource is known by whatever its name: numbers, else what tells such a one from others.
+
+    It is of health data: nothing but a keyed hash of it is ever kept.
+
+    resource    as it was sent
+    entries     what came with it
+    """
+    said = fhir.encode(_who(resource, tuple(entries), _DEEPEST))
+    return hashlib.sha256(said).hexdigest()
+
+
+def labels(entries: tuple[Entry, ...]) -> list[str]:
+    """The same of each that came, and of those that are known by the same the first, the second and so on."""
+    found: list[str] = []
+    times: Counter[str] = Counter()
+    for one in entries:
+        known = known_by(one.said or one.resource, entries)
+        found.append(f"{known}-{times[known]}")
+        times[known] += 1
+    return found
 
 
 def _urns(resource: Resource) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
             kind = {"coding": [{"system": DOMAIN, "code": "resulting-activity"}]}
             reference = {"reference": f"Procedure/{done['id']}"}
             task["output"] = [{"type": kind, "valueReference": reference}]
-        store.write([(f"Task/{task['id']}", "", task)])
+        store.put(task)
         return send("PUT", f"{base}/Task/{theirs}", {**task, "id": theirs})
 
     def record(wanted: Resource) -> Resource:

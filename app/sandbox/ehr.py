@@ -18,7 +18,7 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
 
     def screening(wanted: Resource) -> Resource:
         """A caregiver filled in a form; {"instrument", "wishes"}."""
-        store.write([(f"Patient/{family.PATIENT['id']}", "", dict(family.PATIENT))])
+        store.put(dict(family.PATIENT))
         response = family.screening(wanted["instrument"], wanted["wishes"])
         send("PUT", f"{chart}/Patient/{family.PATIENT['id']}", family.PATIENT)
         return send("POST", f"{chart}/$submit-screening", response)
@@ -58,7 +58,7 @@ def acts(store: Store, exchange: str) -> dict[str, Act]:
         }
         done = send("PUT", f"{reports}/Task/{identity}", said)
         if done["status"] == 200:
-            store.write([(f"Task/{asked['id']}", "", {**said, "id": asked["id"]})])
+            store.put({**said, "id": asked["id"]})
         return done
 
     acts = (screening, referral, report, check, answer)

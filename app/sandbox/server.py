@@ -45,19 +45,27 @@ class Store:
         found = [json.loads(row[0]) for row in rows]
         return [one for one in found if all(_meets(one, *pair) for pair in parse_qsl(query))]
 
-    def write(self, entries: list[tuple[str, str, Resource]]) -> list[Resource]:
-        """
-        Everything or nothing: (url, full URL, resource) of each PUT or POST.
+    def put(self, resource: Resource) -> None:
+        """What the party's own people write, under its id."""
+        url = f"{resource['resourceType']}/{resource['id']}"
+        self.write([{"request": {"method": "PUT", "url": url}, "resource": resource}])
 
-        A conditional url updates what meets it, and creates where nothing does.
+    def write(self, entries: list[Resource]) -> list[Resource]:
         """
-        placed = [self._place(url, resource) for url, _, resource in entries]
+        Everything or nothing: each PUT or POST of a transaction Bundle.
+
+        A conditional url updates what meets it, and creates where nothing does; what meets ifNoneExist
+        stays as it is.
+        """
+        placed = [self._place(one["request"], one["resource"]) for one in entries]
         names = {
-            full_url: f"{one['resourceType']}/{one['id']}"
-            for (_, full_url, _), one in zip(entries, placed, strict=True)
+            one.get("fullUrl", ""): f"{made['resourceType']}/{made['id']}"
+            for one, made in zip(entries, placed, strict=True)
         }
         with closing(self._open()) as database, database:
-            for one in placed:
+            for asked, one in zip(entries, placed, strict=True):
+                if asked["request"]["method"] == "POST" and "versionId" in one.get("meta", {}):
+                    continue  # it stands already; what is pushed has no version
                 _rewrite(one, names)
                 row = database.execute(
                     "SELECT version FROM resource WHERE type = ? AND id = ?",
@@ -71,13 +79,15 @@ class Store:
                 )
         return placed
 
-    def _place(self, url: str, resource: Resource) -> Resource:
-        path, _, query = url.partition("?")
+    def _place(self, request: Resource, resource: Resource) -> Resource:
+        """The resource under its id; of ifNoneExist what stands already, if it does."""
+        path, _, query = request["url"].partition("?")
         kind, _, identity = path.partition("/")
-        if query:
-            met = self.search(kind, query)
-            identity = met[0]["id"] if met else ""
-        return {**resource, "id": identity or uuid.uuid4().hex}
+        query = request.get("ifNoneExist", query)
+        met = self.search(kind, query) if query else []
+        if met and request["method"] == "POST":
+            return met[0]
+        return {**resource, "id": met[0]["id"] if met else identity or uuid.uuid4().hex}
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=10)
@@ -144,13 +154,10 @@ def build(store: Store, acts: dict[str, Act]) -> FastAPI:
     @app.post("/fhir")
     async def transaction(request: Request) -> Response:
         bundle = await request.json()
-        entries = [
-            (one["request"]["url"], one.get("fullUrl", ""), one["resource"])
-            for one in bundle["entry"]
-        ]
-        for _, _, resource in entries:
-            get_fhir_model_class(resource["resourceType"]).model_validate(resource)
-        made = store.write(entries)
+        for one in bundle["entry"]:
+            kind = get_fhir_model_class(one["resource"]["resourceType"])
+            kind.model_validate(one["resource"])
+        made = store.write(bundle["entry"])
         answers = [{"response": {"status": "200"}, "resource": one} for one in made]
         return fhir_json(
             {"resourceType": "Bundle", "type": "transaction-response", "entry": answers}

@@ -41,6 +41,14 @@ _PAST: Final = statement(
     )
     .limit(1)
 )
+_EXPUNGED: Final = statement(
+    select(PURGE.c.at).where(
+        PURGE.c.shelf == bindparam("shelf"),
+        PURGE.c.type == bindparam("type"),
+        PURGE.c.id == bindparam("id"),
+        PURGE.c.why == "expunged",
+    )
+)
 _LIST: Final = statement(
     select(
         PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.exchange, PURGE.c.why, PURGE.c.at
@@ -71,6 +79,12 @@ async def remembered(tx: Reading, purged: Purge, at: str) -> bool:
     """Whether a version of it from before it was purged is there."""
     kind, _, identity = purged.name.partition("/")
     return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity, at=at))
+
+
+async def expunged(tx: Reading, shelf: str, name: str) -> bool:
+    """Whether what had this name (Type/id) was expunged."""
+    kind, _, identity = name.partition("/")
+    return bool(await tx.rows(_EXPUNGED, shelf=shelf, type=kind, id=identity))
 
 
 async def unscrubbed(tx: Reading) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -16,7 +16,7 @@ from app import fhir
 from app.domain.loaded import MOST_COPIES, MOST_FOUND, Want
 from app.domain.plan import Exchange, Receipt, Stored, Terms
 from app.errors import TooLarge
-from app.storage import bodies, copies, exchanges, search, worklist
+from app.storage import bodies, copies, exchanges, purges, search, worklist
 from app.storage.database import Reading, Row, statement
 from app.storage.query import Reader
 from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION
@@ -261,6 +261,14 @@ def _weight(want: Want, size: int) -> int:
     return size // 4 if want.key.startswith("Binary/") else size
 
 
+_PLAIN: Final[dict[str, Callable[[Reading, str, str], Awaitable[Any]]]] = {
+    "awaiting": worklist.sources,
+    "expunged": purges.expunged,
+    "held": exchanges.held,
+    "waiting": worklist.of_source,
+}
+
+
 async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
     if want.kind in {"version", "past"}:
         return await _earlier(tx, want)
@@ -274,14 +282,10 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
     if want.kind == "recorded":
         exchange, key = want.key.split("|", 1)
         return await exchanges.recorded(tx, want.shelf, exchange, key)
-    if want.kind == "held":
-        return await exchanges.held(tx, want.shelf, want.key)
+    if plain := _PLAIN.get(want.kind):
+        return await plain(tx, want.shelf, want.key)
     if want.kind in {"copied", "shared"}:
         return await _copied(tx, want)
-    if want.kind == "waiting":
-        return await worklist.of_source(tx, want.shelf, want.key)
-    if want.kind == "awaiting":
-        return await worklist.sources(tx, want.shelf, want.key)
     if want.kind == "sent":
         rows = await tx.rows(_SENT, shelf=want.shelf, request=want.key)
         return [_exchange(row) for row in rows]

@@ -208,11 +208,11 @@ class TestPushed:
         }
 
     def test_a_partner_is_asked_for_nothing_more(self, exchange, endpoints):
-        """Each push is a transaction of conditional updates of types that the actor says it takes."""
+        """Each push is a transaction of what the actor says it takes: new Tasks, conditional updates of all."""
         exchange.call("POST", "clinic/chart/fhir/$refer", SENT["refer"])
         exchange.call("POST", "clinic/reports/fhir/$report", examples.good("report-full"))
         takes = {
-            actor: {kind for kind, code in shall(told(actor, "server")) if code == "update"}
+            actor: {(code, kind) for kind, code in shall(told(actor, "server"))}
             for actor in ("clinic", "agency")
         }
 
@@ -225,9 +225,11 @@ class TestPushed:
             actor = "clinic" if "ehr.example.org" in url else "agency"
             assert bundle["type"] == "transaction"
             for entry in bundle["entry"]:
-                assert entry["request"]["method"] == "PUT"
-                kind, _, condition = unquote(entry["request"]["url"]).partition("?")
-                assert kind in takes[actor]
+                asked = entry["request"]
+                kind, _, condition = unquote(asked["url"]).partition("?")
+                condition += unquote(asked.get("ifNoneExist", ""))
+                code = {"POST": "create", "PUT": "update"}[asked["method"]]
+                assert (code, kind) in takes[actor]
                 assert condition.startswith(("identifier=https://kinbridge.example.org/", "_tag="))
 
 

@@ -95,10 +95,12 @@ def test_a_push_is_conditional_on_our_own_identifier(exchange):
 
     for _, bundle in exchange.network.sent:
         for entry in bundle["entry"]:
-            assert entry["request"]["method"] == "PUT"
+            asked = entry["request"]
+            new = entry["resource"]["resourceType"] == "Task"
+            assert asked["method"] == ("POST" if new else "PUT")
             assert (
                 "identifier=https%3A%2F%2Fkinbridge.example.org%2Ffhir%2Fsid%2F"
-                in entry["request"]["url"]
+                in asked["ifNoneExist" if new else "url"]
             )
             assert "id" not in entry["resource"]
 

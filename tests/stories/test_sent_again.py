@@ -8,6 +8,7 @@ from exchange import agency_task, refused, resources
 from test_corrections import CHART, put
 from test_expunge import record
 from test_report_contained import of
+from test_same_words import without_numbers
 from test_what_leaves import REPORT, attached, held, seen
 
 from app.sandbox import family
@@ -271,3 +272,21 @@ def test_a_late_transaction_does_not_revive_a_withdrawn_consent(exchange, method
     assert answer.status_code == 200, answer.text
     assert ("does not revive it" in answer.text) is bool(changed)
     assert exchange.get(path).content == before
+
+
+def test_siblings_without_numbers_that_come_again_are_reported_once(exchange):
+    """Their orders have no requisition, and are given one that is the same each time."""
+
+    def both():
+        children = (
+            without_numbers(family.report(by_device=False), child) for child in ("Ana", "Leo")
+        )
+        return {"resourceType": "Bundle", "type": "collection",
+                "entry": [{"resource": one} for one in children]}  # fmt: skip
+
+    first = resources(exchange.call("POST", REPORT, both()), "Task")
+    answer = exchange.call("POST", REPORT, both())
+
+    assert resources(answer, "Task") == first
+    assert [one["code"] for one in issues(answer)] == ["duplicate"] * 2
+    assert exchange.rows("SELECT count(*) FROM exchange") == [(2,)]
