@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from app import fhir
@@ -11,6 +12,9 @@ from app.fhir import Resource, listed
 
 # What of Consent.provision is understood; a limit that is not is none that was kept.
 _PROVISION: Final = frozenset({"actor", "id", "period", "type"})
+# clinics' clocks go ahead of ours by minutes; a day has come when it has come anywhere
+_AHEAD: Final = timedelta(minutes=10)
+_ANYWHERE: Final = timedelta(hours=14)
 WHOLE: Final = frozenset({"consent-active", "consent-in-force", "consent-names-recipient"})
 WITHDRAWN: Final = frozenset({"entered-in-error", "inactive", "rejected"})
 _RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who receives
@@ -41,9 +45,11 @@ def facts(
         found.add("consent-active")
     provision = consent.get("provision") or {}
     period = provision.get("period") or {}
-    begun = fhir.not_after(str(period.get("start", "")), now)
+    begun = is_past(str(period.get("start", "")), now)
     ended = "end" in period and not fhir.not_after(now, str(period["end"]))
     understood = provision.keys() <= _PROVISION and period.keys() <= {"start", "end"}
+    signed = str(consent.get("dateTime", ""))
+    begun = begun and is_past(signed, now if "T" in signed else _later(now, _ANYWHERE))
     if provision.get("type", "permit") == "permit" and understood and begun and not ended:
         found.add("consent-in-force")
     if any(
@@ -52,6 +58,15 @@ def facts(
     ):
         found.add("consent-names-recipient")
     return found
+
+
+def is_past(said: str, now: str) -> bool:
+    """Whether a date or dateTime has come, if the clock of who wrote it goes some minutes ahead of ours; "" has."""
+    return fhir.not_after(said, _later(now, _AHEAD) if "T" in said else now)
+
+
+def _later(now: str, by: timedelta) -> str:
+    return fhir.instant(fhir.moment(now) + by)
 
 
 def withdrawn(consent: Resource) -> bool:

@@ -134,8 +134,7 @@ def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:
     if all(one.tenant is party.tenant for one in addressed):
         return made
     text = "Another agency that this names gets nothing of it; send that one an order of its own."
-    issue = Issue("warning", "business-rule", text, "ServiceRequest.performer")
-    return replace(made, answer=replace(made.answer, issues=(*made.answer.issues, issue)))
+    return _told(made, (Issue("warning", "business-rule", text, "ServiceRequest.performer"),))
 
 
 def _sending(  # noqa: PLR0913 — what a referral consists of
@@ -167,7 +166,7 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     task = sent_task(case, request, own, party.tenant, addressed=party.addressed, exchange=number)
     if measured:
         task["extension"] = [*_foreign(task), measured.extension()]
-    return Sending(
+    made = Sending(
         case=case,
         sent=sent,
         task=task,
@@ -180,6 +179,22 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
         override=report.overridden(measured, request) if measured else "",
         labels=derived.labels(case),
     ).plan()
+    return _told(made, _ahead(case, attestation)) if attestation else made
+
+
+def _ahead(case: Case, attestation: Resource) -> tuple[Issue, ...]:
+    """A word on an attestation whose time has not come: a wrong clock is no reason for a report to wait."""
+    if consents.is_past(str(attestation["recorded"]), fhir.instant(case.now)):
+        return ()
+    text = (
+        "The attestation says a time that has not come. The report was sent; the accounting has the time of"
+        " this service. See to the clock, or the time zone, of your system."
+    )
+    return (Issue("warning", "business-rule", text, "Provenance.recorded"),)
+
+
+def _told(made: Plan, issues: tuple[Issue, ...]) -> Plan:
+    return replace(made, answer=replace(made.answer, issues=(*made.answer.issues, *issues)))
 
 
 def _foreign(task: Resource) -> list[Resource]:

@@ -98,6 +98,13 @@ def test_without_consent_nothing_leaves(exchange, patient):
         (lambda one: one["provision"].update(type="deny"), "consent-in-force"),
         (lambda one: one["provision"].update(period={"end": "2026-11-22"}), "consent-in-force"),
         (lambda one: one["provision"].update(period={"start": "2026-11-24"}), "consent-in-force"),
+        (
+            lambda one: one["provision"].update(period={"start": "2026-11-23T15:30:00Z"}),
+            "consent-in-force",
+        ),
+        (lambda one: one.update(dateTime="2026-11-26"), "consent-in-force"),
+        (lambda one: one.update(dateTime="2026-11-23T20:00:00Z"), "consent-in-force"),
+        (lambda one: one.update(dateTime="2027"), "consent-in-force"),
         (lambda one: one.pop("provision"), "consent-names-recipient"),
         (lambda one: one["provision"].update(type="nope"), "consent-in-force"),
         (lambda one: one["provision"].update(provision=[{"type": "deny"}]), "consent-in-force"),
@@ -124,6 +131,22 @@ def test_a_consent_that_does_not_cover_it_is_none(exchange, patient, change, fac
 
     assert fact in {issue["details"]["coding"][0]["code"] for issue in issues}
     assert exchange.rows("SELECT * FROM exchange") == []
+
+
+@pytest.mark.parametrize("change", [
+    {"dateTime": "2026-11-23T15:05:00Z"}, {"dateTime": "2026-11-23T10:05:00-05:00"},
+    {"dateTime": "2026-11-24"}, {"dateTime": "2026"}, {"start": "2026-11-23T15:05:00Z"},
+])  # fmt: skip
+def test_a_consent_of_a_clock_that_goes_ahead_is_one(exchange, patient, change):
+    """The clinic's clock is five minutes ahead, or it is tomorrow already where the family signs."""
+    made = bundle()
+    consent = consent_of(made)
+    if "start" in change:
+        consent["provision"]["period"] = change
+    else:
+        consent.update(change)
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
 
 
 def test_a_consent_holds_to_the_end_of_its_day(exchange, patient):
