@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app.domain import (
     again,
+    beside,
     condition,
     conformity,
     consents,
@@ -32,7 +33,7 @@ from app.domain.case import Case, at_once, blamed, conditions, guarded
 from app.domain.case import arrived as resolved
 from app.domain.change import Entry
 from app.domain.loaded import Want
-from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together, tracking
+from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together
 from app.domain.receive import Meaning
 from app.errors import Conflict, Invalid, Issue, Refusal
 from app.fhir import listed
@@ -168,43 +169,38 @@ def _meaning(case: Case, entry: Entry) -> Plan:
     """One planner for each meaning; what means nothing more to us is stored."""
     if entry.method == "DELETE":
         return _deleted(case, entry)
-    if entry.type == "Task":
-        exchange = _exchange(case, entry)
-        if exchange is not None:
-            return outcome.plan(case, entry, exchange)
-        if (asked := _question(case, entry)) is not None:
-            return asked
-        if (asks := reminder.stands(case, entry.name)) is not None:
-            return reminder.changed(case, entry, asks)
-        if not _is_told(case, entry) and referral.is_referral(case, entry.resource):
-            guarded(case, entry)
-            return referral.plan(case, entry)
-        _here(case, entry)
+    means = _task(case, entry) if entry.type == "Task" else None
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
         if converse.is_said(case, entry):
             if exchange is not None:
                 return converse.plan(case, entry, exchange)
             converse.heard(case, entry.resource)
-    return _stored(case, entry)
+    return _stored(case, entry) if means is None else means
+
+
+def _task(case: Case, entry: Entry) -> Plan | None:
+    """What a Task means to others; None where it is its shelf's own."""
+    exchange = _exchange(case, entry)
+    if exchange is not None:
+        return outcome.plan(case, entry, exchange)
+    if (asked := _question(case, entry)) is not None:
+        return asked
+    if (asks := reminder.stands(case, entry.name)) is not None:
+        return reminder.changed(case, entry, asks)
+    if _is_told(case, entry):
+        return None
+    if referral.is_referral(case, entry.resource):
+        guarded(case, entry)
+        return referral.plan(case, entry)
+    beside.hold(case, entry.resource)
+    return None
 
 
 def _is_told(case: Case, task: Entry) -> bool:
     """Whether it stands on an inbox, where it says what became of a report, and is nobody's to send."""
     stored = case.loaded.resource(case.shelf.key, task.name)
     return bool(stored and stored.stands and stored.exchange)
-
-
-def _here(case: Case, task: Entry) -> None:
-    """
-    A Task that a recipient stores is its own.
-
-    raises      Invalid: it is a referral's Task of another shelf, and nobody would hear the answer
-    """
-    known = {one.get("system") for one in listed(task.resource.get("identifier"))}
-    if case.shelf.role == "recipient" and tracking("")["system"] in known:
-        text = "This Task's referral is not on this shelf; answer it where its Task stands."
-        raise Invalid(text, expression="Task.identifier")
 
 
 def _question(case: Case, entry: Entry) -> Plan | None:
@@ -250,8 +246,8 @@ def _stored(case: Case, entry: Entry) -> Plan:
     if _screens(case) and unsent.is_report(entry.resource):
         raise unsent.misplaced(case, "ServiceRequest.category")
     means = [ordered.followed(case, entry.resource)]
-    if case.shelf.kind == "cps-report" and not _sends(case, entry.name):
-        means.append(unsent.followed(case, entry.resource))
+    if not _sends(case, entry.name):
+        means.append(unsent.followed(case, entry.resource, stored))
     issues = tuple(issue for one in means for issue in one.answer.issues)
     answer = Answer((entry.name,), created, issues)
     return together([Plan(answer, puts), *means], answer)
@@ -286,10 +282,11 @@ def _deleted(case: Case, entry: Entry) -> Plan:
     gone = stamped(
         {"resourceType": entry.type, "id": entry.id}, version=stored.version + 1, now=case.now
     )
-    return Plan(
-        Answer((entry.name,)),
-        (Put(case.shelf.key, gone, stored.version, method="DELETE"),),
-    )
+    answer = Answer((entry.name,))
+    made = Plan(answer, (Put(case.shelf.key, gone, stored.version, method="DELETE"),))
+    if entry.type != "ServiceRequest" or case.shelf.role != "source":
+        return made
+    return together([made, unsent.followed(case, gone, stored)], answer)
 
 
 def _together(case: Case, plans: list[Plan], more: list[Plan]) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from typing import Final
 
 from app import fhir
@@ -83,9 +84,13 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
 
 
 def due(end: str) -> float:
-    """UNIX seconds of a FHIR dateTime; a day is due when it ends, 0 where it cannot be read."""
+    """UNIX seconds of a FHIR dateTime; a day, month or year is due when it ends, 0 where it cannot be read."""
     try:
-        return fhir.moment(end if "T" in end else f"{end}T23:59:59Z").timestamp()
+        if "T" in end:
+            return fhir.moment(end).timestamp()
+        year, month = (*map(int, end.split("-")[:2]), 12)[:2]
+        last = end[8:] or monthrange(year, month)[1]
+        return fhir.moment(f"{year:04}-{month:02}-{last}T23:59:59Z").timestamp()
     except (ValueError, TypeError):
         return 0.0
 

@@ -277,9 +277,7 @@ class Sending:
         return report.sent_after_all(self.case, self.sent, self.task)
 
     def _unsent(self) -> tuple[Put, ...]:
-        """The draft that was left where the report was written before it was sent."""
-        if self.case.shelf.kind != "cps-report":
-            return ()
+        """The draft that was left where it was written before it was sent."""
         return unsent.sent(self.case, self.request, self.task, self.exchange)
 
     def _opened(self, copies: Copies) -> Exchange:

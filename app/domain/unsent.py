@@ -1,15 +1,16 @@
-"""A report that is written on its sender's shelf and that nobody has yet: a draft Task says so until it is sent."""
+"""What is written on its sender's shelf to be sent, and that nobody has yet: a draft Task says so until it is."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from app import fhir
+from app.domain import parties
 from app.domain.case import Case
 from app.domain.plan import Answer, Owed, Plan, Put, Stored, derive, put
 from app.domain.report import LABELS, hotline, lines
 from app.errors import Invalid, Issue
-from app.fhir import Resource
+from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL
 
 ORDERS: Final = frozenset({
@@ -17,6 +18,7 @@ ORDERS: Final = frozenset({
 })  # fmt: skip
 _PURPOSE: Final = f"{CANONICAL}/CodeSystem/cps-purpose"
 _TEXT: Final = "Nobody has this report yet: send it by a Task whose owner is the agency, or call"
+_ORDER: Final = "Nobody has this referral yet: send it by a Task whose focus it is and whose owner is the agency, or by $refer"
 
 
 def is_report(request: Resource) -> bool:
@@ -28,31 +30,55 @@ def is_report(request: Resource) -> bool:
     )
 
 
-def followed(case: Case, request: Resource) -> Plan:
+def is_for_partner(case: Case, request: Resource) -> bool:
+    """Whether it is written as a referral for help that is to go: an active order to a registered partner."""
+    if request.get("status") != "active" or request.get("intent") not in ORDERS:
+        return False
+    return any(
+        found.shelf and found.shelf.tenant != case.shelf.tenant
+        for one in listed(request.get("performer"))
+        for found in [parties.recipient(case, one)]
+    )
+
+
+def _waits(case: Case, request: Resource) -> bool:
+    return is_report(request) if _of_reports(case) else is_for_partner(case, request)
+
+
+def _of_reports(case: Case) -> bool:
+    return case.shelf.kind == "cps-report"
+
+
+def followed(case: Case, request: Resource, before: Stored | None = None) -> Plan:
     """
-    What a request that is stored, and is not sent by this change, leaves on a shelf for reports.
+    What a request that is stored, and is not sent by this change, leaves on its sender's shelf.
 
     EHRs that write one resource after the other may never come to the last; then the draft is what is left.
+
+    before      what stood there
     """
     nothing = Plan(Answer(()))
-    stored = _draft(case, request)
-    if not is_report(request):
+    if not _waits(case, request):
+        waited = (
+            before and before.stands and (_of_reports(case) or before.resource.get("performer"))
+        )
+        stored = _draft(case, request) if waited else None
         ended = _ended(case, stored, "cancelled") if stored else ()
         return Plan(Answer(()), ended, owed=owed(case, ended)) if ended else nothing
     if case.loaded.sent(case.shelf.key, fhir.name(request)):
         return nothing
-    calls = hotline(case, None)
-    issue = Issue("warning", "business-rule", f"{_TEXT}.", "ServiceRequest")
+    calls, text = hotline(case, None), _TEXT if _of_reports(case) else _ORDER
+    issue = Issue("warning", "business-rule", f"{text}.", "ServiceRequest")
     answer = Answer((), issues=(issue, *calls))
     if case.loaded.resource(case.shelf.key, f"Task/{_id(case, request)}") is not None:
         return Plan(answer)  # said once; whoever has ended it has seen to it
     task: Resource = {
         "resourceType": "Task",
         "id": _id(case, request),
-        "meta": {"security": LABELS},
+        **({"meta": {"security": LABELS}} if _of_reports(case) else {}),
         "status": "draft",
         "intent": "order",
-        "code": {"text": _TEXT},
+        "code": concept(f"{CANONICAL}/CodeSystem/task-code", "not-sent", text),
         "focus": fhir.reference(request),
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
@@ -73,7 +99,7 @@ def misplaced(case: Case, at: str) -> Invalid:
 
 
 def sent(case: Case, request: Resource, task: Resource, exchange: str) -> tuple[Put, ...]:
-    """The draft of a report that is sent now, done; its exchange takes it along when it is expunged."""
+    """The draft of what is sent now, done; its exchange takes it along when it is expunged."""
     stored = _draft(case, request)
     if stored is None or fhir.name(stored.resource) == fhir.name(task):
         return ()
@@ -82,8 +108,8 @@ def sent(case: Case, request: Resource, task: Resource, exchange: str) -> tuple[
 
 
 def owed(case: Case, puts: tuple[Put, ...]) -> tuple[Owed, ...]:
-    """The draft to the EHR's own server, where it has one, as it stands and in its own order."""
-    if not puts or not case.shelf.endpoint:
+    """The draft of a report to the EHR's own server, where it has one, as it stands and in its own order."""
+    if not puts or not case.shelf.endpoint or not _of_reports(case):
         return ()
     name = fhir.name(puts[0].resource)
     return (Owed(case.shelf.key, name, {name: puts[0].expected + 1}),)

@@ -73,9 +73,8 @@ def test_a_report_that_is_refused_for_it_is_kept(exchange, reported):
 
 def test_another_childs_task_does_not_go_along(exchange, patient):
     """The order points at an earlier referral of the brother; the agency gets one Task, and it is the sister's."""
-    brothers = json.loads(
-        json.dumps(family.referral("ServiceRequest/none", consented=True)).replace("/rosa", "/leo")
-    )
+    text = json.dumps(family.referral("ServiceRequest/none", consented=True))
+    brothers = json.loads(text.replace("/rosa", "/leo").replace('"rosa-', '"leo-'))
     of(brothers, "Patient")["id"] = "leo"
     (other,) = resources(exchange.call("POST", REFER, another(brothers)), "Task")
     made = attached(

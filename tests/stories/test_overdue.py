@@ -71,6 +71,23 @@ def test_an_unanswered_question_goes_to_the_backup_contact(exchange):
     assert tasks[0]["owner"]["display"] == "Dr. Noor"
 
 
+def test_a_question_that_is_due_in_a_month_is_due_at_its_end(exchange):
+    """The agency's Task says a month and no day: it is raised when the month is over."""
+    told = sent(exchange)
+    told.record("received", **SAYS["received"])
+    question = {
+        "resourceType": "Task", "status": "requested", "intent": "order", "requester": {"display": "Sam"},
+        "partOf": [{"reference": f"Task/{told.theirs['id']}"}], "restriction": {"period": {"end": "2026-11"}},
+        "code": {"coding": [{"system": f"{family.KINBRIDGE}/CodeSystem/task-code", "code": "info-needed"}]},
+        "input": [{"type": {"text": "question"}, "valueCodeableConcept": {"coding": [
+            {"system": f"{family.KINBRIDGE}/CodeSystem/cps-question", "code": "call-back"}]}}],
+    }  # fmt: skip
+    assert exchange.call("POST", f"{told.agency}/intake/fhir/Task", question).status_code == 201
+    exchange.now += timedelta(days=8)
+
+    assert len(raised(exchange, "not answered in time")) == 1
+
+
 def test_a_transferred_report_goes_on(exchange):
     """Another authority gets the report as it was sent; the clinic has a new Task and whom to call."""
     told = sent(exchange)
