@@ -104,6 +104,55 @@ def test_what_is_restored_is_what_was_backed_up(
         assert server.rows(forced_wall) == [(13,)]
 
 
+@pytest.fixture
+def fresh(postgres):
+    """Another database of the server, as an administrator makes it: nothing is in it."""
+    postgres.do("postgres", "CREATE DATABASE fresh OWNER owner")
+    yield postgres.url("service", "fresh"), postgres.url("owner", "fresh")
+    postgres.do("postgres", "DROP DATABASE fresh WITH (FORCE)")
+
+
+@pytest.mark.parametrize("exchange", ["sqlite"], indirect=True)
+def test_a_new_postgres_takes_a_backup_once_it_has_tables(exchange, referred, tmp_path, fresh):
+    """Each step that is missing is said in a line; what `migrate` itself has written is no reason to refuse."""
+    file, (url, owner) = tmp_path / "one.backup", fresh
+
+    def run(*arguments, owner=owner):
+        env = {"KINBRIDGE_DATABASE_URL": url, "KINBRIDGE_OWNER_URL": owner}
+        return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
+
+    assert kinbridge(exchange, "backup", file).exit_code == 0
+    asked = [["restore", file], ["backup", tmp_path / "two"]]
+    for said, done in [
+        *(("kinbridge migrate", run(*one)) for one in asked),
+        *(("cannot be reached", run(*one, owner=owner.replace("fresh", "none"))) for one in asked),
+    ]:
+        assert done.exit_code == 2, done.output
+        assert said in done.output
+    assert run("migrate").exit_code == 0
+    done = run("restore", file)
+
+    assert done.exit_code == 0, done.output
+    again = tmp_path / "again"
+    assert run("backup", again).exit_code == 0
+    assert rows(again, "SELECT id, version FROM resource") == rows(
+        file, "SELECT id, version FROM resource"
+    )
+
+
+def test_a_file_is_migrated_though_an_owner_is_named(tmp_path, postgres):
+    """Who moves from SQLite to PostgreSQL has both in the environment; the file's own index is filled."""
+    postgres.empty()
+    url = f"sqlite:///{tmp_path / 'one.db'}"
+    env = {"KINBRIDGE_DATABASE_URL": url, "KINBRIDGE_OWNER_URL": postgres.url("owner")}
+
+    done = CliRunner().invoke(cli, ["migrate"], env=env)
+
+    assert done.exit_code == 0, done.output
+    assert rows(tmp_path / "one.db", "SELECT count(*) FROM indexed") != [(0,)]
+    assert postgres.rows("SELECT count(*) FROM indexed") == [(0,)]
+
+
 def test_a_database_in_use_is_not_overwritten(exchange, patient, tmp_path):
     """While a service runs on it, even --force is refused, and nothing is changed."""
     file = tmp_path / "one.backup"

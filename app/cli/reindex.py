@@ -36,11 +36,14 @@ async def fill(settings: Any) -> int:
     from app import main
     from app.errors import Unavailable
     from app.storage import connection, migration, reindex
+    from app.storage.database import is_postgres
     from app.storage.parameters import Parameters
 
     try:
         await migration.check(settings.database_url)
-        opened = connection.connect(settings.owner_url or settings.database_url)
+        url = settings.database_url
+        owner = settings.owner_url if is_postgres(url) else ""
+        opened = connection.connect(owner or url)
         try:
             parameters = Parameters(main.definitions_of(settings))
             seen = await reindex.shelves_of(opened)

@@ -11,11 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from app.errors import Unavailable
 from app.storage import migration
 from app.storage.database import is_postgres
 from app.storage.migration import NeedsMigration
 from app.storage.sqlite import path_of, sole
-from app.storage.tables import METADATA, PURGE
+from app.storage.tables import INDEXED, METADATA, PURGE
 
 if TYPE_CHECKING:
     import asyncpg
@@ -175,13 +176,31 @@ def _check(file: Path) -> None:
 
 
 async def _as_owner(owner_url: str) -> asyncpg.Connection[Any]:
-    """Only the owner sees every shelf."""
+    """
+    Only the owner sees every shelf.
+
+    raises      NeedsMigration: no owner is named, or the tables are not there, or of another version
+                Unavailable: it cannot be reached
+    """
     import asyncpg  # noqa: PLC0415 — only where it is used
 
     if not owner_url:
         message = "on PostgreSQL only the owner sees every shelf: set KINBRIDGE_OWNER_URL"
         raise NeedsMigration(message)
-    connection: asyncpg.Connection[Any] = await asyncpg.connect(owner_url, timeout=_CONNECT_SECONDS)
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            owner_url, timeout=_CONNECT_SECONDS
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        message = f"PostgreSQL cannot be reached by KINBRIDGE_OWNER_URL: {type(error).__name__}"
+        raise Unavailable(message) from None
+    made = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+    asked = "SELECT version_num FROM alembic_version"
+    found = await connection.fetchval(asked) if made else "none"
+    if found != migration.newest():
+        await connection.close()
+        message = f"the tables are at version {found}; run `kinbridge migrate` first"
+        raise NeedsMigration(message)
     return connection
 
 
@@ -191,10 +210,6 @@ async def _from_postgres(owner_url: str, made: Path) -> None:
     with closing(sqlite3.connect(made)) as file:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                found = await connection.fetchval("SELECT version_num FROM alembic_version")
-                if found != migration.newest():
-                    message = f"the tables are at version {found}; run `kinbridge migrate` first"
-                    raise NeedsMigration(message)
                 for table, columns in _COLUMNS.items():
                     asked = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 — our own names
                     marks = ", ".join("?" * len(columns))
@@ -215,18 +230,14 @@ async def _to_postgres(
     names = ", ".join(_COLUMNS)
     try:
         async with connection.transaction():
-            found = await connection.fetchval("SELECT version_num FROM alembic_version")
-            if found != migration.newest():
-                message = f"the tables are at version {found}; run `kinbridge migrate` first"
-                raise NeedsMigration(message)
             if await connection.fetchval(_SERVED):
                 message = "a service runs on this database; stop it first"
                 raise NotEmpty(message)
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             asked = f"SELECT {', '.join(_PURGE)} FROM purge"  # noqa: S608
             known = [_unscrubbed(row) for row in await connection.fetch(asked)]
-            if force:
-                await connection.execute(f"TRUNCATE {names}")
+            # what `kinbridge migrate` writes into tables that it has just made is nobody's
+            await connection.execute(f"TRUNCATE {names if force else INDEXED.name}")
             for table, columns in _COLUMNS.items():
                 if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"):  # noqa: S608
                     message = f"rows stand in the table {table}; --force throws them away"
