@@ -61,12 +61,14 @@ class TestOwnServer:
         sent = draft["resource"]
         assert (sent["status"], "555-0100" in str(sent)) == ("draft", True)
         tag = sent["meta"]["tag"][-1]
-        assert draft["request"]["url"].endswith(quote(f"{tag['system']}|{tag['code']}", safe=""))
+        known = "_tag=" + quote(f"{tag['system']}|{tag['code']}", safe="")
+        assert draft["request"] == {"method": "POST", "url": "Task", "ifNoneExist": known}
 
         put(exchange, REPORTS, own_task())
 
-        again = [one for one in self.pushed(exchange, 3) if one["request"] == draft["request"]]
-        assert [one["resource"]["status"] for one in again] == ["draft", "completed"]
+        later = {"method": "PUT", "url": f"Task?{known}"}
+        (done,) = [one for one in self.pushed(exchange, 3) if one["request"] == later]
+        assert done["resource"]["status"] == "completed"
 
     def pushed(self, exchange, count):
         """The entries of so many pushes."""
