@@ -218,17 +218,41 @@ def _numbered(case: Case) -> list[str]:
     Its sender is told these ids, and what it says of them later has to find them, though a backup from before
     was restored and the message came again; docs/decisions/0071.
     """
-    change = case.change
-    if change.act not in {"refer", "report"}:
+    entries, sending = case.change.entries, _sending(case)
+    if not sending or all(one.id for one in entries):
         return []
-    requests = [one for one in change.entries if one.type == "ServiceRequest"]
-    if not requests or all(one.id for one in change.entries):
-        return []
-    marks = [case.receipt(replace(one, said=one.resource), "") for one in requests]
+    marks = [case.receipt(replace(one, said=one.resource), "") for one in sending]
     about = [part for mark in marks for part in (mark.key, mark.digest)]
+    made = [derive(case.key, "entry", case.shelf.key, *about, one) for one in labels(entries)]
     return [
-        derive(case.key, "entry", case.shelf.key, *about, one) for one in labels(change.entries)
+        "" if _is_sent_task(case, one, identity) else identity
+        for one, identity in zip(entries, made, strict=True)
     ]
+
+
+def _sending(case: Case) -> list[Entry]:
+    """The requests of an operation, or the one Task by which a transaction may send one."""
+    change = case.change
+    if change.act in {"refer", "report"}:
+        return [one for one in change.entries if one.type == "ServiceRequest"]
+    if change.act != "transaction" or case.shelf.role != "source":
+        return []
+    tasks = [
+        one
+        for one in change.entries
+        if one.type == "Task"
+        and one.method in {"POST", "PUT"}
+        and one.resource.get("status") in {"ready", "requested"}
+        and "focus" in one.resource
+    ]
+    return tasks if len(tasks) == 1 else []
+
+
+def _is_sent_task(case: Case, entry: Entry, identity: str) -> bool:
+    """Whether a Task that is created was created before: it comes again, and is no update of that one."""
+    if entry.type != "Task" or entry.method != "POST":
+        return False
+    return case.loaded.resource(case.shelf.key, f"Task/{identity}") is not None
 
 
 def at_once(step: Callable[[_T], _R], things: Iterable[_T]) -> list[_R]:

@@ -115,17 +115,21 @@ def _comes_again(case: Case) -> bool:
     """
     Whether this is, word for word, a transaction that sent a referral before; what was corrected since stays.
 
-    One that creates what has no id yet is planned as it came.
+    One that creates what does not stand is planned as it came.
     """
     if case.change.act != "transaction":
         return False
     tasks = [one for one in case.entries if one.type == "Task"]
     sent = [one for one in tasks if referral.is_referral(case, one.resource)]
-    others = {one.method for one in case.entries if one not in sent}
-    if len(sent) != 1 or others != {"PUT"}:
+    others = [one for one in case.entries if one not in sent]
+    if len(sent) != 1 or not others or any(one.method not in {"POST", "PUT"} for one in others):
         return False
     before = case.loaded.receipt(case.shelf.key, case.receipt(sent[0], "").key)
-    return before is not None and again.is_repeated(case, before.result)
+    if before is None or not again.is_repeated(case, before.result):
+        return False
+    new = [one.name for one in others if one.method == "POST"]
+    case.loaded.expect(case.shelf.key, new)
+    return all(case.loaded.resource(case.shelf.key, one) for one in new)
 
 
 def _standing(case: Case, entry: Entry) -> Plan:
@@ -236,8 +240,9 @@ def _stored(case: Case, entry: Entry) -> Plan:
     if entry.type == "Consent" and _ordered(case) and consents.revived(stored, entry.resource):
         issue = Issue("warning", "business-rule", consents.REVIVED, "Consent.status")
         return Plan(Answer((entry.name,), issues=(issue,)))
-    puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=entry.method)
     new = stored is None or not stored.stands
+    method = entry.method if new else "PUT"  # a message that comes again creates nothing twice
+    puts = put(entry.resource, stored, shelf=case.shelf.key, now=case.now, method=method)
     created = frozenset({entry.name}) if new else _NONE
     if entry.type == "Bundle":
         return Plan(Answer((entry.name,), created, enclosed.hold(case, entry)), puts)

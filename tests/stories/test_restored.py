@@ -239,22 +239,53 @@ def handed_on(exchange):
     return opened(exchange)
 
 
-def test_an_order_is_taken_back_by_the_name_that_was_told(exchange, partners, tmp_path):
+DOORS = [
+    ("clinic/chart/fhir/$refer", lambda: referral("1")),
+    ("clinic/chart/fhir", lambda: transaction(referral("1"))),
+]
+
+
+def named(answer):
+    """The names that a clinic was told: of an operation, or of a transaction."""
+    entries = answer.json()["entry"]
+    said = [one.get("fullUrl") or one.get("response", {}).get("location", "") for one in entries]
+    return sorted({url.partition("/fhir/")[2].partition("/_history")[0] for url in said} - {""})
+
+
+@pytest.mark.parametrize(("path", "made"), DOORS)
+def test_an_order_is_taken_back_by_the_name_that_was_told(exchange, partners, tmp_path, path, made):
     """What the clinic was told that its order is called, it is called again: else nobody heard it."""
     with serving(exchange, partners):
         backed_up(exchange, tmp_path)
-        told = resources(sent(exchange, "clinic/chart/fhir/$refer", referral("1")))
+        told = named(sent(exchange, path, made()))
     restored(exchange, tmp_path)
 
     with serving(exchange, partners):
-        again = resources(sent(exchange, "clinic/chart/fhir/$refer", referral("1")))
-        order = next(one for one in told if one["resourceType"] == "ServiceRequest")
-        path = f"clinic/chart/fhir/ServiceRequest/{order['id']}"
-        assert exchange.call("PUT", path, {**order, "status": "revoked"}).status_code == 200
+        assert named(sent(exchange, path, made())) == told
+        order = next(name for name in told if name.startswith("ServiceRequest/"))
+        standing = exchange.get(f"clinic/chart/fhir/{order}").json()
+        back = exchange.call("PUT", f"clinic/chart/fhir/{order}", {**standing, "status": "revoked"})
 
-        assert [one["id"] for one in again] == [one["id"] for one in told]
+        assert back.status_code == 200
         (theirs,) = resources(exchange.get("agency/support/fhir/Task"))
         assert theirs["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("path", "made"), DOORS)
+def test_what_came_again_and_was_corrected_stays_corrected(exchange, partners, path, made):
+    """The family moved, and the EHR's queue plays its first message again: there is one child, at the new address."""
+    with serving(exchange, partners):
+        told = named(sent(exchange, path, made()))
+        child = exchange.get("clinic/chart/fhir/Patient").json()["entry"][0]["resource"]
+        moved = {**child, "address": [{"text": "moved"}]}
+        exchange.call("PUT", f"clinic/chart/fhir/Patient/{child['id']}", moved)
+
+        again = named(sent(exchange, path, made()))
+
+        assert again == told
+        for shelf in ("clinic/chart", "agency/support"):
+            (one,) = resources(exchange.get(f"{shelf}/fhir/Patient"))
+            assert one["address"] == moved["address"]
 
 
 def test_another_child_never_takes_the_place_of_one_who_was_lost(exchange, partners, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from exchange import refused
@@ -115,7 +116,8 @@ def test_what_is_delivered_after_the_consents_day_is_held_back(exchange, undeliv
     assert "suppressed" in {row[0] for row in exchange.rows("SELECT codes FROM attempt")}
     exchange.network.answers.clear()
     sent = len(exchange.network.sent)
-    longer = {**given, "provision": {**given["provision"], "period": {"end": "2027-11-24"}}}
+    longer = {**given, "provision": {**given["provision"], "period": {"end": "2126-11-24"}}}
+    exchange.now = max(exchange.now, datetime.now(UTC))  # the command has no clock but the real one
     assert exchange.call("PUT", path, longer).status_code == 200
     for push in exchange.rows("SELECT id FROM outbox WHERE state = 'failed' ORDER BY id"):
         done = kinbridge(exchange, "outbox", "resend", push[0])
