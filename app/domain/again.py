@@ -25,7 +25,7 @@ _ENDED: Final = (
     "It has ended, and nothing is sent anew. To refer again, send an order of another identifier."
 )
 GONE: Final = "This was sent before and is expunged since. Nothing of it is taken in again."
-_NEW: Final = "This is new: it is kept here and was not sent. Send it in a message, or anew."
+NEW: Final = "This is new: it is kept here and was not sent. Send it in a message, or anew."
 
 
 def plan(case: Case, task: str, sent: Entry | None) -> Plan:
@@ -57,7 +57,7 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
             continue
         puts += put(one.resource, stands, shelf=case.shelf.key, now=case.now)
         if not (stands and stands.stands):
-            issues.append(Issue("warning", "business-rule", _NEW, one.type))
+            issues.append(Issue("warning", "business-rule", NEW, one.type))
     return Plan(Answer((task, stored["focus"]["reference"]), issues=tuple(issues)), puts)
 
 

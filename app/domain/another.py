@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.domain import following, identity, numbered, parties, patients
+from app.domain import again, following, identity, numbered, parties, patients
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.steps import OPEN
@@ -42,7 +42,12 @@ def asked(case: Case, task: Entry | None, before: str) -> Conflict | None:
     known = identity.sent(case, exchange) if came else None
     if came and known and identity.is_doubtful(known, came):
         return Conflict(_TAKEN, expression="Patient.id")
-    if task is None or case.repeated(task):
+    own = case.find(before)
+    over = own is not None and own.get("status") not in OPEN
+    if task is None:
+        is_new = over and exchange.kind == "cps-report" and not again.is_repeated(case, before)
+        return Conflict(_OVER, expression="ServiceRequest.identifier") if is_new else None
+    if case.repeated(task):
         return None  # word for word, of the same people
     whom = numbered.one(case, task.resource.get("for"), "Patient")
     if whom.startswith("Patient/") and whom not in patients.records(case, exchange.person):
@@ -51,12 +56,7 @@ def asked(case: Case, task: Entry | None, before: str) -> Conflict | None:
     shelf = case.settings.shelves.get(exchange.recipient)
     if to and shelf and to.id != shelf.tenant:
         return Conflict(_SENT_TO, expression="Task.owner")
-    own = case.find(before)
-    return (
-        None
-        if own is None or own.get("status") in OPEN
-        else Conflict(_OVER, expression="Task.focus")
-    )
+    return Conflict(_OVER, expression="Task.focus") if over else None
 
 
 def person(case: Case, request: Resource | None) -> Conflict | None:

@@ -18,7 +18,7 @@ from app.domain.loaded import Loaded, Moved, NotLoaded, Want
 from app.domain.mappings import Mappings
 from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
-from app.domain.whom import labels, spoken_of
+from app.domain.whom import attested, labels, spoken_of
 from app.errors import (
     Conflict,
     Forbidden,
@@ -91,16 +91,21 @@ class Case(Struct, frozen=True):
         said = "\x1f".join((self.shelf.key, self.change.nonce, *parts)).encode()
         return hashlib.blake2b(said, key=self.key, digest_size=_ID_BYTES).hexdigest()
 
-    def receipt(self, entry: Entry, result: str) -> Receipt:
+    def receipt(self, entry: Entry, result: str, *, anew: bool = True) -> Receipt:
         """
         The mark by which a repetition of this message is known.
 
-        Its key is the sender's own identifier, else the content; of two people in the same words there are two.
+        Its key is the sender's own identifier, else the content; of two people in the same words there are two,
+        and of what was attested anew, where no identifier says that it is the same.
+
+        anew        whether that makes another of it
         """
         resource = entry.said
-        words = fhir.encode(said_of(resource)) + spoken_of(resource, self.came)
-        digest = hashlib.sha256(words).hexdigest()
         own = [one for one in listed(resource.get("identifier")) if one.get("value")]
+        words = fhir.encode(said_of(resource)) + spoken_of(resource, self.came)
+        if anew and not own and (entry.type == "ServiceRequest" or entry.method == "POST"):
+            words += attested(self.came)
+        digest = hashlib.sha256(words).hexdigest()
         named = f"{own[0].get('system', '')}|{own[0]['value']}" if own else digest
         key = derive(self.key, "receipt", resource["resourceType"], named)
         return Receipt(self.shelf.key, key, derive(self.key, digest), result)

@@ -214,21 +214,22 @@ def is_withheld(resource: Resource, rule: Rule) -> bool:
     """
     The same, whatever its labels: an answer to a screening, or a need of the family.
 
-    A finding that is coded as a need and as something else besides is no need alone.
+    In a report a finding that is coded as a need and as something else besides is no need alone.
     """
     if any(fhir.has_code(resource.get("category"), *code.split("|", 1)) for code in rule.withholds):
         return True
     says = [resource.get("code"), *(one.get("code") for one in listed(resource.get("component")))]
-    found = reading.codings(resource.get("valueCodeableConcept"))
+    found = [_is_listed(key, rule) for key in reading.codings(resource.get("valueCodeableConcept"))]
+    listed_value = all(found) if rule.kind == "cps-report" else any(found)
     return any(_is_listed(key, rule) for one in says for key in reading.codings(one)) or (
-        bool(found) and all(_is_listed(key, rule) for key in found)
+        bool(found) and listed_value
     )
 
 
 def _is_listed(key: tuple[str, str], rule: Rule) -> bool:
-    """Whether a code, or the category that it is of in ICD, is one that stays behind."""
+    """Whether a code, the category that it is of in ICD, or all of its system, is one that stays behind."""
     system, code = key
-    codes = {f"{system}|{code}", f"{system}|{code.partition('.')[0]}"}
+    codes = {f"{system}|{code}", f"{system}|{code.partition('.')[0]}", f"{system}|"}
     return not rule.withholds_codes.isdisjoint(codes)
 
 

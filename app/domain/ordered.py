@@ -94,20 +94,39 @@ def followed(case: Case, request: Resource) -> Plan:
     return Plan(Answer((), issues=(issue,)), puts, owed=due)
 
 
+def unsent(case: Case, task: str) -> Plan:
+    """
+    The same of what came again with something new, which is kept and not sent.
+
+    task        Type/id, by which it was sent
+    """
+    exchange = case.loaded.exchange(case.shelf.key, task)
+    puts, due = _raised(case, exchange, "order", _CHANGED) if exchange else ((), ())
+    return Plan(Answer(()), puts, owed=due)
+
+
 def _stays(
     case: Case, exchange: Exchange, before: Resource, request: Resource
 ) -> tuple[tuple[Put, ...], tuple[Owed, ...]]:
+    """A Task to whoever asked, where the change says something else."""
+    was, now = ({**said_of(one), **_UNSAID} for one in (before, request))
+    if was == now:
+        return (), ()
+    another = was.get("subject") != now.get("subject")
+    return _raised(case, exchange, *(("child", _ANOTHER) if another else ("order", _CHANGED)))
+
+
+def _raised(
+    case: Case, exchange: Exchange, what: str, text: str
+) -> tuple[tuple[Put, ...], tuple[Owed, ...]]:
     """
-    A Task to whoever asked: few clients read what an answer says besides, and somebody counts on the change.
+    The Task: few clients read what an answer says besides, and somebody counts on the change.
 
     It stands once for as long as it waits; a change after it was done raises it anew.
     """
-    was, now = ({**said_of(one), **_UNSAID} for one in (before, request))
     parent = case.loaded.resource(exchange.source, exchange.source_task)
-    if was == now or parent is None or not parent.stands:
+    if parent is None or not parent.stands:
         return (), ()
-    another = was.get("subject") != now.get("subject")
-    what, text = ("child", _ANOTHER) if another else ("order", _CHANGED)
     task = reminder.task(
         case, exchange.id, parent.resource, f"stays-{what}",
         to=parent.resource.get("requester") or {}, text=text, system=reminder.STAYS,

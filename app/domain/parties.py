@@ -9,11 +9,11 @@ from app import fhir
 from app.domain import contained, disclosure
 from app.domain.case import Case
 from app.domain.plan import same
+from app.domain.whom import ATTESTER
 from app.fhir import Resource, listed
 from app.settings import Shelf, Tenant
 
 _HUMANS: Final = ("Practitioner/", "PractitionerRole/")
-_AGENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _attests(case: Case, provenance: Resource, request: Resource) -> bool:
     if fhir.name(request) not in targets or "recorded" not in resource:
         return False
     return any(
-        fhir.has_code(agent.get("type"), _AGENT_TYPE, "attester")
+        fhir.has_code(agent.get("type"), ATTESTER, "attester")
         and human(case, agent.get("who"))
         and not str((agent.get("onBehalfOf") or {}).get("reference", "")).startswith("Device/")
         for agent in listed(resource.get("agent"))
@@ -138,7 +138,7 @@ def _standing(case: Case, request: Resource) -> Resource | None:
     stored, came = case.loaded.resource(shelf, name), case.arriving(name)
     if stored is None or not stored.stands or (came and not same(stored.resource, came)):
         return None
-    asked = f"Provenance?target={name}&agent-type={_AGENT_TYPE}|attester"
+    asked = f"Provenance?target={name}&agent-type={ATTESTER}|attester"
     if stored.version > 1:
         asked += f"&_lastUpdated=ge{stored.resource['meta']['lastUpdated']}"
     for one in case.loaded.found(shelf, asked):

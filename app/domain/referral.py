@@ -16,6 +16,7 @@ from app.domain import (
     disclosure,
     draft,
     numbered,
+    ordered,
     parties,
     patients,
     report,
@@ -28,7 +29,7 @@ from app.domain.completeness import SCORE, Measured
 from app.domain.disclosure import Decision
 from app.domain.event import STATUS
 from app.domain.parties import Parties
-from app.domain.plan import Plan, tracking
+from app.domain.plan import Plan, together, tracking
 from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Invalid, Issue, NotSupported, Refusal
@@ -102,7 +103,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     request = case.find(name) if name else None
     request = sent.resource if sent and not entry else request
     if known := before.task(case, entry, sent, request):
-        return again.plan(case, known, None if entry else sent)
+        return _again(case, known, None if entry else sent)
     if request is not None:
         request = numbered.led(case, request)
         case = numbered.arriving(case, request)
@@ -113,7 +114,7 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     party = registered[0] if registered else Parties()
     number, known = before.number(case, sent, request, party)
     if known:
-        return again.plan(case, known, None if entry else sent)
+        return _again(case, known, None if entry else sent)
     measured = _measured(case, request, party) if kind == "cps-report" else None
     try:
         return _alone(
@@ -127,6 +128,13 @@ def plan(case: Case, entry: Entry | None) -> Plan:
         lines = [one for one in report.hotline(case, party.tenant) if one not in refusal.issues]
         told = Invalid(issues=(*refusal.issues, *lines))
         raise report.keep(case, told, sent=sent, measured=measured) from None
+
+
+def _again(case: Case, task: str, sent: Entry | None) -> Plan:
+    """How what was sent stands; what is new in it goes nowhere, and whoever asked is told."""
+    made = again.plan(case, task, sent)
+    new = any(one.text == again.NEW for one in made.answer.issues)
+    return together([made, ordered.unsent(case, task)], made.answer) if new else made
 
 
 def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:

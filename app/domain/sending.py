@@ -75,7 +75,7 @@ class Sending:
             Answer(
                 (fhir.name(self.task), fhir.name(self.request)),
                 frozenset(fhir.name(one.resource) for one in own if one.expected == 0),
-                _left(copies.left),
+                (*_left(copies.left), *self._unsaid()),
             ),
             puts=(*own, *theirs, *self._done(), *self._inboxes(), *self._duties(), *self._unsent()),
             receipts=(
@@ -148,6 +148,15 @@ class Sending:
         if faults := self._missing(made, rule):
             raise Invalid(issues=faults)
         return made
+
+    def _unsaid(self) -> tuple[Issue, ...]:
+        """What of the order and its Task is said to the agency, by whoever wrote it, and does not go."""
+        return tuple(
+            Issue("warning", "suppressed", _UNSAID, f"{kind}.{element}")
+            for kind, said in (("Task", self.task), ("ServiceRequest", self.request))
+            for element in _SAYS[kind]
+            if element in said and element not in self.rule.shows[kind]
+        )
 
     def _missing(self, made: Copies, rule: Rule) -> tuple[Issue, ...]:
         """What has to go and is kept behind: nothing is sent without it, and somebody can mend it."""
@@ -348,6 +357,15 @@ class Sending:
         )
 
 
+# where somebody says something; the rest is book-keeping
+_SAYS: Final = {
+    "ServiceRequest": ("note", "orderDetail", "patientInstruction", "reasonCode"),
+    "Task": ("description", "input", "note", "reasonCode", "restriction"),
+}
+_UNSAID: Final = (
+    "The agency does not get this: the disclosure rule does not show it. Say it in ServiceRequest.note before"
+    " you send, or in a message."
+)
 _KEPT: Final = (
     "The disclosure rule keeps this behind: by a security label, or since it holds what changes the meaning of"
     " the rest (modifierExtension, implicitRules). Nothing goes without it; mend that record, or call."

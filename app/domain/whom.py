@@ -23,6 +23,7 @@ _NAMED: Final = {
     "PractitionerRole": frozenset[str](),
     "RelatedPerson": frozenset({"name", "relationship"}),
 }
+ATTESTER: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _DEEPEST: Final = 4  # Task, order, role, practitioner
 
 
@@ -37,6 +38,20 @@ def spoken_of(said: Resource, entries: Iterable[Entry]) -> bytes:
         return b""
     came = tuple(entries)
     return fhir.encode(_named(said, came, _DEEPEST))
+
+
+def attested(entries: Iterable[Entry]) -> bytes:
+    """When those attested who attest what comes with a message, in bytes; nothing where nobody does."""
+    said = (one.said or one.resource for one in entries if one.type == "Provenance")
+    at = sorted(
+        str(one.get("recorded", ""))
+        for one in said
+        if any(
+            fhir.has_code(agent.get("type"), ATTESTER, "attester")
+            for agent in listed(one.get("agent"))
+        )
+    )
+    return fhir.encode(at) if at else b""
 
 
 def known_by(resource: Resource, entries: Iterable[Entry]) -> str:
