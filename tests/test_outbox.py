@@ -3,7 +3,15 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
+from app import settings
+from app.domain.change import Caller, Change, Entry
 from app.domain.plan import Owed
+from app.flows import write
+from app.flows.deliver import Worker
+from app.main import open_service
+from app.partners import Partners
 from app.storage import connection, outbox
 from app.storage.database import QUEUE
 
@@ -66,3 +74,101 @@ def test_what_could_not_be_begun_is_no_try(url):
 
     assert early == []
     assert (again.order, again.attempts) == ("e", 0)
+
+
+class Overtaken:
+    """A transaction in which another worker is quicker, between the look and the lease."""
+
+    def __init__(self, tx, other):
+        self.tx, self.other = tx, other
+
+    async def rows(self, *asked, **values):
+        found = await self.tx.rows(*asked, **values)
+        await self.other(self.tx)
+        return found
+
+    async def run(self, *asked, **values):
+        return await self.tx.run(*asked, **values)
+
+
+@pytest.mark.parametrize("state", ["delivered", "failed", "owed"])
+def test_what_another_has_pushed_meanwhile_is_not_pushed_again(url, state):
+    """It was due when it was looked for; before it is leased another has delivered it, given it up or put it off."""
+    claim = {"now": NOW, "lease_seconds": 30.0, "most": 16, "each": 2, "busy": Counter()}
+
+    async def work(tx):
+        await outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW - 1)
+
+        async def quicker(tx):
+            for due in await outbox.claim(tx, **claim):
+                await outbox.settle(
+                    tx, due, state=state, next_due=NOW + 60, at=NOW, status=0, codes=""
+                )
+
+        return await outbox.claim(Overtaken(tx, quicker), **claim)
+
+    assert run(url, work) == []
+
+
+def test_who_starts_alone_takes_nothing_from_one_who_starts_after(url):
+    """Two processes start at once: what the dead had leased is free, what the other has begun is not."""
+    claim = {"lease_seconds": 30.0, "most": 16, "each": 16, "busy": Counter()}
+
+    async def work(tx):
+        for order, at in (("clock set back", NOW + 9000), ("dead", NOW - 5), ("alive", NOW + 0.1)):
+            await outbox.owe(tx, Owed(OTHER, order, {"Task/t": 1}), now=NOW - 100)
+            assert [one.order for one in await outbox.claim(tx, now=at, **claim)] == [order]
+        await outbox.release(tx, since=NOW, lease_seconds=30.0)
+        return await outbox.claim(tx, now=NOW + 1, **claim)
+
+    assert sorted(one.order for one in run(url, work)) == ["clock set back", "dead"]
+
+
+class Hanging(Partners):
+    """A partner that takes what is sent and says nothing, for whatever reason, for very long."""
+
+    def __init__(self):
+        super().__init__()
+        self.under_way, self.most, self.begun = 0, 0, asyncio.Semaphore(0)
+
+    async def transaction(self, *_, **__):
+        self.begun.release()
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.under_way -= 1
+
+
+def test_a_push_ends_before_another_may_begin_it(url, definitions, parameters):
+    """A token endpoint that hangs, and the server behind it: of one push there are never two at once."""
+    partners, worker = Hanging(), Worker(lease_seconds=1.0)
+
+    async def story():
+        read = settings.read(
+            database_url=url, retry_first_seconds=0.01, retry_longest_seconds=0.02,
+            tenants=[{"id": "agency", "name": "A", "shelves": [
+                {"id": "intake", "kind": "cps-report", "role": "recipient",
+                 "endpoint": {"url": "https://agency.example.org"}}]}],
+        )  # fmt: skip
+        service = await open_service(
+            read, partners=partners, definitions=definitions, parameters=parameters
+        )
+        entry = Entry("PUT", {"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"}, "t")  # fmt: skip
+        shelf = service.settings.shelves["agency/intake"]
+        change = Change(shelf, Caller("a"), "update", (entry,), base="http://x", nonce="n")
+        await write.write(service, change)
+        owed = Owed(shelf.key, "e", {"Task/t": 1})
+        now = service.clock().timestamp()
+        await service.database.write(lambda tx: outbox.owe(tx, owed, now=now), shelves=QUEUE)
+        running = asyncio.create_task(worker.run(service))
+        for _ in range(3):
+            await partners.begun.acquire()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await service.database.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+    assert partners.most == 1

@@ -27,7 +27,8 @@ from app.storage.outbox import Due
 _AT_ONCE: Final = 16
 _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
-_LEASE_SECONDS: Final = 30.0  # three times what one push may take
+_LEASE_SECONDS: Final = 30.0  # of which a push, with its token and all that it waits for, has most
+_WORKS: Final = 5 / 6
 _ROOM_SECONDS: Final = 5.0  # that a large push waits for its turn, and for room; within its lease
 _AGAIN_SECONDS: Final = 2.0  # until one is tried for which there was none
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
@@ -38,11 +39,13 @@ class Worker:
     """
     Delivers until it is stopped; what it has begun it ends, within a bound, and leases go back.
 
-    awake       set when there is something new to do
+    awake           set when there is something new to do
+    lease_seconds   for which nobody else takes a push that this one has begun
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lease_seconds: float = _LEASE_SECONDS) -> None:
         self.awake = asyncio.Event()
+        self._lease = lease_seconds
         self._stopping = False
         self._look_for_overdue = 0.0  # UNIX seconds
         self._running: dict[asyncio.Task[None], str] = {}  # each push, and its shelf
@@ -76,14 +79,14 @@ class Worker:
         async def claim(tx: Tx) -> list[Due]:
             room = _AT_ONCE - len(self._running)
             return await outbox.claim(
-                tx, now=now, lease_seconds=_LEASE_SECONDS, most=room, each=_EACH, busy=busy
+                tx, now=now, lease_seconds=self._lease, most=room, each=_EACH, busy=busy
             )
 
         if len(self._running) >= _AT_ONCE:
             return 0
         claimed = await service.database.write(claim, shelves=QUEUE)
         for due in claimed:
-            push = asyncio.create_task(_deliver(service, due, self._large))
+            push = asyncio.create_task(self._deliver(service, due))
             self._running[push] = due.shelf
             push.add_done_callback(self._ended)
         return len(claimed)
@@ -96,11 +99,13 @@ class Worker:
 
     async def _step(self, service: Service) -> float:
         """Deliver what is due; how many seconds to rest."""
+        since = service.clock().timestamp()
         company = await service.database.company()
         if company == "later":
             return _LOOK_AGAIN_SECONDS
         if company == "alone":  # whoever leased something before is dead
-            await service.database.write(outbox.release, shelves=QUEUE)
+            release = partial(outbox.release, since=since, lease_seconds=self._lease)
+            await service.database.write(release, shelves=QUEUE)
         if service.clock().timestamp() >= self._look_for_overdue:
             await overdue.raise_all(service)
             more = await corrections.bring(service)
@@ -129,25 +134,30 @@ class Worker:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.awake.wait(), seconds)
 
+    async def _deliver(self, service: Service, due: Due) -> None:
+        """
+        Push the versions that are owed, in one transaction Bundle; write down how it went.
 
-async def _deliver(service: Service, due: Due, large: asyncio.Lock) -> None:
-    """Push the versions that are owed, in one transaction Bundle; write down how it went."""
-    endpoint = (
-        service.settings.shelves[due.shelf].endpoint
-        if due.shelf in service.settings.shelves
-        else None
-    )
-    reply: Reply | None
-    if endpoint is None:
-        reply = Reply(0, "no-endpoint")
-    elif not await _still_covered(service, due):
-        reply = _SUPPRESSED
-    else:
-        reply = await _pushed(service, due, endpoint, large)
-    if reply is None:
-        await _put_off(service, due)
-    else:
-        await _settle(service, due, reply)
+        It ends before its lease does: another would begin it beside this one, and be overtaken by what
+        comes after it.
+        """
+        shelf = service.settings.shelves.get(due.shelf)
+        endpoint = shelf.endpoint if shelf else None
+        reply: Reply | None
+        if endpoint is None:
+            reply = Reply(0, "no-endpoint")
+        elif not await _still_covered(service, due):
+            reply = _SUPPRESSED
+        else:
+            try:
+                async with asyncio.timeout(self._lease * _WORKS):
+                    reply = await _pushed(service, due, endpoint, self._large)
+            except TimeoutError:
+                reply = Reply(0)
+        if reply is None:
+            await _put_off(service, due)
+        else:
+            await _settle(service, due, reply)
 
 
 async def _pushed(

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, case, func, insert, literal, select, update
+from sqlalchemy import bindparam, case, func, insert, literal, or_, select, update
 
 from app.domain.plan import Owed
 from app.storage.database import Reading, Tx, statement
@@ -57,13 +57,25 @@ _NEXT: Final = statement(
         )
     ).where(OUTBOX.c.state == "owed", _HAS_ROOM)
 )
-_LEASE: Final = statement(
+_LEASE: Final = statement(  # another may have delivered it, or put it off, since it was found
     update(OUTBOX)
-    .where(OUTBOX.c.id == bindparam("row"), OUTBOX.c.leased_until <= bindparam("now"))
+    .where(
+        OUTBOX.c.id == bindparam("row"),
+        OUTBOX.c.state == "owed",
+        OUTBOX.c.due <= bindparam("now"),
+        OUTBOX.c.leased_until <= bindparam("now"),
+    )
     .values(leased_until=bindparam("until"))
 )
 _RELEASE: Final = statement(
-    update(OUTBOX).where(OUTBOX.c.state == "owed").values(leased_until=bindparam("never"))
+    update(OUTBOX)
+    .where(
+        OUTBOX.c.state == "owed",
+        or_(
+            OUTBOX.c.leased_until < bindparam("before"), OUTBOX.c.leased_until > bindparam("beyond")
+        ),
+    )
+    .values(leased_until=bindparam("never"))
 )
 _SETTLE: Final = statement(
     update(OUTBOX)
@@ -205,9 +217,14 @@ async def later(tx: Tx, due: Due, *, next_due: float) -> None:
     await tx.run(_LATER, row=due.id, next=next_due, never=0.0)
 
 
-async def release(tx: Tx) -> None:
-    """Give every lease back: at the end, and at the start when no other worker lives."""
-    await tx.run(_RELEASE, never=0.0)
+async def release(tx: Tx, *, since: float, lease_seconds: float) -> None:
+    """
+    Give back what the dead had leased; one that came at the same moment keeps its own.
+
+    since       UNIX seconds at which nobody else was there
+    """
+    until = since + lease_seconds  # or beyond all that is leased now: a clock was set back
+    await tx.run(_RELEASE, before=until, beyond=until + lease_seconds, never=0.0)
 
 
 async def next_due(tx: Reading, *, each: int, busy: Counter[str]) -> float | None:

@@ -239,8 +239,10 @@ class Postgres:
         """
         Several processes may deliver; the first of them takes over what dead ones had leased.
 
-        Each holds the shared lock for as long as it lives; who can have it alone is alone.
+        Each holds the shared lock for as long as it lives; who can have it alone is alone. Who has lost its
+        connection takes nothing over: others have lost theirs too, and push what they have leased.
         """
+        first = self._worker is None
         if self._worker and not self._worker.is_closed():
             return "among"
         with _refusals():
@@ -250,7 +252,7 @@ class Postgres:
             if alone:
                 await found.execute("SELECT pg_advisory_unlock($1)", _WORKER)
         self._worker = found
-        return "alone" if alone else "among"
+        return "alone" if alone and first else "among"
 
     async def close(self) -> None:
         """After the last write; waits for it."""
