@@ -7,7 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -29,11 +29,13 @@ from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners, key_of
 from app.settings import Settings
+from app.storage import clock as clocks
 from app.storage import connection, keys, migration, outbox, reindex
 from app.storage.commits import Commits
 from app.storage.database import NONE, QUEUE
 from app.storage.parameters import Parameters
 
+_DIFFERS_SECONDS: Final = 60  # by which the clocks of two machines may
 _log = structlog.get_logger()
 
 
@@ -132,6 +134,12 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
         _log.warning(
             "open to everyone on this machine; register clients with: kinbridge client add"
         )
+
+    if (
+        await service.database.read(clocks.latest, shelves=tuple(settings.shelves))
+        > service.clock().timestamp() + _DIFFERS_SECONDS
+    ):
+        _log.warning("the machine's clock is behind what was stored last; is it right?")
 
     if not (settings.loopback or settings.public_url):
         _log.warning(

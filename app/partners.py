@@ -20,6 +20,7 @@ from app.assertions import Key
 from app.errors import Invalid, NotFound, TooLarge, Unavailable
 from app.settings import Endpoint, SettingsError, Smart
 
+LONGEST_WAIT_SECONDS: Final = 86400.0  # whatever Retry-After asks for
 _TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_ANSWER: Final = 10 * 2**20  # bytes; what a partner sends is not trusted to end
 _STEP: Final = 2**16  # bytes
@@ -291,9 +292,10 @@ def _codes(body: bytes) -> str:
 
 def _wait_seconds(retry_after: str, now: float) -> float:
     """https://www.rfc-editor.org/rfc/rfc9110#name-retry-after."""
-    if retry_after.isdigit():
-        return float(min(int(retry_after), 86400))
+    if retry_after.isdecimal():
+        return min(float(retry_after), LONGEST_WAIT_SECONDS)
     try:
-        return max(0.0, min(parsedate_to_datetime(retry_after).timestamp() - now, 86400.0))
+        wait = parsedate_to_datetime(retry_after).timestamp() - now
+        return max(0.0, min(wait, LONGEST_WAIT_SECONDS))
     except (TypeError, ValueError):
         return 0.0

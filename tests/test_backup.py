@@ -101,7 +101,7 @@ def test_what_is_restored_is_what_was_backed_up(
         next_one = "SELECT nextval('ledger_id_seq') > (SELECT max(id) FROM ledger)"
         assert server.rows(next_one) == [(True,)]
         forced_wall = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
-        assert server.rows(forced_wall) == [(13,)]
+        assert server.rows(forced_wall) == [(14,)]
 
 
 @pytest.fixture

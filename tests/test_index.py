@@ -113,6 +113,7 @@ def test_an_index_of_before_is_moved(exchange, referred):
 
 # what each migration after 0008 has added
 BEFORE_COPIED = (
+    "DROP TABLE clock",
     "DROP TABLE assertion", "ALTER TABLE client DROP COLUMN keys",
     "DROP TABLE copied", "ALTER TABLE ledger DROP COLUMN requester",
 )  # fmt: skip

@@ -108,10 +108,11 @@ def test_only_what_may_pass_is_repeated(http, status, again):
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("Thu, 01 Jan 1970 00:00:09 GMT", 9),
-                                                 ("soon", 0), ("999999999", 86400), ("-5", 0)])  # fmt: skip
+                                                 ("soon", 0), ("999999999", 86400), ("-5", 0),
+                                                 ("\u00b2", 0)])  # fmt: skip
 def test_retry_after_is_read_in_both_forms(http, header, seconds):
     """Seconds or a date, a day at most, and nonsense is none."""
-    _, reply = push(http, http.Response(503, headers={"Retry-After": header}))
+    _, reply = push(http, http.Response(503, headers={"Retry-After": header.encode("latin-1")}))
 
     assert reply.wait_seconds == seconds
 

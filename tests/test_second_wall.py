@@ -29,6 +29,7 @@ WALLED = {
     "worklist",
     "crosswalk",
     "copied",
+    "clock",
 }
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from app.errors import Unavailable
 from app.storage import keys, migration
 from app.storage.database import NONE, Overtaken
 from app.storage.reader import TooLong
@@ -83,6 +84,14 @@ def test_while_another_process_writes_reads_go_on_and_the_write_waits(file):
         run(file, write)
 
     assert names(file) == {"one", "two"}
+
+
+def test_a_sqlite_that_is_too_old_is_named(file, monkeypatch):
+    """Its first write would fail otherwise, and say that the disk does."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+
+    with pytest.raises(Unavailable, match="SQLite"):
+        Sqlite(f"sqlite:///{file}")
 
 
 def test_a_close_waits_for_what_was_begun(file):

@@ -76,7 +76,9 @@ async def history(
         responses.past(one, base, shown.of(service.definitions, one.body) if one.body else b"")
         for one in found.page
     )
-    head = {"resourceType": "Bundle", "type": "history", "total": found.total, "link": links}
+    head = responses.head(
+        "history", found.asked_at if not page else "", total=found.total, link=links
+    )
     return responses.spliced(request, head, entries)
 
 

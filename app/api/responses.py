@@ -207,8 +207,19 @@ def refused_entry(refused: Refusal) -> bytes:
 
 def bundle(request: Request, kind: str, entries: list[bytes], **more: Any) -> Response:
     """A Bundle around entries that are bytes already."""
-    head = {"resourceType": "Bundle", "type": kind, **more}
-    return spliced(request, head, ((one,) for one in entries))
+    return spliced(request, head(kind, **more), ((one,) for one in entries))
+
+
+def head(kind: str, asked_at: str = "", **more: Any) -> Resource:
+    """
+    A Bundle but for its entries.
+
+    asked_at    FHIR instant after which everything is that the next one like it would have besides;
+                only on a first page, as another may miss what came since
+    source      https://hl7.org/fhir/R4/bundle.html, meta.lastUpdated
+    """
+    meta = {"meta": {"lastUpdated": asked_at}} if asked_at else {}
+    return {"resourceType": "Bundle", **meta, "type": kind, **more}
 
 
 def spliced(request: Request, head: Resource, entries: Iterable[Sequence[bytes]]) -> Response:

@@ -146,10 +146,8 @@ async def _bundled(  # noqa: PLR0913 — what a search is asked with
         links.append(link("previous", _sealed(places[0], service.key, of, back=True)))
     if places and later:
         links.append(link("next", _sealed(places[-1], service.key, of, back=False)))
-    head: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset"}
-    if result.total is not None:
-        head["total"] = result.total
-    head["link"] = links
+    total = {} if result.total is None else {"total": result.total}
+    head = responses.head("searchset", "" if page else result.asked_at, **total, link=links)
     return head, _entries(service, base, result, shown)
 
 

@@ -133,12 +133,14 @@ class Purge(Struct, frozen=True):
 
     why     expunged: all of it; amended: its past versions, the present one is newer; withdrawn: what
             the agency was sent in error, or without anybody's answer before the consent was withdrawn
+    at      FHIR instant, where it is done again after a restore: when it was done first
     """
 
     shelf: str
     name: str
     exchange: str
     why: Literal["expunged", "amended", "withdrawn"] = "expunged"
+    at: str = ""
 
 
 class Receipt(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from functools import partial
 from typing import Final
@@ -17,9 +18,9 @@ from app.errors import Unavailable
 from app.flows import corrections, overdue, room, write
 from app.flows.room import Moving
 from app.flows.service import Service
-from app.partners import Reply
+from app.partners import LONGEST_WAIT_SECONDS, Reply
 from app.settings import Endpoint
-from app.storage import bodies, outbox, resources
+from app.storage import bodies, copies, outbox, resources
 from app.storage.bodies import Key
 from app.storage.database import QUEUE, Reading, Tx
 from app.storage.outbox import Due
@@ -48,6 +49,7 @@ class Worker:
         self._lease = lease_seconds
         self._stopping = False
         self._look_for_overdue = 0.0  # UNIX seconds
+        self._looked_at = math.inf  # UNIX seconds; before the first look anything may have been
         self._running: dict[asyncio.Task[None], str] = {}  # each push, and its shelf
         self._large = asyncio.Lock()  # of what is large one goes at a time
 
@@ -99,14 +101,17 @@ class Worker:
 
     async def _step(self, service: Service) -> float:
         """Deliver what is due; how many seconds to rest."""
-        since = service.clock().timestamp()
+        now = service.clock().timestamp()
         company = await service.database.company()
         if company == "later":
             return _LOOK_AGAIN_SECONDS
         if company == "alone":  # whoever leased something before is dead
-            release = partial(outbox.release, since=since, lease_seconds=self._lease)
+            release = partial(outbox.release, since=now, lease_seconds=self._lease)
             await service.database.write(release, shelves=QUEUE)
-        if service.clock().timestamp() >= self._look_for_overdue:
+        if now < self._looked_at:
+            await _hurry(service, now)
+        self._looked_at = now
+        if now >= self._look_for_overdue:
             await overdue.raise_all(service)
             more = await corrections.bring(service)
             self._look_for_overdue = 0.0 if more else await overdue.next_look(service)
@@ -158,6 +163,18 @@ class Worker:
             await _put_off(service, due)
         else:
             await _settle(service, due, reply)
+
+
+async def _hurry(service: Service, now: float) -> None:
+    """The clock was set back: what is due at a time that it will come to in a year is due now."""
+    longest = max(LONGEST_WAIT_SECONDS, service.settings.retry_longest_seconds)
+
+    async def hurry(tx: Tx) -> int:
+        owed = await outbox.hurry(tx, now=now, latest=now + longest)
+        return owed + await copies.hurry(tx, now=now, latest=now + longest)
+
+    if count := await service.database.write(hurry, shelves=QUEUE):
+        _log.warning("the clock was set back; what was to wait for it goes now", count=count)
 
 
 async def _pushed(

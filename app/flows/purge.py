@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from app import fhir
 from app.domain.event import EXPUNGED
@@ -57,13 +58,13 @@ async def _again(tx: Tx, *, purged: Purge, at: str, reader: Reader) -> int:
     if row is None:
         return 0
     puts = _tombstones(row, purged, at)
-    if purged.why == "expunged" and puts:
-        await exchanges.close(tx, purged.exchange, EXPUNGED)
     if not puts and not await purges.remembered(tx, purged, at):
         return 0
-    plan = Plan(Answer(()), puts, purges=(purged,))
+    plan = Plan(Answer(()), puts, purges=(replace(purged, at=at),))
     made = commits.Made(plan, reader, {}, at, fhir.moment(at).timestamp())
-    await commits.commit(tx, [made])
+    await commits.commit(tx, [made])  # first, as everywhere: who writes to a shelf locks its clock
+    if purged.why == "expunged" and puts:
+        await exchanges.close(tx, purged.exchange, EXPUNGED)
     return 1
 
 

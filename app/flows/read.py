@@ -10,7 +10,7 @@ from app.flows import bounds, room
 from app.flows.room import Room
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import bodies, history, resources
+from app.storage import bodies, clock, history, resources
 from app.storage.database import Reading
 from app.storage.history import Asked, Past, Turn
 from app.storage.resources import Version
@@ -93,12 +93,14 @@ class History:
 
     total       of all pages
     newer, older    whether another page stands before it, or follows
+    asked_at        as flows.search.Result has it
     """
 
     page: list[Past]
     total: int
     newer: bool
     older: bool
+    asked_at: str
 
 
 async def past(  # noqa: PLR0913 — what the standard lets a caller ask
@@ -118,14 +120,16 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
     async def look(tx: Reading) -> tuple[History, bounds.Sizes] | None:
         if "id" in asked.of and await resources.read(tx, shelf.key, name) is None:
             return None
+        asked_at = await clock.last(tx, shelf.key)
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
         total = await history.count(tx, shelf.key, asked)
         more = len(found) > most
         rows = (found[::-1] if turn.back else found)[:most]
         page, cut, sizes = await bounds.held(tx, shelf.key, rows)
+        newer, older = turn is not history.FIRST, more or cut
         if turn.back:
-            return History(page[::-1], total, newer=more or cut, older=True), sizes
-        return History(page, total, newer=turn is not history.FIRST, older=more or cut), sizes
+            page, newer, older = page[::-1], older, True
+        return History(page, total, newer, older, asked_at), sizes
 
     def size(looked: tuple[History, bounds.Sizes] | None) -> int:
         return bounds.total(looked[0].page, looked[1]) if looked else 0
@@ -143,4 +147,4 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
         return await bounds.whole(tx, shelf.key, found.page, sizes)
 
     page = await service.database.read(fill, shelves=(shelf.key,))
-    return History(page, found.total, found.newer, found.older)
+    return History(page, found.total, found.newer, found.older, found.asked_at)

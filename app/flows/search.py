@@ -13,7 +13,7 @@ from app.errors import Malformed, NotFound
 from app.flows import bounds
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import bodies, reindex, search
+from app.storage import bodies, clock, reindex, search
 from app.storage.asked import Include, Query
 from app.storage.compiled import Parameter
 from app.storage.database import Reading
@@ -56,6 +56,8 @@ class Result:
     One page.
 
     total       None where it was not counted
+    asked_at    the time of what had come to the shelf last, as this began: all that comes later has a
+                later one
     cut         whether more hangs on the matches than is shown
     """
 
@@ -64,6 +66,7 @@ class Result:
     included: list[Found]
     total: int | None
     cut: bool
+    asked_at: str
 
 
 async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked) -> Result:
@@ -86,6 +89,7 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
     most = first.count if asked.most is None else asked.most
 
     async def look(tx: Reading) -> _Looked:
+        asked_at = await clock.last(tx, shelf.key)
         page = await search.page(
             tx, shelf.key, queries, after=asked.after, back=asked.back, most=most,
             facts=bool(first.includes),
@@ -99,7 +103,7 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
         found, cut = await _included(tx, service, shelf.key, first.includes, page.found)
         seen = [one for one in found if caller.may("r", one.type)]
         included, over, more = await bounds.fitting(tx, shelf.key, seen)
-        return _Looked(Result(first, page, included, total, cut or over), sizes | more)
+        return _Looked(Result(first, page, included, total, cut or over, asked_at), sizes | more)
 
     looked = await bounds.roomy(
         service, lambda: service.database.read(look, shelves=(shelf.key,)), _Looked.size

@@ -6,21 +6,30 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote_plus
 
 from msgspec import Struct
 from msgspec.structs import asdict, astuple, replace
-from sqlalchemy import Text, bindparam, func, literal, literal_column, select, update
+from sqlalchemy import bindparam, update
 
 from app import fhir
 from app.domain.loaded import Want
 from app.domain.plan import Exchange, Plan, Put, Receipt
-from app.storage import copies, exchanges, ledger, outbox, purges, puts, resources, search, worklist
+from app.storage import (
+    clock,
+    copies,
+    exchanges,
+    ledger,
+    outbox,
+    purges,
+    puts,
+    resources,
+    search,
+    worklist,
+)
 from app.storage.database import (
     Batch,
     Database,
     Overtaken,
-    Statement,
     Tx,
     insert_once,
     statement,
@@ -33,16 +42,6 @@ from app.storage.tables import EXCHANGE, RECEIPT
 
 _TOGETHER: Final = 64  # plans in one transaction
 
-# Of those who look whether nothing meets a condition, one goes on at a time: SQLite has one
-# writer anyway, PostgreSQL a lock that ends with the transaction.
-_ALONE: Final = Statement(
-    select(literal(1)),
-    select(
-        func.pg_advisory_xact_lock(
-            func.hashtextextended(bindparam("key", type_=Text), literal_column("0"))
-        )
-    ),
-)
 _RECEIVE: Final = insert_once(RECEIPT)
 _MARK: Final = Receipt.__struct_fields__
 _OPEN: Final = insert_once(EXCHANGE)
@@ -190,10 +189,12 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
     made        plans of which no two put the same resource
     raises      Overtaken: something that one was made from has changed since
     """
+    times = await clock.tell(tx, _shelves(made), max(one.at for one in made))
     for one in made:
         await _absent(tx, one)
         await _stands(tx, one)
     if (rows := made[0].rows) is not None:
+        puts.time(rows, times)
         stand = await puts.write(tx, rows)
     else:
         seen = (
@@ -201,11 +202,27 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
             if len(made) == 1
             else {key: v for one in made for key, v in one.seen.items()}
         )
-        stand = await puts.put(tx, _ordered(made), made[0].reader.parameters, seen)
+        stand = await puts.put(tx, _ordered(made), made[0].reader.parameters, seen, times)
     for one in made:
         if not one.plain:
-            await _besides(tx, one)
+            await _besides(tx, one, times)
     return stand
+
+
+def _shelves(made: Sequence[Made]) -> set[str]:
+    """
+    Where they put something, and where nothing else shall be put meanwhile: what is sent has a time on
+    the shelf of its sender, and of those who look whether nothing meets a condition one goes on at a time.
+    """
+    shelves: set[str] = set()
+    for one in made:
+        plan = one.plan
+        shelves.update(put.shelf for put in plan.puts)
+        if not one.plain:
+            shelves.update(shelf for shelf, _ in plan.absent)
+            shelves.update(step.source for step in plan.exchanges if step.version == 0)
+            shelves.update(purge.shelf for purge in plan.purges)
+    return shelves
 
 
 def _ordered(made: Sequence[Made]) -> list[Put]:
@@ -228,7 +245,6 @@ def readied(made: Made) -> Made:
 
 async def _absent(tx: Tx, made: Made) -> None:
     for shelf, condition in sorted(made.plan.absent):
-        await tx.rows(_ALONE, key=f"{shelf}|{unquote_plus(condition)}")
         if await search.names(tx, shelf, made.reader.condition(condition), most=1):
             raise Overtaken
 
@@ -240,8 +256,8 @@ async def _stands(tx: Tx, made: Made) -> None:
         raise Overtaken
 
 
-async def _besides(tx: Tx, made: Made) -> None:
-    """What a plan does beside what it puts."""
+async def _besides(tx: Tx, made: Made, times: Mapping[str, str]) -> None:
+    """What a plan does beside what it puts; what is compared with that has the time of its shelf."""
     plan, at = made.plan, made.at
     if plan.receipts:
         marks = [astuple(mark) for mark in plan.receipts]
@@ -250,28 +266,29 @@ async def _besides(tx: Tx, made: Made) -> None:
     for one in plan.worklist:
         await worklist.replace(tx, one)
     for step in plan.exchanges:
-        await _step(tx, step, now=made.now)
+        await (_step(tx, step) if step.version else _open(tx, step, times, now=made.now))
     for ended in plan.ended:
         await copies.end(tx, ended)
     for more in plan.following:
         await copies.owe(tx, more, now=made.now)
     for said in plan.recorded:
         await exchanges.record(tx, said, at=at)
-    await purges.purge(tx, plan.purges, at=at)
+    await purges.purge(tx, plan.purges, times)
     for due in plan.owed:
         await outbox.owe(tx, due, now=made.now)
     for row in plan.accounted:
         await ledger.account(tx, row, at=at)
 
 
-async def _step(tx: Tx, step: Exchange, *, now: float) -> None:
-    if step.version == 0:
-        written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
-        row = {**asdict(step), **written, "version": 1}
-        if not await tx.run(_OPEN, **row):
-            raise Overtaken
-        await copies.opened(tx, step, now=now)
-        return
+async def _open(tx: Tx, step: Exchange, times: Mapping[str, str], *, now: float) -> None:
+    written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}
+    row = {**asdict(step), **written, "opened": times[step.source], "version": 1}
+    if not await tx.run(_OPEN, **row):
+        raise Overtaken
+    await copies.opened(tx, step, now=now)
+
+
+async def _step(tx: Tx, step: Exchange) -> None:
     guard = {"id": step.id, "expected": step.version, "next": step.version + 1}
     said: dict[str, Any] = {"state": step.state, "sequence": step.sequence, "due": step.due}
     written = {"copies": json.dumps(step.copies), "terms": json.dumps(asdict(step.terms))}

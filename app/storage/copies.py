@@ -65,6 +65,11 @@ _PUT_OFF: Final = statement(
 )
 
 
+_HURRY: Final = statement(
+    update(COPIED).where(COPIED.c.due > bindparam("latest")).values(due=bindparam("now"))
+)
+
+
 class Due(NamedTuple):
     """
     A copy that is to be brought up to date.
@@ -123,6 +128,11 @@ async def owe(tx: Tx, one: Following, *, now: float) -> None:
 async def due(tx: Reading, *, now: float, most: int) -> list[Due]:
     """The copies that are to be brought up to date, the oldest first."""
     return [Due(*row) for row in await tx.rows(_DUE, never=0.0, now=now, most=most)]
+
+
+async def hurry(tx: Tx, *, now: float, latest: float) -> int:
+    """As outbox.hurry."""
+    return await tx.run(_HURRY, now=now, latest=latest)
 
 
 async def put_off(tx: Tx, one: Due, *, until: float) -> None:

@@ -9,6 +9,7 @@ they are sorted when they are found, and an update leaves them where they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -108,6 +109,18 @@ def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[P
     return [
         (shelf, term, updated if timed else "", identity, qualifier)
         for term, qualifier, timed in terms
+    ]
+
+
+def timed(batches: list[Batch], times: Mapping[str, str]) -> list[Batch]:
+    """The same, where what leads from now on has the time of its shelf."""
+    return [
+        one._replace(
+            rows=[(row[0], row[1], times[row[0]] if row[2] else "", *row[3:]) for row in one.rows]
+        )
+        if one.statement is _POST
+        else one
+        for one in batches
     ]
 
 

@@ -104,6 +104,14 @@ _FORGET: Final = statement(  # a row that is deleted would give its number to an
     )
     .values(state="delivered", versions=bindparam("nothing"))
 )
+_HURRY: Final = statement(
+    update(OUTBOX)
+    .where(
+        OUTBOX.c.state == "owed",
+        or_(OUTBOX.c.due > bindparam("latest"), OUTBOX.c.leased_until > bindparam("latest")),
+    )
+    .values(due=bindparam("now"), leased_until=bindparam("never"))
+)
 _COUNTS: Final = statement(select(OUTBOX.c.state, func.count()).group_by(OUTBOX.c.state))
 
 
@@ -215,6 +223,15 @@ async def settle(  # noqa: PLR0913 — an attempt is all of these
 async def later(tx: Tx, due: Due, *, next_due: float) -> None:
     """Give one back that could not be begun; it was no try."""
     await tx.run(_LATER, row=due.id, next=next_due, never=0.0)
+
+
+async def hurry(tx: Tx, *, now: float, latest: float) -> int:
+    """
+    How much was to wait for longer than anything does, since the clock was ahead; it is due now.
+
+    latest      UNIX seconds, the longest that anything waits
+    """
+    return await tx.run(_HURRY, now=now, latest=latest, never=0.0)
 
 
 async def release(tx: Tx, *, since: float, lease_seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ import msgspec
 
 from app.errors import Malformed, Unavailable
 from app.storage.database import (
+    QUEUE,
     Batch,
     Company,
     Many,
@@ -168,6 +170,7 @@ class Postgres:
         self._connections = connections
         self._pool: asyncpg.Pool[Any] | None = None
         self._worker: asyncpg.Connection[Any] | None = None
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._keys: dict[tuple[Statement, str], Gathering[dict[str, str], Sequence[Row]]] = {}
 
     async def read(
@@ -221,7 +224,7 @@ class Postgres:
         long: bool = False,  # noqa: ARG002 — its statements are the server's
     ) -> _T:
         """Returns when it is on the disk."""
-        async with self._connection() as connection:
+        async with self._turn(shelves), self._connection() as connection:
             await connection.execute(_begin(shelves))
             try:
                 result = await work(_Writing(connection))
@@ -271,6 +274,16 @@ class Postgres:
             command_timeout=_STATEMENT_SECONDS,
             server_settings=_SETTINGS,
         )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, shelves: Iterable[str]) -> AsyncIterator[None]:
+        """Who writes to a shelf has it alone (clock.py); who waits for that holds no connection."""
+        with _refusals():
+            async with contextlib.AsyncExitStack() as turns:
+                async with asyncio.timeout(_WAIT_SECONDS):
+                    for shelf in sorted({*shelves}.difference(QUEUE)):
+                        await turns.enter_async_context(self._turns[shelf])
+                yield
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Connection]:

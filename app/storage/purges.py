@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import bindparam, delete, select, update
@@ -58,13 +59,16 @@ _UNSCRUBBED: Final = statement(select(PURGE.c.id).where(PURGE.c.scrubbed == 0).l
 _SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(scrubbed=1))
 
 
-async def purge(tx: Tx, purged: tuple[Purge, ...], *, at: str) -> None:
+async def purge(tx: Tx, purged: tuple[Purge, ...], times: Mapping[str, str]) -> None:
     """
     Past versions go, what was owed of them is owed no more, and the list says so.
 
     The tombstones were put before.
+
+    times       when that came to each shelf
     """
     for one in purged:
+        at = one.at or times[one.shelf]
         kind, _, identity = one.name.partition("/")
         key = {"shelf": one.shelf, "type": kind, "id": identity}
         await tx.run(_FORGET, **key, at=at)

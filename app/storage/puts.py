@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,7 @@ from app.storage.parameters import Parameters
 from app.storage.resources import Stand, Version
 from app.storage.tables import RESOURCE, VERSION
 
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _PAST: Final = ("shelf", "type", "id", "version", "updated", "method", "body")
 _KEY: Final = tuple(RESOURCE.c[name] == bindparam(name) for name in ("shelf", "type", "id"))
 _AS_SEEN: Final = RESOURCE.c.version == bindparam("expected")
@@ -112,7 +114,11 @@ class Rows(NamedTuple):
 
 
 async def put(
-    tx: Tx, puts: Sequence[Put], parameters: Parameters, seen: Mapping[Want, Any]
+    tx: Tx,
+    puts: Sequence[Put],
+    parameters: Parameters,
+    seen: Mapping[Want, Any],
+    times: Mapping[str, str],
 ) -> Stand:
     """
     What is new goes in together, and what replaces something, each with its guard.
@@ -120,10 +126,11 @@ async def put(
     puts        in the order of shelf and name: all who write lock in one order, so that no two
                 wait for each other
     seen        what was read for them; what is not in it is read again
+    times       when it comes to each shelf, FHIR instants
     raises      Overtaken: something else stands there than was expected
     """
     stood = [_seen(one, seen) or await _stood(tx, one) for one in puts]
-    return await write(tx, rows(puts, parameters, stood))
+    return await write(tx, rows(puts, parameters, stood, times))
 
 
 async def write(tx: Tx, made: Rows) -> Stand:
@@ -137,14 +144,50 @@ async def write(tx: Tx, made: Rows) -> Stand:
 def known(puts: Sequence[Put], parameters: Parameters, seen: Mapping[Want, Any]) -> Rows | None:
     """As rows; None where not all that they replace was read."""
     stood = [_seen(one, seen) for one in puts]
-    return rows(puts, parameters, [one for one in stood if one]) if all(stood) else None
+    return rows(puts, parameters, [one for one in stood if one], {}) if all(stood) else None
 
 
-def rows(puts: Sequence[Put], parameters: Parameters, stood: Sequence[tuple[str, str]]) -> Rows:
+def time(made: Rows, times: Mapping[str, str]) -> None:
+    """Give rows that are made already the time at which they come to their shelves."""
+    if all(one.updated == times[shelf] for (shelf, _), one in made.stand.items()):
+        return
+    for key, one in made.stand.items():
+        made.stand[key] = _timed(one, times[key[0]])
+    for place, batch in enumerate(made.batches):
+        rows = [_with_time(row, made.stand) for row in batch.rows]
+        made.batches[place] = batch._replace(rows=rows)
+    made.leading[:] = index.timed(made.leading, times)
+
+
+def _timed(one: Version, at: str) -> Version:
+    """With its time in the body too: meta leads there, so it is the first that is written so."""
+    start = one.body.find(b'"lastUpdated":"%b"' % one.updated.encode())
+    if start < 0:  # a deletion
+        return one._replace(updated=at)
+    start += len('"lastUpdated":"')
+    whole = memoryview(one.body)  # a slice of a scan is no copy of it
+    body = b"".join((whole[:start], at.encode(), whole[start + len(one.updated) :]))
+    return one._replace(body=body, updated=at)
+
+
+def _with_time(row: Row, stand: Stand) -> Row:
+    """A row that begins as one of RESOURCE does."""
+    shelf, kind, identity, version, _, method, exchange, facts, _, *guard = row
+    now = stand[shelf, f"{kind}/{identity}"]
+    return shelf, kind, identity, version, now.updated, method, exchange, facts, now.body, *guard
+
+
+def rows(
+    puts: Sequence[Put],
+    parameters: Parameters,
+    stood: Sequence[tuple[str, str]],
+    times: Mapping[str, str],
+) -> Rows:
     """
     The rows of these, in their order.
 
     stood       for each, when what it replaces was stored, and its facts; "" for nothing
+    times       as put; where a shelf has none, they keep the time with which they were planned
     """
     stand: Stand = {}
     new: list[Row] = []
@@ -154,7 +197,12 @@ def rows(puts: Sequence[Put], parameters: Parameters, stood: Sequence[tuple[str,
     for one, before in zip(puts, stood, strict=True):
         resource, shelf = one.resource, one.shelf
         kind, identity = resource["resourceType"], resource["id"]
-        updated, version = resource["meta"]["lastUpdated"], one.expected + 1
+        planned, version = resource["meta"]["lastUpdated"], one.expected + 1
+        updated = times.get(shelf, planned)
+        if updated <= before[0]:  # a clock that was set back; the commit will say when
+            updated = fhir.instant(fhir.moment(before[0]) + _MILLISECOND)
+        if updated != planned:
+            resource = {**resource, "meta": {**resource["meta"], "lastUpdated": updated}}
         if one.method == "DELETE":
             facts, body = "", b""
         else:

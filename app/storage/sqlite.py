@@ -25,6 +25,7 @@ from app.storage.reader import INLINE_SECONDS, Aside, Reader, TooLong, drive
 
 _T = TypeVar("_T")
 
+_OLDEST: Final = (3, 35)  # RETURNING, https://www.sqlite.org/lang_returning.html
 _GROUP: Final = 64  # plans in one commit; more would make the first of them wait
 _CACHE_KIB: Final = 16 * 1024  # a connection; a page of a search in a large file touches some 2 MiB
 # SQLite goes through all that a connection keeps at a commit that has split a page of an index
@@ -115,10 +116,16 @@ class Sqlite:
     The writer's statements run inline as the reader's do, for as long as nobody else writes to the
     file; what waits for the disk or for another process, a commit, is a thread's.
 
-    raises      Unavailable: the file cannot be read or written (locked, disk full, gone)
+    raises      Unavailable: the file cannot be read or written (locked, disk full, gone), or SQLite is
+                older than 3.35
     """
 
     def __init__(self, url: str) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            message = (
+                f"this Python comes with SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed"
+            )
+            raise Unavailable(message)
         self.path = path_of(url)
         self._file = str(self.path)
         self._inode = self.path.stat().st_ino

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     Index,
@@ -74,6 +75,15 @@ POSTING: Final = Table(
     _text("qualifier"),
     PrimaryKeyConstraint("shelf", "term", "updated", "id", "qualifier"),
     sqlite_with_rowid=False,
+)
+
+# When something came to a shelf last: milliseconds since 1970; docs/decisions/0080.
+CLOCK: Final = Table(
+    "clock",
+    METADATA,
+    _text("shelf"),
+    Column("last", BigInteger, nullable=False),
+    PrimaryKeyConstraint("shelf"),
 )
 
 # Packages whose search parameters have found their way into the facts of all that stands, with the

@@ -172,6 +172,20 @@ def test_retry_after_is_obeyed(exchange):
     assert all(row[0] > 3599 for row in due)
 
 
+def test_what_waits_for_a_time_that_the_clock_was_set_back_from_goes_now(exchange):
+    """It was a year ahead when an agency's server was down; nobody waits a year for the next try."""
+    exchange.now += timedelta(days=365)
+    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "3600"})] * 2
+    refer(exchange)
+    until = time.monotonic() + WAIT_SECONDS
+    while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
+        exchange.network.arrived.wait(0.02)
+
+    exchange.now -= timedelta(days=365)
+
+    settled(exchange, "delivered", 2)
+
+
 def test_the_order_of_one_referral_is_kept(exchange):
     """A later state does not overtake an earlier one, even when the first push had to be repeated."""
     exchange.network.answers = [503, 503, 503]

@@ -1,7 +1,7 @@
 """
 The Tasks for one patient are few, so what leads to them has no time; docs/decisions/0040.
 
-A second for a million Tasks or two; nobody searches meanwhile.
+Some six seconds for a million Tasks on SQLite; nobody searches meanwhile.
 """
 
 from alembic import op
