@@ -121,7 +121,8 @@ def _of_what_stands(one: Correction) -> Plan:
     stays = [issue.text for issue in made.answer.issues if issue.code == "suppressed"]
     if stays:
         return _unheard(one, stays[0])
-    return replace(made, stands=(("resource", one.put.shelf, one.name),)) if made.puts else made
+    own = ("resource", one.put.shelf, one.name)
+    return replace(made, stands=(own, *made.stands)) if made.puts else made
 
 
 def _unheard(one: Correction, why: str) -> Plan:

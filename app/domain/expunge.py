@@ -128,7 +128,13 @@ def tombstone(task: Resource, at: str) -> Resource:
 
 
 def without_outcome(task: Resource, at: str) -> Resource:
-    """A Task that no longer says what was changed since: what a backup from before has brought back."""
+    """
+    A Task that no longer says what was changed since: what a backup from before has brought back.
+
+    A record of a person stands as the backup had it: it was put back to what had been sent.
+    """
+    if task["resourceType"] != "Task":
+        return task
     said = {"output", "statusReason"}
     kept = {name: value for name, value in task.items() if name not in said}
     return {**kept, "lastModified": at}

@@ -165,7 +165,11 @@ class Correction:
         row = self._row(rule, about, puts)
         due = owed(case, exchange.recipient, exchange, puts)
         note = Issue("information", "informational", "The agency's copy follows.", self._kind)
-        return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,))
+        # whoever gives the record to another at this moment is not passed by
+        told = _about(resource) and not fhir.in_error(resource)
+        person = self.exchange.person if told else ""
+        stands = (("resource", exchange.source, person),) if person not in {"", self.name} else ()
+        return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,), stands=stands)
 
     def _is_rewritten(self) -> bool:
         """Whether what it is of tells of somebody else now than when it was sent: the child, or a fact of hers."""

@@ -5,7 +5,9 @@ import json
 import pytest
 from exchange import resources
 from test_another_person import FIRST, MRN, drafts, kept, local
+from test_backup import kinbridge
 from test_corrections import CHART, REPORTS, one, put
+from test_expunge import started
 from test_poor_is_no_neglect import entries, own_task
 from test_report_contained import of
 from test_what_leaves import REFER, REPORT, attached, held, seen
@@ -99,6 +101,13 @@ def test_a_record_that_is_rewritten_bit_by_bit_is_put_back(exchange, order):
     """Each patch alone looks like a correction: once it is clear, the agency has what it was sent, and no trace."""
     sent(exchange)
 
+    bit_by_bit(exchange, order)
+
+    assert is_ann(exchange)
+    assert len(told(exchange)) == 1
+
+
+def bit_by_bit(exchange, order=("name", "birthDate", "identifier", "address")):
     for name in order:
         patch = [{"op": "replace", "path": f"/{name}", "value": TIM[name]}]
         answer = exchange.call(
@@ -106,8 +115,22 @@ def test_a_record_that_is_rewritten_bit_by_bit_is_put_back(exchange, order):
         )
         assert answer.status_code == 200, answer.text
 
-    assert is_ann(exchange)
-    assert len(told(exchange)) == 1
+
+def test_a_restored_backup_has_her_as_she_was(exchange, tmp_path):
+    """A backup from before is put back, and purged again: her copy is a whole record, and hers."""
+    sent(exchange)
+    before = one(exchange, "agency/intake", "Patient")
+    assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+    bit_by_bit(exchange)
+    exchange.http.__exit__(None, None, None)
+
+    assert kinbridge(exchange, "restore", tmp_path / "before", "--force").exit_code == 0
+
+    with started(exchange):
+        assert exchange.get("health/ready").status_code == 200
+        assert one(exchange, "agency/intake", "Patient") == before
+        assert is_ann(exchange)
+    exchange.http.__enter__()
 
 
 @pytest.mark.parametrize("child", [TIM, BROTHER])
@@ -136,6 +159,23 @@ def test_so_it_is_in_one_transaction(exchange):
     assert is_ann(exchange)
     assert "his arm" not in json.dumps(held(exchange, "agency/intake"))
     assert len(told(exchange)) == 1
+
+
+def test_what_is_taken_back_beside_it_is_taken_back(exchange):
+    """The EHR marks her finding as an error in the same transaction: that says nothing of him, and goes."""
+    sent(exchange, seen("bruise"))
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+        for each in (TIM, seen("bruise", status="entered-in-error"))
+    ]}  # fmt: skip
+
+    assert exchange.call("POST", REPORTS, bundle).status_code == 200
+
+    assert is_ann(exchange)
+    (copy,) = (
+        each for each in held(exchange, "agency/intake", "Observation") if each["code"].get("text")
+    )
+    assert (copy["status"], copy["valueString"]) == ("entered-in-error", "said of bruise")
 
 
 def test_a_finding_of_hers_that_moves_with_her_is_no_error(exchange):
