@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from app import fhir
@@ -19,18 +21,28 @@ _MARKS = frozenset({"lastModified", "meta", "received", "status", "text"})
 
 def exchange_of(case: Case, message: Resource) -> Exchange | None:
     """The referral that a message belongs to: it is based on the request, part of or about a Task."""
+    return next(_leading(case, message), None)
+
+
+def _leading(case: Case, message: Resource) -> Iterator[Exchange]:
+    """The referrals to which its references lead, one for each that leads to one."""
     for element in _LEADS:
         for reference in listed(message.get(element)):
-            name = numbered.one(case, reference, "ServiceRequest")
-            if not name.startswith(("ServiceRequest/", "Task/")):
-                continue
-            stored = case.loaded.resource(case.shelf.key, name)
-            if stored and stored.exchange:
-                return case.loaded.opened(case.shelf.key, stored.exchange)
-            if name.startswith("ServiceRequest/") and case.shelf.role == "source":
-                sent = case.loaded.sent(case.shelf.key, name)
-                if sent:
-                    return sent[-1]
+            found = _led(case, numbered.one(case, reference, "ServiceRequest"))
+            if found is not None:
+                yield found
+
+
+def _led(case: Case, name: str) -> Exchange | None:
+    """The referral of a request or a Task (Type/id) of this shelf; of a request sent several times the last."""
+    if not name.startswith(("ServiceRequest/", "Task/")):
+        return None
+    stored = case.loaded.resource(case.shelf.key, name)
+    if stored and stored.exchange:
+        return case.loaded.opened(case.shelf.key, stored.exchange)
+    if name.startswith("ServiceRequest/") and case.shelf.role == "source":
+        sent = case.loaded.sent(case.shelf.key, name)
+        return sent[-1] if sent else None
     return None
 
 
@@ -98,6 +110,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     if said := talk.known(case, entry):
         return talk.again(said)
     message = entry.resource
+    _of_one(case, exchange, message)
     talk.sayable(case, exchange, message)
     _about(case, both, message)
     payload = [
@@ -119,6 +132,7 @@ def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:
         "payload": payload,
     }
     made = talk.once(case, entry, talk.said(case, both, sent))
+    made = talk.unsaid(made, message, ("note", "reasonCode", "topic"))
     if len(payload) == len(listed(message.get("payload"))):
         return made
     text = "Text alone goes to the other side, and is kept; what else was in this message was not sent."
@@ -147,6 +161,14 @@ def _marked(case: Case, both: talk.Sides, message: Resource, stored: Stored) -> 
         return Plan(Answer((fhir.name(before),)))  # sent again; its writer is not who has read it
     received = message.get("received") or before.get("received") or fhir.instant(case.now)
     return talk.said(case, both, {**before, "received": received})
+
+
+def _of_one(case: Case, exchange: Exchange, message: Resource) -> None:
+    """Raises Invalid: it names referrals of two people, or to two agencies, and one of them would not read it."""
+    for other in _leading(case, message):
+        if (other.person, other.recipient) != (exchange.person, exchange.recipient):
+            text = "This names two referrals: write a message for each, so that each is read where it belongs."
+            raise Invalid(text, expression="Communication.basedOn")
 
 
 def _about(case: Case, both: talk.Sides, message: Resource) -> None:

@@ -16,6 +16,7 @@ from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Answer, Exchange, Following, Plan, Put, Stored, put, together
 from app.domain.steps import OPEN
 from app.errors import Issue
+from app.fhir import Resource, listed
 
 # What says something of the person, or of who works at the clinic. A request is taken back or stands as it
 # was sent; so do its Task and who attests it.
@@ -58,16 +59,17 @@ def followed(case: Case, made: Plan) -> Plan:
         *at_once(_corrected, once.values()),
         *_renamed(case, stood),
         *_others(case, stood),
+        *_replaced(case, stood),
     ]
     return _in_turn(case, stood, _with(made, plans))
 
 
 def _corrected(one: Correction) -> Plan:
     """The copy as its original is to stand; that it is another person's now is told where somebody looks."""
-    made = one.plan()
+    made, case = one.plan(), one.case
     if not any(issue.text.endswith(ANOTHER) for issue in made.answer.issues):
         return made
-    return together([_unheard(one, ANOTHER), made], made.answer)
+    return together([_unheard(case, one.exchange, one.exchange.person, ANOTHER), made], made.answer)
 
 
 def again(case: Case) -> Plan:
@@ -120,21 +122,27 @@ def _of_what_stands(one: Correction) -> Plan:
     made = one.plan()
     stays = [issue.text for issue in made.answer.issues if issue.code == "suppressed"]
     if stays:
-        return _unheard(one, stays[0])
+        another = stays[0].endswith(ANOTHER)
+        return _unheard(
+            one.case, one.exchange, one.exchange.person if another else one.name, stays[0]
+        )
     own = ("resource", one.put.shelf, one.name)
     return replace(made, stands=(own, *made.stands)) if made.puts else made
 
 
-def _unheard(one: Correction, why: str) -> Plan:
-    """Nobody reads an answer of the worker: whoever referred is told on their own shelf, once."""
-    case, exchange, nothing = one.case, one.exchange, Plan(Answer(()))
+def _unheard(case: Case, exchange: Exchange, name: str, why: str) -> Plan:
+    """
+    Nobody reads an answer of the worker: whoever referred is told on their own shelf, once.
+
+    name        Type/id of what does not follow
+    """
+    nothing = Plan(Answer(()))
     parent = case.loaded.resource(exchange.source, exchange.source_task)
     if parent is None or not parent.stands:
         return nothing
-    what = exchange.person if why.endswith(ANOTHER) else one.name
-    to, kind = parent.resource["requester"], what.partition("/")[0]
+    to, kind = parent.resource["requester"], name.partition("/")[0]
     task = reminder.task(
-        case, exchange.id, parent.resource, f"stays-{what.replace('/', '-')}", to=to,
+        case, exchange.id, parent.resource, f"stays-{name.replace('/', '-')}", to=to,
         text=f"{kind}: {why} Call the agency where that matters.", system=reminder.STAYS,
     )  # fmt: skip
     if case.loaded.resource(exchange.source, fhir.name(task)) is not None:
@@ -197,6 +205,35 @@ def _renamed(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
     return [Plan(Answer((), issues=(Issue("warning", "business-rule", text, at),)))]
 
 
+def _replaced(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
+    """Whoever sent a record that another replaces now is told: what is corrected in that one does not follow."""
+    names = [
+        fhir.name(one.resource)
+        for one, stored in stood
+        if one.resource["resourceType"] == "Patient"
+        and _replacing(one.resource) - _replacing(stored.resource)
+    ]
+    each = zip(names, at_once(lambda name: _sent(case, name), names), strict=True)
+    return at_once(
+        lambda pair: _unheard(case, pair[1], pair[0], _REPLACED),
+        [(name, one) for name, found in each for one in found if one.person == name],
+    )
+
+
+_REPLACED: Final = (
+    "This record was replaced by another; what is corrected there does not follow to the agency."
+)
+
+
+def _replacing(patient: Resource) -> set[str]:
+    links = listed(patient.get("link"))
+    return {
+        str((one.get("other") or {}).get("reference", ""))
+        for one in links
+        if one.get("type") == "replaced-by"
+    }
+
+
 def _follows(one: Put, shelf: str) -> bool:
     return one.shelf == shelf and one.resource["resourceType"] in _FOLLOW
 
@@ -256,7 +293,10 @@ def _unlinked(stood: list[tuple[Put, Stored]]) -> list[Stored]:
 
 def _lost(case: Case, record: str, changed: set[str]) -> list[Correction]:
     """The same of one record (Type/id) whose links have changed, but for what is changed beside it."""
-    before = _linked(case, record)
+    # as it stands itself, and as one that only another's link leads to
+    behind = case.loaded.found(case.shelf.key, f"Patient?link={record}")
+    linked = at_once(lambda name: _linked(case, name), [record, *behind])
+    before = list(dict.fromkeys(name for one in linked for name in one))
     sent = at_once(lambda name: _sent(case, name), before)
     found = []
     for exchange in {one.id: one for each in sent for one in each}.values():

@@ -80,7 +80,16 @@ def asked(case: Case, entry: Entry, exchange: Exchange) -> Plan:
     plan = talk.said(case, both, made, due=0.0 if both.outward else due(_end(made)))
     if not both.outward:
         plan = _waiting(case, exchange, plan)
-    return talk.once(case, entry, plan)
+    told = ("description", "note", "reasonCode")
+    unread = [one for one in listed(task.get("input")) if not _is_read(one)]
+    more = ("input",) if unread or len(details) > 1 else ()
+    return talk.unsaid(talk.once(case, entry, plan), task, (*told, *more))
+
+
+def _is_read(asks: Resource) -> bool:
+    """Whether an input goes: a code, or what is to be known besides."""
+    detail = fhir.has_code(asks.get("type"), INPUT, "detail") and bool(asks.get("valueString"))
+    return detail or "valueCodeableConcept" in asks
 
 
 def due(end: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -258,6 +258,21 @@ def sayable(case: Case, exchange: Exchange, said: Resource, before: Resource | N
         )
         at = f"{said['resourceType']}.meta.security"
         raise Invalid(issues=(Issue("error", "suppressed", text, at),))
+
+
+_UNSAID: Final = (
+    "The other side does not get this. What it is to read stands in payload.contentString of a message, or in"
+    " an input of the type detail of a question."
+)
+
+
+def unsaid(made: Plan, said: Resource, elements: Iterable[str]) -> Plan:
+    """The plan, with a word to who has written something where the other side does not read it."""
+    kind = said["resourceType"]
+    left = [
+        Issue("warning", "suppressed", _UNSAID, f"{kind}.{one}") for one in elements if one in said
+    ]
+    return replace(made, answer=replace(made.answer, issues=(*made.answer.issues, *left)))
 
 
 def rule_of(case: Case, exchange: Exchange) -> Rule:

@@ -87,6 +87,41 @@ def test_unlinked_records_are_two_children_on_the_chart_too(exchange, patient):
     assert (before["status"], after["status"]) == ("final", "entered-in-error")
 
 
+def test_a_record_further_off_that_is_another_childs_after_all(exchange):
+    """Rosa's record replaced one that had replaced a boy's: that last link is undone, and his finding is none of hers."""
+    boys = {**OLD, "id": "boys", "link": []}
+    put(exchange, REPORTS, {name: one for name, one in boys.items() if one != []})
+    put(
+        exchange,
+        REPORTS,
+        {**OLD, "link": [{"other": {"reference": "Patient/boys"}, "type": "replaces"}]},
+    )
+    link = [{"other": {"reference": "Patient/old"}, "type": "replaces"}]
+    sent(exchange, seen("own"), seen("his", subject={"reference": "Patient/boys"}), link=link)
+    assert fact(exchange, "his")["status"] == "final"
+
+    put(exchange, REPORTS, {name: one for name, one in OLD.items() if name != "link"})
+
+    assert fact(exchange, "his")["status"] == "entered-in-error"
+    assert fact(exchange, "own")["status"] == "final"
+
+
+def test_a_record_that_was_replaced_is_told_to_who_asked(exchange, referred, patient):
+    """The registrar keeps another record of her from now on: what is mended there does not reach the agency by itself."""
+    put(exchange, CHART, {"resourceType": "Patient", "id": "new", "name": patient["name"]})
+    link = [{"other": {"reference": "Patient/new"}, "type": "replaced-by"}]
+
+    for _ in range(2):
+        put(exchange, CHART, {**patient, "active": False, "link": link})
+        link = [*link, {"other": {"reference": "Patient/other"}, "type": "seealso"}]
+
+    (told,) = (
+        one for one in held(exchange, "clinic/chart", "Task") if "replaced by another" in str(one)
+    )
+    assert told["code"]["coding"][0]["code"] == "not-followed"
+    assert told["status"] == "requested"
+
+
 def test_a_fact_that_names_the_child_by_number_is_corrected(exchange):
     """Many EHRs name the child by record number alone; what they correct reaches intake all the same."""
     rosa = {"identifier": {"system": "https://ehr.example.org/mrn", "value": "100-42"}}
