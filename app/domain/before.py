@@ -6,7 +6,6 @@ from app.domain import again, another, derived, ordered, report
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.loaded import Want
-from app.domain.parties import Parties
 from app.errors import Conflict
 from app.fhir import Resource
 
@@ -32,23 +31,19 @@ def task(
     return found
 
 
-def number(
-    case: Case, sent: Entry | None, request: Resource | None, party: Parties
-) -> tuple[str, str]:
+def numbered(case: Case, number: str, recipient: str) -> str:
     """
-    The id of the exchange that this opens; and the Task (Type/id) of it, where it was opened before.
+    The Task (Type/id) of the exchange of this number, though no receipt tells; "" for none.
 
+    number      id of the exchange
+    recipient   key of the shelf
     raises      Conflict: it was expunged, and a backup from before brought back neither it nor its receipt
     """
-    if sent is None or request is None or party.shelf is None:
-        return "", ""
-    recipient = party.shelf.key
-    opened = derived.exchange(case, sent, request, recipient)
-    copied = derived.copied_task(case, opened, recipient)
+    copied = derived.copied_task(case, number, recipient)
     case.loaded.announce({
-        Want("expunged", recipient, copied), Want("opened", case.shelf.key, opened),
+        Want("expunged", recipient, copied), Want("opened", case.shelf.key, number),
     })  # fmt: skip
     if case.loaded.expunged(recipient, copied):
         raise Conflict(again.GONE, expression="Bundle")
-    exchange = case.loaded.opened(case.shelf.key, opened)
-    return opened, exchange.source_task if exchange else ""
+    exchange = case.loaded.opened(case.shelf.key, number)
+    return exchange.source_task if exchange else ""

@@ -14,19 +14,16 @@ from app import fhir
 from app.conformance import Definitions
 from app.conformance.subset import is_subset
 from app.domain.change import Change, Entry
-from app.domain.loaded import Loaded, Moved, NotLoaded, Want
+from app.domain.loaded import Loaded, NotLoaded, Want
 from app.domain.mappings import Mappings
-from app.domain.naming import Names
 from app.domain.plan import Receipt, Stored, derive, same
-from app.domain.whom import attested, labels, spoken_of
+from app.domain.whom import attested, spoken_of
 from app.errors import (
     Conflict,
     Forbidden,
-    Gone,
     Invalid,
     Issue,
     Malformed,
-    NotFound,
     Refusal,
     Stale,
 )
@@ -165,101 +162,6 @@ def said_of(resource: Resource) -> Resource:
     return named
 
 
-def arrived(case: Case) -> Case:
-    """
-    The case with its entries resolved: every entry has an id, every reference is Type/id.
-
-    raises      NotLoaded: conditions and patches are about what stands
-                Moved: what met a condition does not
-                Malformed: a urn that no entry carries, two entries for one resource
-                Stale: a condition, or a conditional reference, that not one resource meets
-                NotFound, Gone: a patch of nothing, or of what was deleted
-    source      https://hl7.org/fhir/R4/http.html#trules
-    """
-    case.loaded.announce(conditions(case))
-    names, numbered = Names(case.change), _numbered(case)
-    entries: list[tuple[Entry, str, bool]] = []
-    written: set[str] = set()
-    new: dict[Want, Any] = {}
-    for position, entry in enumerate(case.change.entries):
-        met = names.conditions.get((entry.type, entry.if_none_exist))
-        identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
-        known = bool(identity)
-        derived = numbered[position] if numbered and not (known or entry.id) else ""
-        identity = identity or entry.id or derived or case.id("entry", str(position))
-        name = f"{entry.type}/{identity}"
-        names.add(entry, name)
-        if known and entry.if_none_exist:
-            continue
-        if name in written:
-            text = "Two entries write the same resource; each may stand once."
-            raise Malformed(text, expression=entry.at.removesuffix(".resource"))
-        written.add(name)
-        entries.append((entry, identity, known))
-        if not (known or entry.id or derived):  # chance made this id: nothing can stand there
-            new |= _nothing(case.shelf.key, name)
-
-    def resolved(one: tuple[Entry, str, bool]) -> Entry:
-        return blamed(one[0], _resolved, case, names, *one)
-
-    made = at_once(resolved, entries)
-    return Case(
-        case.change,
-        Loaded({**case.loaded.seen, **new}),
-        case.settings,
-        case.mappings,
-        case.definitions,
-        case.key,
-        case.now,
-        tuple(made),
-        tuple(names.order),
-    )
-
-
-def _numbered(case: Case) -> list[str]:
-    """
-    An id for each entry of a message, the same whenever that comes; [] where chance gives them.
-
-    Its sender is told these ids, and what it says of them later has to find them, though a backup from before
-    was restored and the message came again; docs/decisions/0071.
-    """
-    entries, sending = case.change.entries, _sending(case)
-    if not sending or all(one.id for one in entries):
-        return []
-    marks = [case.receipt(replace(one, said=one.resource), "") for one in sending]
-    about = [part for mark in marks for part in (mark.key, mark.digest)]
-    made = [derive(case.key, "entry", case.shelf.key, *about, one) for one in labels(entries)]
-    return [
-        "" if _is_sent_task(case, one, identity) else identity
-        for one, identity in zip(entries, made, strict=True)
-    ]
-
-
-def _sending(case: Case) -> list[Entry]:
-    """The requests of an operation, or the one Task by which a transaction may send one."""
-    change = case.change
-    if change.act in {"refer", "report"}:
-        return [one for one in change.entries if one.type == "ServiceRequest"]
-    if change.act != "transaction" or case.shelf.role != "source":
-        return []
-    tasks = [
-        one
-        for one in change.entries
-        if one.type == "Task"
-        and one.method in {"POST", "PUT"}
-        and one.resource.get("status") in {"ready", "requested"}
-        and "focus" in one.resource
-    ]
-    return tasks if len(tasks) == 1 else []
-
-
-def _is_sent_task(case: Case, entry: Entry, identity: str) -> bool:
-    """Whether a Task that is created was created before: it comes again, and is no update of that one."""
-    if entry.type != "Task" or entry.method != "POST":
-        return False
-    return case.loaded.resource(case.shelf.key, f"Task/{identity}") is not None
-
-
 def at_once(step: Callable[[_T], _R], things: Iterable[_T]) -> list[_R]:
     """
     The step for each; what they need to see is announced for all of them at once.
@@ -308,15 +210,6 @@ def conditions(case: Case) -> set[Want]:
     return wants
 
 
-def _nothing(shelf: str, name: str) -> dict[Want, Any]:
-    """What the database would say of a resource that cannot stand there."""
-    return {
-        Want("resource", shelf, name): None,
-        Want("exchange", shelf, name): None,
-        Want("waiting", shelf, name): (),
-    }
-
-
 def guarded(case: Case, entry: Entry) -> Stored | None:
     """
     What stands there, if this may be written over it.
@@ -341,71 +234,3 @@ def guarded(case: Case, entry: Entry) -> Stored | None:
     ):
         raise Forbidden("This is a copy of what was sent; only its sender can correct it.")
     return stored
-
-
-def _met(case: Case, entry: Entry) -> str:
-    """The id of the one resource that meets the entry's condition; "" where none does."""
-    condition = entry.if_none_exist or entry.condition
-    if not condition:
-        return ""
-    found = case.loaded.meeting(case.shelf.key, condition)
-    if len(found) > 1:
-        raise Stale("Several resources meet the condition; it must be met by one.")
-    if found and entry.id and found[0] != f"{entry.type}/{entry.id}":
-        text = "The id in the body is not that of the resource which meets the condition."
-        raise Malformed(text, expression=f"{entry.type}.id")
-    if not found and entry.method == "PATCH":
-        raise NotFound("Nothing meets the condition.")
-    return found[0].split("/", 1)[1] if found else ""
-
-
-def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) -> Entry:  # noqa: FBT001 — one of three that stand together
-    if met:  # deleted since, it would be made again beside what another has made instead
-        stored = case.loaded.resource(case.shelf.key, f"{entry.type}/{identity}")
-        if stored is None or not stored.stands:
-            raise Moved
-    if entry.method == "PATCH":
-        entry = _patched(case, replace(entry, id=identity))
-
-    resource: Resource = {**_plain(case, names, entry), "id": identity}
-    return Entry(
-        entry.method,
-        resource,
-        identity,
-        entry.full_url,
-        entry.if_match,
-        entry.if_none_exist,
-        "" if met else entry.condition,
-        entry.patch,
-        said=entry.resource,
-        at=entry.at,
-    )
-
-
-def _plain(case: Case, names: Names, entry: Entry) -> Resource:
-    """The entry's resource with its references as they are stored."""
-    if not names.urls and fhir.is_plain(entry.resource):
-        return entry.resource
-
-    def plain(target: str) -> str:
-        return names.plain(entry, target, case.loaded)
-
-    made: Resource = fhir.renamed(entry.resource, plain, names.link if names.urls else None)
-    return made
-
-
-def _patched(case: Case, entry: Entry) -> Entry:
-    """The patch as the PUT of what it makes; of two patches at once the second sees the first's."""
-    stored = case.loaded.resource(case.shelf.key, entry.name)
-    if stored is None or entry.patch is None:
-        raise NotFound("There is nothing to patch.")
-    if not stored.stands:
-        raise Gone("It was deleted, so there is nothing to patch; an update makes it stand again.")
-    if not entry.meets(stored.version):
-        raise Stale("The resource has changed since; read it again.")
-    made = entry.patch(stored.resource)
-    if (made.get("resourceType"), made.get("id")) != (entry.type, entry.id):
-        raise Invalid("A patch does not change type and id.", expression=f"{entry.type}.id")
-    entry = replace(entry, method="PUT", resource=made)
-    shaped(case.definitions, entry)
-    return entry

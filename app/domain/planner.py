@@ -29,8 +29,8 @@ from app.domain import (
     turns,
     unsent,
 )
+from app.domain.arrival import arrived as resolved
 from app.domain.case import Case, at_once, blamed, conditions, guarded
-from app.domain.case import arrived as resolved
 from app.domain.change import Entry
 from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together

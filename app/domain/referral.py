@@ -13,23 +13,23 @@ from app.domain import (
     consents,
     contained,
     derived,
-    disclosure,
     draft,
     numbered,
     ordered,
     parties,
     patients,
+    permission,
     report,
-    routing,
     unsent,
 )
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import SCORE, Measured
-from app.domain.disclosure import Decision
 from app.domain.event import STATUS
+from app.domain.loaded import NotLoaded, Want
 from app.domain.parties import Parties
 from app.domain.plan import Plan, together, tracking
+from app.domain.report import Kept
 from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Invalid, Issue, NotSupported, Refusal
@@ -111,11 +111,40 @@ def plan(case: Case, entry: Entry | None) -> Plan:
     addressed = [own.resource.get("owner")] if own else []
     addressed += listed(contained.alone(request).get("performer")) if request else []
     registered = [found for one in addressed if (found := parties.recipient(case, one)).tenant]
-    party = registered[0] if registered else Parties()
-    number, known = before.number(case, sent, request, party)
+    shelf = registered[0].shelf if registered else None
+    if sent is None or request is None or shelf is None:
+        return _decided(case, sent, own, request, registered, "")
+    number = derived.exchange(case, sent, request, shelf.key)
+    unseen: frozenset[Want] = frozenset()
+    try:
+        known = before.numbered(case, number, shelf.key)
+    except NotLoaded as asked_for:
+        unseen = asked_for.wants  # read with what else is asked for; until then nothing is decided
     if known:
         return _again(case, known, None if entry else sent)
-    measured = _measured(case, request, party) if kind == "cps-report" else None
+    try:
+        made = _decided(case, sent, own, request, registered, number)
+    except (Kept, NotLoaded, Refusal) as decided:
+        if not unseen:
+            raise
+        more = decided.wants if isinstance(decided, NotLoaded) else frozenset[Want]()
+        raise NotLoaded(unseen | more) from None
+    if unseen:
+        raise NotLoaded(unseen)
+    return made
+
+
+def _decided(  # noqa: PLR0913 — what a referral consists of
+    case: Case,
+    sent: Entry | None,
+    own: Entry | None,
+    request: Resource | None,
+    registered: list[Parties],
+    number: str,
+) -> Plan:
+    """What is sent under this number; or why it is not, with what is kept of it."""
+    party = registered[0] if registered else Parties()
+    measured = _measured(case, request, party) if case.shelf.kind == "cps-report" else None
     try:
         return _alone(
             _sending(case, sent, own, request, party, measured, number), party, registered
@@ -166,11 +195,13 @@ def _sending(  # noqa: PLR0913 — what a referral consists of
     if request is None:
         raise Invalid("The focus leads nowhere on this shelf.", expression="Task.focus")
     _sendable(case, request, own)
-    consent = _consent(case, request, party) if measured is None else None
+    consent = permission.consent(case, request, party) if measured is None else None
     attestation = parties.attestation(case, request) if measured else None
-    decision = _decide(case, request, party=party, consent=consent, attestation=attestation)
+    decision = permission.decide(
+        case, request, party=party, consent=consent, attestation=attestation
+    )
     if decision.rule is None or not decision.permitted or not (party.tenant and party.shelf):
-        raise _refused(case, request, decision, party, consent)
+        raise permission.refused(case, request, decision, party, consent)
     task = sent_task(case, request, own, party.tenant, addressed=party.addressed, exchange=number)
     if measured:
         task["extension"] = [*_foreign(task), measured.extension()]
@@ -292,90 +323,6 @@ def _is_for(case: Case, said: Resource | None, subject: str) -> bool:
     if by_number:
         return whom in patients.records(case, subject)
     return whom in {"", subject}
-
-
-def _decide(
-    case: Case,
-    request: Resource,
-    *,
-    party: Parties,
-    consent: Resource | None,
-    attestation: Resource | None,
-) -> Decision:
-    facts: set[str] = set()
-    if parties.human(case, contained.alone(request).get("requester")):
-        facts.add("human-requester")
-    if party.shelf is not None:
-        facts.add("recipient-registered")
-    if attestation is not None:
-        facts.add("attested")
-    if case.shelf.kind == "cps-report" and report.mandated(request):
-        facts.add("mandated")
-    facts |= _consented(case, request, party, consent)
-    return disclosure.decide(
-        case.mappings.rules, kind=case.shelf.kind, direction="outward", facts=frozenset(facts)
-    )
-
-
-def _refused(
-    case: Case,
-    request: Resource,
-    decision: Decision,
-    party: Parties,
-    consent: Resource | None,
-) -> Invalid:
-    given = (consent or {}).get("patient") or {}
-    if given.get("reference") != request["subject"]["reference"]:
-        # what a consent would have to say is no help where there is none, or another child's
-        absent = {"consent-in-force", "consent-names-recipient"}
-        missing = tuple(fact for fact in decision.missing if fact not in absent)
-        decision = replace(decision, missing=missing)
-    refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
-    ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
-    unknown = ways if party.tenant is None else ()
-    held = _contained_consent(request) if consent is None else _revived(case, consent)
-    return Invalid(issues=(*refusal.issues, *held, *unknown, *report.hotline(case, party.tenant)))
-
-
-def _contained_consent(request: Resource) -> tuple[Issue, ...]:
-    """A word to who contains the consent in the request, where nobody could withdraw it."""
-    if all(one["resourceType"] != "Consent" for one in listed(request.get("contained"))):
-        return ()
-    text = (
-        "A contained Consent can't be withdrawn and is not read; send it as a resource of its own."
-    )
-    return (Issue("error", "not-supported", text, "ServiceRequest.contained"),)
-
-
-def _consent(case: Case, request: Resource, party: Parties) -> Resource | None:
-    """Of the consents that the request names the one that permits most."""
-    named = (str(one.get("reference", "")) for one in listed(request.get("supportingInfo")))
-    found = (case.find(name) for name in named if name.startswith("Consent/"))
-    return max(
-        (one for one in found if one),
-        key=lambda one: len(_consented(case, request, party, one)),
-        default=None,
-    )
-
-
-def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
-    found = consents.facts(
-        consent,
-        patient=str(request["subject"]["reference"]),
-        recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
-        now=fhir.instant(case.now),
-    )
-    return found - {"consent-active"} if _revived(case, consent) else found
-
-
-def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:
-    """A word to who sends a consent along that was withdrawn here."""
-    name = fhir.name(consent) if consent else ""
-    if consent is None or case.arriving(name) is None:
-        return ()
-    if not consents.revived(case.loaded.resource(case.shelf.key, name), consent):
-        return ()
-    return (Issue("error", "business-rule", consents.REVIVED, "Consent.status"),)
 
 
 def sent_task(  # noqa: PLR0913 — what it says

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from app import fhir
 from app.domain import conformity, correction, referral, report
-from app.domain.case import Case, arrived
+from app.domain.arrival import arrived
+from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.loaded import NotLoaded, Want
 from app.domain.plan import Answer, Plan, Put, derive, same, together

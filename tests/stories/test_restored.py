@@ -7,6 +7,7 @@ import time
 import httpx2
 import pytest
 from exchange import Late, Network, refused, resources
+from orders import QUESTION
 from starlette.testclient import TestClient
 from test_backup import kinbridge
 from test_report_contained import of
@@ -286,6 +287,44 @@ def test_what_came_again_and_was_corrected_stays_corrected(exchange, partners, p
         for shelf in ("clinic/chart", "agency/support"):
             (one,) = resources(exchange.get(f"{shelf}/fhir/Patient"))
             assert one["address"] == moved["address"]
+
+
+def spoken(exchange):
+    """The report, a word of the clinic's, one of the agency's, and a question; what both sides then hold."""
+    told = resources(sent(exchange, "clinic/reports/fhir/$report", report("1")))
+    order = next(one for one in told if one["resourceType"] == "ServiceRequest")
+    ((_, _, task, _),) = opened(exchange)[0]
+    theirs = exchange.get(f"{INTAKE}/{task}").json()["focus"]
+    for shelf, about in (("clinic/reports", {"reference": f"ServiceRequest/{order['id']}"}),
+                         ("agency/intake", theirs)):  # fmt: skip
+        said = {
+            "resourceType": "Communication", "status": "completed", "basedOn": [about],
+            "sent": "2026-11-23T14:30:00Z", "sender": {"display": "Dr. Lin"},
+            "payload": [{"contentString": f"From {shelf}"}],
+        }  # fmt: skip
+        assert exchange.call("POST", f"{shelf}/fhir/Communication", said).status_code == 201
+    asks = {**QUESTION, "partOf": [{"reference": task}], "authoredOn": "2026-11-23T14:31:00Z"}
+    assert exchange.call("POST", f"{INTAKE}/Task", asks).status_code == 201
+    stand = "SELECT shelf, type, id FROM resource WHERE type IN ('Communication', 'Task')"
+    return sorted(exchange.rows(stand))
+
+
+def test_what_was_said_since_is_read_once(exchange, partners, tmp_path):
+    """Messages and questions that are sent again are the same ones, on both sides and at the agency's server."""
+    with serving(exchange, partners):
+        backed_up(exchange, tmp_path)
+        before = spoken(exchange)
+        settled(exchange)
+        theirs = partners.everything()
+    restored(exchange, tmp_path)
+
+    with serving(exchange, partners):
+        again = spoken(exchange)
+        settled(exchange)
+
+    assert [row[1] for row in before].count("Communication") == 4
+    assert again == before
+    assert partners.everything() == theirs
 
 
 def test_another_child_never_takes_the_place_of_one_who_was_lost(exchange, partners, tmp_path):

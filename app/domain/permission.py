@@ -1,0 +1,99 @@
+"""Whether a referral may go to whom it names: by which rule, under which consent; else what it lacks."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from app import fhir
+from app.domain import consents, contained, disclosure, parties, report, routing
+from app.domain.case import Case
+from app.domain.disclosure import Decision
+from app.domain.parties import Parties
+from app.errors import Invalid, Issue
+from app.fhir import Resource, listed
+
+
+def decide(
+    case: Case,
+    request: Resource,
+    *,
+    party: Parties,
+    consent: Resource | None,
+    attestation: Resource | None,
+) -> Decision:
+    """What the rules say of a request to this party, under this consent, so attested."""
+    facts: set[str] = set()
+    if parties.human(case, contained.alone(request).get("requester")):
+        facts.add("human-requester")
+    if party.shelf is not None:
+        facts.add("recipient-registered")
+    if attestation is not None:
+        facts.add("attested")
+    if case.shelf.kind == "cps-report" and report.mandated(request):
+        facts.add("mandated")
+    facts |= _consented(case, request, party, consent)
+    return disclosure.decide(
+        case.mappings.rules, kind=case.shelf.kind, direction="outward", facts=frozenset(facts)
+    )
+
+
+def refused(
+    case: Case,
+    request: Resource,
+    decision: Decision,
+    party: Parties,
+    consent: Resource | None,
+) -> Invalid:
+    """What it lacks, and what to do; of a report whom to call instead."""
+    given = (consent or {}).get("patient") or {}
+    if given.get("reference") != request["subject"]["reference"]:
+        # what a consent would have to say is no help where there is none, or another child's
+        absent = {"consent-in-force", "consent-names-recipient"}
+        missing = tuple(fact for fact in decision.missing if fact not in absent)
+        decision = replace(decision, missing=missing)
+    refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
+    ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
+    unknown = ways if party.tenant is None else ()
+    held = _contained_consent(request) if consent is None else _revived(case, consent)
+    return Invalid(issues=(*refusal.issues, *held, *unknown, *report.hotline(case, party.tenant)))
+
+
+def _contained_consent(request: Resource) -> tuple[Issue, ...]:
+    """A word to who contains the consent in the request, where nobody could withdraw it."""
+    if all(one["resourceType"] != "Consent" for one in listed(request.get("contained"))):
+        return ()
+    text = (
+        "A contained Consent can't be withdrawn and is not read; send it as a resource of its own."
+    )
+    return (Issue("error", "not-supported", text, "ServiceRequest.contained"),)
+
+
+def consent(case: Case, request: Resource, party: Parties) -> Resource | None:
+    """Of the consents that the request names the one that permits most."""
+    named = (str(one.get("reference", "")) for one in listed(request.get("supportingInfo")))
+    found = (case.find(name) for name in named if name.startswith("Consent/"))
+    return max(
+        (one for one in found if one),
+        key=lambda one: len(_consented(case, request, party, one)),
+        default=None,
+    )
+
+
+def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
+    found = consents.facts(
+        consent,
+        patient=str(request["subject"]["reference"]),
+        recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
+        now=fhir.instant(case.now),
+    )
+    return found - {"consent-active"} if _revived(case, consent) else found
+
+
+def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:
+    """A word to who sends a consent along that was withdrawn here."""
+    name = fhir.name(consent) if consent else ""
+    if consent is None or case.arriving(name) is None:
+        return ()
+    if not consents.revived(case.loaded.resource(case.shelf.key, name), consent):
+        return ()
+    return (Issue("error", "business-rule", consents.REVIVED, "Consent.status"),)
