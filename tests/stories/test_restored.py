@@ -327,6 +327,32 @@ def test_what_was_said_since_is_read_once(exchange, partners, tmp_path):
     assert partners.everything() == theirs
 
 
+def corrected(exchange):
+    """The report of a child who then moves."""
+    sent(exchange, "clinic/reports/fhir/$report", report("1"))
+    (child,) = resources(exchange.get("clinic/reports/fhir/Patient"))
+    moved = {**child, "address": [{"text": "moved"}]}
+    path = f"clinic/reports/fhir/Patient/{child['id']}"
+    assert exchange.call("PUT", path, moved).status_code == 200
+
+
+def test_what_was_corrected_since_ends_as_it_was(exchange, partners, tmp_path):
+    """Report and correction come again: at the agency's own server there is one child, at the new address."""
+    with serving(exchange, partners):
+        backed_up(exchange, tmp_path)
+        corrected(exchange)
+        settled(exchange)
+    restored(exchange, tmp_path)
+
+    with serving(exchange, partners, deliver=False):
+        corrected(exchange)
+    with serving(exchange, partners):
+        settled(exchange)
+
+    (child,) = partners.held("agency.example.org", "Patient")
+    assert child["address"] == [{"text": "moved"}]
+
+
 def test_another_child_never_takes_the_place_of_one_who_was_lost(exchange, partners, tmp_path):
     """The EHR gives the lost order's number to another child: the agency's record of the first one stays."""
     with serving(exchange, partners):
