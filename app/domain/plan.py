@@ -286,6 +286,7 @@ class Plan(Struct, frozen=True):
         """Those that it touches; the database shows its transaction no other."""
         return frozenset(
             {put.shelf for put in self.puts}
+            | {shelf for shelf, _ in self.absent}
             | {mark.shelf for mark in self.receipts}
             | {shelf for step in self.exchanges for shelf in (step.source, step.recipient)}
             | {due.shelf for due in self.owed}
