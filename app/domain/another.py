@@ -39,7 +39,7 @@ def asked(case: Case, task: Entry | None, before: str) -> Conflict | None:
     if exchange is None:
         return None
     came = case.find(exchange.person) if exchange.person else None
-    known = identity.sent(case, exchange) if came else None
+    known = identity.sent(case, exchange, exchange.person) if came else None
     if came and known and identity.is_doubtful(known, came):
         return Conflict(_TAKEN, expression="Patient.id")
     own = case.find(before)

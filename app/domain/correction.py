@@ -69,7 +69,7 @@ def _corrected(one: Correction) -> Plan:
     made, case = one.plan(), one.case
     if not any(issue.text.endswith(ANOTHER) for issue in made.answer.issues):
         return made
-    return together([_unheard(case, one.exchange, one.exchange.person, ANOTHER), made], made.answer)
+    return together([_unheard(case, one.exchange, one.whose, ANOTHER), made], made.answer)
 
 
 def again(case: Case) -> Plan:
@@ -123,9 +123,7 @@ def _of_what_stands(one: Correction) -> Plan:
     stays = [issue.text for issue in made.answer.issues if issue.code == "suppressed"]
     if stays:
         another = stays[0].endswith(ANOTHER)
-        return _unheard(
-            one.case, one.exchange, one.exchange.person if another else one.name, stays[0]
-        )
+        return _unheard(one.case, one.exchange, one.whose if another else one.name, stays[0])
     own = ("resource", one.put.shelf, one.name)
     return replace(made, stands=(own, *made.stands)) if made.puts else made
 

@@ -51,6 +51,11 @@ def person(resource: Resource) -> str:
     return fhir.versionless(str(_about(resource).get("reference", "")))
 
 
+def _practitioner(role: Resource) -> Resource:
+    who: Resource = role.get("practitioner") or {}
+    return who
+
+
 def _about(resource: Resource) -> Resource:
     about: Resource = resource.get("subject") or resource.get("patient") or {}
     return about
@@ -171,21 +176,52 @@ class Correction:
         stands = (("resource", exchange.source, person),) if person not in {"", self.name} else ()
         return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,), stands=stands)
 
+    @property
+    def whose(self) -> str:
+        """Type/id of the record that says of whom this is: of a clinician their own."""
+        if self._kind == "PractitionerRole":
+            return (
+                fhir.versionless(str(_practitioner(self.put.resource).get("reference", "")))
+                or self.name
+            )
+        return self.name if self._kind == "Practitioner" else self.exchange.person
+
     def _is_rewritten(self) -> bool:
-        """Whether what it is of tells of somebody else now than when it was sent: the child, or a fact of hers."""
-        name = self.exchange.person
+        """Whether whom it is of is somebody else now than when it was sent: the child, or a clinician."""
+        if self._kind == "PractitionerRole":
+            return self._is_anothers_role()
+        name = self.whose
         if self.name != name and not _about(self.put.resource):
             return False
+        is_other = identity.is_another
+        if self._kind == "Practitioner":
+            is_other = identity.is_another_clinician
         now = self.put.resource if self.name == name else self.case.find(name)
-        before = identity.sent(self.case, self.exchange) if now else None
-        return bool(now and before and identity.is_another(before, now))
+        before = self._sent(name) if now else None
+        return bool(now and before and is_other(before, now))
+
+    def _is_anothers_role(self) -> bool:
+        """A role is another's where it names another, or where the one whom it names is another."""
+        before, who = self._sent(self.name), _practitioner(self.put.resource)
+        was = _practitioner(before) if before else {}
+        name = fhir.versionless(str(who.get("reference", "")))
+        if name != fhir.versionless(str(was.get("reference", ""))):
+            return bool(name and was.get("reference"))
+        stands = fhir.is_relative(name)
+        now, known = (self.case.find(name), self._sent(name)) if stands else (None, None)
+        if now and known:
+            return identity.is_another_clinician(known, now)
+        return identity.is_another_name(str(was.get("display", "")), str(who.get("display", "")))
+
+    def _sent(self, name: str) -> Resource | None:
+        return identity.sent(self.case, self.exchange, name)
 
     def _restored(self, there: Stored, rule: Rule, about: About) -> Plan:
         """
         The agency's copy stays; where the record was rewritten piece by piece, and the copy followed it up to
         where that could be seen, it is as it was sent, and so is its past.
         """
-        stays, before = self._stays(ANOTHER), identity.sent(self.case, self.exchange)
+        stays, before = self._stays(ANOTHER), self._sent(self.exchange.person)
         now, told = self.put.resource, there.resource
         if self.name != self.exchange.person or before is None:
             return stays

@@ -52,9 +52,30 @@ def is_doubtful(before: Resource, after: Resource) -> bool:
     return is_another(before, after) or (not shared and _named(before, after) is False)
 
 
-def sent(case: Case, exchange: Exchange) -> Resource | None:
-    """The record of the person of an exchange, as it told of them when they were sent."""
-    shelf, name, at = exchange.source, exchange.person, exchange.terms.known or exchange.opened
+def is_another_clinician(before: Resource, after: Resource) -> bool:
+    """
+    The same of who works at the clinic: a number that stays is one person; names alone differ in every word.
+
+    Mappings give whoever writes one id, such as Practitioner/author.
+    """
+    shared, differs = _numbers(before, after)
+    if shared or _named(before, after) is not False:
+        return False
+    words, theirs = (
+        {word for each in listed(who.get("name")) for word in _words(each)}
+        for who in (before, after)
+    )
+    return differs or not words & theirs
+
+
+def is_another_name(before: str, after: str) -> bool:
+    """Whether two names as one writes them are of two people, where each is said."""
+    return bool(before and after) and not _alike({"text": before}, {"text": after})
+
+
+def sent(case: Case, exchange: Exchange, name: str) -> Resource | None:
+    """A record (Type/id) of what was sent in an exchange, as it was when the first of it was sent."""
+    shelf, at = exchange.source, exchange.terms.known or exchange.opened
     stored = case.loaded.resource(shelf, name)
     if stored and stored.stands and stored.resource["meta"]["lastUpdated"] <= at:
         return stored.resource

@@ -78,7 +78,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
 def _is_rewritten(case: Case, exchange: Exchange) -> bool:
     """Whether the record of the child tells of another now."""
     now = _standing(case, exchange.source, exchange.person)
-    before = identity.sent(case, exchange) if now else None
+    before = identity.sent(case, exchange, exchange.person) if now else None
     return bool(now and before and identity.is_another(before, now))
 
 
