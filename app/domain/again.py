@@ -21,7 +21,7 @@ _SAID: Final = frozenset({
     "Condition", "Consent", "DiagnosticReport", "DocumentReference", "Media", "Observation", "Patient",
     "RelatedPerson",
 })  # fmt: skip
-_ENDED: Final = (
+ENDED: Final = (
     "It has ended, and nothing is sent anew. To refer again, send an order of another identifier."
 )
 GONE: Final = "This was sent before and is expunged since. Nothing of it is taken in again."
@@ -41,7 +41,7 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
         raise Conflict(GONE, expression="Bundle")
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
     if stored.get("status") not in OPEN:
-        issues.append(Issue("warning", "business-rule", _ENDED, "Task.status"))
+        issues.append(Issue("warning", "business-rule", ENDED, "Task.status"))
     puts: tuple[Put, ...] = ()
     others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
     if sent and is_repeated(case, task):

@@ -20,6 +20,10 @@ _CHANGED: Final = (
     "This order was changed after it was sent, and the agency has it as it was. Tell them what is new: in a"
     " message, in a new report, or by telephone."
 )
+_OVER: Final = (
+    "This order came again after it had ended, and nobody has got it. To refer again, send an order of another"
+    " number."
+)
 _ANOTHER: Final = (
     "This order names another person now than when it was sent, and the agency has it of the one before. Call"
     " them, and send an order of its own for this one."
@@ -94,14 +98,16 @@ def followed(case: Case, request: Resource) -> Plan:
     return Plan(Answer((), issues=(issue,)), puts, owed=due)
 
 
-def unsent(case: Case, task: str) -> Plan:
+def unsent(case: Case, task: str, *, over: bool) -> Plan:
     """
     The same of what came again with something new, which is kept and not sent.
 
     task        Type/id, by which it was sent
+    over        it has ended, and nobody reads it any more
     """
     exchange = case.loaded.exchange(case.shelf.key, task)
-    puts, due = _raised(case, exchange, "order", _CHANGED) if exchange else ((), ())
+    what, text = ("again", _OVER) if over else ("order", _CHANGED)
+    puts, due = _raised(case, exchange, what, text) if exchange else ((), ())
     return Plan(Answer(()), puts, owed=due)
 
 

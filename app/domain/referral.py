@@ -162,8 +162,11 @@ def _decided(  # noqa: PLR0913 — what a referral consists of
 def _again(case: Case, task: str, sent: Entry | None) -> Plan:
     """How what was sent stands; what is new in it goes nowhere, and whoever asked is told."""
     made = again.plan(case, task, sent)
-    new = any(one.text == again.NEW for one in made.answer.issues)
-    return together([made, ordered.unsent(case, task)], made.answer) if new else made
+    said = {one.text for one in made.answer.issues}
+    over = sent is not None and again.ENDED in said and not again.is_repeated(case, task)
+    if not over and again.NEW not in said:
+        return made
+    return together([made, ordered.unsent(case, task, over=over)], made.answer)
 
 
 def _alone(made: Plan, party: Parties, addressed: list[Parties]) -> Plan:

@@ -114,7 +114,7 @@ def test_what_was_expunged_is_not_taken_in_again(exchange, shape):
 
 
 def test_a_referral_that_was_taken_back_comes_again(exchange):
-    """The EHR sends the same order with a new address after the consent was withdrawn: it stands as it stood."""
+    """The EHR sends the same order with a new address after the consent was withdrawn: it stands as it stood, and whoever asked is told."""
     made = family.referral("ServiceRequest/none", consented=True)
     assert resources(exchange.call("POST", "clinic/chart/fhir/$refer", unnamed(made)), "Task")
     (consent,) = held(exchange, "clinic/chart", "Consent")
@@ -122,9 +122,15 @@ def test_a_referral_that_was_taken_back_comes_again(exchange):
     assert exchange.call("PUT", path, {**consent, "status": "inactive"}).status_code == 200
     of(made, "Patient")["address"] = [{"text": "moved"}]
 
-    (task,) = resources(exchange.call("POST", "clinic/chart/fhir/$refer", unnamed(made)), "Task")
+    for _ in range(2):
+        again = exchange.call("POST", "clinic/chart/fhir/$refer", unnamed(made))
+        (task,) = resources(again, "Task")
 
     assert task["status"] == "cancelled"
+    reminders = [
+        one for one in held(exchange, "clinic/chart", "Task") if "not-followed" in str(one)
+    ]
+    assert ["after it had ended" in one["code"]["text"] for one in reminders] == [True]
     assert "moved" not in json.dumps(held(exchange, "agency/support"))
 
 
