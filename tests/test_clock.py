@@ -8,7 +8,7 @@ import pytest
 from app import fhir, main, settings
 from app.domain.change import Caller, Change, Entry
 from app.flows import read, search, write
-from app.storage import clock, puts, resources
+from app.storage import puts, resources
 from app.storage.history import FIRST, Asked
 
 BASE = "http://x"
@@ -47,7 +47,7 @@ class Process:
         asked = search.Asked("Patient", pairs, BASE)
         result = await search.search_of(self.service, self.shelf, CALLER, asked)
         found = {(f"Patient/{one.id}", one.version) for one in result.page.found}
-        return found, result.asked_at or moment
+        return found, result.asked_at
 
 
 def running(url, story, clocks):
@@ -196,11 +196,14 @@ def test_a_start_with_a_clock_that_is_behind_is_said(url, monkeypatch):
     assert asyncio.run(start(behind(days=400)))
 
 
-def test_a_shelf_to_which_nothing_ever_came_has_no_time(url):
+def test_a_shelf_to_which_nothing_ever_came(url):
+    """Who asks it first has a time to ask on with, too."""
+
     async def story(process):
-        assert await process.service.database.read(
-            lambda tx: clock.last(tx, process.shelf.key), shelves=(process.shelf.key,)
-        ) == ""  # fmt: skip
-        assert (await process.since("2020"))[1] == "2020"
+        found, moment = await process.since("2020")
+        await process.put("rosa")
+
+        assert found == set()
+        assert (await process.since(moment))[0] == {("Patient/rosa", 1)}
 
     running(url, story, [now])

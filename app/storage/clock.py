@@ -52,9 +52,9 @@ async def tell(tx: Tx, shelves: Collection[str], at: str) -> dict[str, str]:
 
 
 async def last(tx: Reading, shelf: str) -> str:
-    """The time of what came to a shelf last, as FHIR instant; "" where nothing ever did."""
+    """The time of what came to a shelf last, as FHIR instant; the first of 1970 where nothing ever did."""
     (rows,) = await tx.each(_LAST, [{"shelf": shelf}])
-    return _instant(rows[0][0]) if rows else ""
+    return _instant(rows[0][0] if rows else 0)
 
 
 async def latest(tx: Reading) -> float:
