@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app import fhir
-from app.domain import numbered, parties
+from app.domain import numbered, parties, unsent
 from app.domain.case import Case
 from app.domain.plan import tracking
 from app.errors import Invalid
@@ -48,6 +48,10 @@ def _addressed(case: Case, task: Resource) -> None:
     """What a partner is asked for, and that sends no request of this shelf."""
     if task.get("status") not in _ASKED or task.get("intent") in _THOUGHT:
         return
+    focus = str((task.get("focus") or {}).get("reference", ""))
+    orders = focus.startswith("ServiceRequest/") and task.get("intent") in unsent.ORDERS
+    if orders and case.shelf.role == "source":
+        return  # for a partner it would be a referral
     tenant = parties.recipient(case, task.get("owner")).tenant
     if tenant is None or tenant.id == case.shelf.tenant:
         return
@@ -62,9 +66,12 @@ def _addressed(case: Case, task: Resource) -> None:
 
 
 def _asks(case: Case, task: Resource) -> None:
-    if not any(fhir.has_code(task.get("code"), _TASK_CODE, code) for code in _ASKED_OF_A_TASK):
+    focus = task.get("focus") or {}
+    if not (
+        str(focus.get("reference", "")).startswith("Task/") or numbered.is_alone(focus, "Task")
+    ) or not any(fhir.has_code(task.get("code"), _TASK_CODE, code) for code in _ASKED_OF_A_TASK):
         return
-    name = numbered.one(case, task.get("focus"), "Task")
+    name = numbered.one(case, focus, "Task")
     stored = case.loaded.resource(case.shelf.key, name) if name.startswith("Task/") else None
     if stored and stored.stands and stored.exchange:
         text = (
