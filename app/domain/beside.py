@@ -8,33 +8,43 @@ from typing import Final
 from app import fhir
 from app.domain import numbered, parties, unsent
 from app.domain.case import Case
-from app.domain.plan import tracking
+from app.domain.plan import Stored, tracking
 from app.errors import Invalid
 from app.fhir import Resource, listed
 
 # on which nobody has done anything yet: work that is planned is no answer
 _AHEAD: Final = frozenset({"draft", "ready", "requested"})
 _ASKED: Final = frozenset({"ready", "requested"})
+_NAMES: Final = ("focus", "basedOn", "partOf", "owner", "intent", "code", "identifier")
 _THOUGHT: Final = frozenset({"option", "plan", "proposal"})
 _TASK_CODE: Final = "http://hl7.org/fhir/CodeSystem/task-code"
 # https://hl7.org/fhir/R4/codesystem-task-code.html: what is asked of the Task that is its focus
 _ASKED_OF_A_TASK: Final = ("abort", "change", "replace", "resume", "suspend")
 
 
-def hold(case: Case, task: Resource) -> None:
+def hold(case: Case, task: Resource, stored: Stored | None) -> None:
     """
     A Task that is stored on this shelf is its own, and the other side does not see it.
 
     What is partOf a referral's Task is work on it, of whoever stores it.
 
+    stored      the one that it replaces; where that said the same of what is looked at here, it was looked
+                at then
     raises      Invalid: it is a referral's Task of another shelf; it answers a referral beside its Task; it
                 asks for something that its Task itself would say; or it asks a partner who would not get it
     """
+    if stored and stored.stands and _looked_at(task) == _looked_at(stored.resource):
+        return
     _asks(case, task)
     _addressed(case, task)
     if case.shelf.role == "recipient":
         _elsewhere(task)
         _answers(case, task)
+
+
+def _looked_at(task: Resource) -> list[object]:
+    status = task.get("status")
+    return [status in _AHEAD, status in _ASKED, *map(task.get, _NAMES)]
 
 
 def _elsewhere(task: Resource) -> None:
@@ -50,8 +60,8 @@ def _addressed(case: Case, task: Resource) -> None:
         return
     focus = str((task.get("focus") or {}).get("reference", ""))
     orders = focus.startswith("ServiceRequest/") and task.get("intent") in unsent.ORDERS
-    if orders and case.shelf.role == "source":
-        return  # for a partner it would be a referral
+    if orders:
+        return  # from a source it would be a referral; a case system's own is its own business
     tenant = parties.recipient(case, task.get("owner")).tenant
     if tenant is None or tenant.id == case.shelf.tenant:
         return

@@ -197,7 +197,7 @@ def _task(case: Case, entry: Entry) -> Plan | None:
     if referral.is_referral(case, entry.resource):
         guarded(case, entry)
         return referral.plan(case, entry)
-    beside.hold(case, entry.resource)
+    beside.hold(case, entry.resource, case.loaded.resource(case.shelf.key, entry.name))
     return None
 
 
