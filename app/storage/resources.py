@@ -208,6 +208,10 @@ async def _others(tx: Reading, wants: list[Want], reader: Reader, seen: dict[Wan
     seen |= zip(receipts, await _receipts(tx, receipts), strict=True)
     mapped = [want for want in wants if want.kind == "crosswalk"]
     seen |= zip(mapped, await worklist.targets(tx, mapped), strict=True)
+    awaited = [want for want in wants if want.kind == "awaiting"]  # for each number of a patient
+    for start in range(0, len(awaited), _TOGETHER):
+        some = awaited[start : start + _TOGETHER]
+        seen |= zip(some, await worklist.sources(tx, some), strict=True)
     for want in wants:
         if want not in seen:
             seen[want] = await _look(tx, want, reader)
@@ -262,7 +266,6 @@ def _weight(want: Want, size: int) -> int:
 
 
 _PLAIN: Final[dict[str, Callable[[Reading, str, str], Awaitable[Any]]]] = {
-    "awaiting": worklist.sources,
     "expunged": purges.expunged,
     "held": exchanges.held,
     "waiting": worklist.of_source,

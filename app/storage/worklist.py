@@ -65,9 +65,10 @@ async def of_source(tx: Reading, shelf: str, source: str) -> tuple[Waiting, ...]
     return tuple(_waiting(row) for row in await tx.rows(_OF_SOURCE, shelf=shelf, source=source))
 
 
-async def sources(tx: Reading, shelf: str, key: str) -> list[str]:
-    """The sources that wait for this."""
-    return [row[0] for row in await tx.rows(_SOURCES, shelf=shelf, wanted=_kept(key))]
+async def sources(tx: Reading, wants: Sequence[Want]) -> list[list[str]]:
+    """The sources that wait for each of these."""
+    keys = [{"shelf": want.shelf, "wanted": _kept(want.key)} for want in wants]
+    return [[row[0] for row in rows] for rows in await tx.each(_SOURCES, keys)]
 
 
 async def page(tx: Reading, shelf: str, *, after: str = "", most: int) -> list[Waiting]:
