@@ -171,7 +171,7 @@ def test_nothing_but_its_time_changes_in_what_is_made():
     stands = resources.Version(body % (old.encode(), old.encode()), 1, old, "PUT")
     made = puts.Rows({("a/b", "Patient/a"): stands}, [], [])
 
-    puts.time(made, {"a/b": new})
+    puts.stamp(made, {"a/b": new})
 
     assert made.stand["a/b", "Patient/a"].body == body % (new.encode(), old.encode())
 

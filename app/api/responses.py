@@ -214,8 +214,8 @@ def head(kind: str, asked_at: str = "", **more: Any) -> Resource:
     """
     A Bundle but for its entries.
 
-    asked_at    FHIR instant after which everything is that the next one like it would have besides;
-                only on a first page, as another may miss what came since
+    asked_at    FHIR instant of what had come last when this was read: all that comes later has a later
+                one. Only on a first page, as another may miss what came since
     source      https://hl7.org/fhir/R4/bundle.html, meta.lastUpdated
     """
     meta = {"meta": {"lastUpdated": asked_at}} if asked_at else {}

@@ -59,9 +59,8 @@ def _addressed(case: Case, task: Resource) -> None:
     if task.get("status") not in _ASKED or task.get("intent") in _THOUGHT:
         return
     focus = str((task.get("focus") or {}).get("reference", ""))
-    orders = focus.startswith("ServiceRequest/") and task.get("intent") in unsent.ORDERS
-    if orders:
-        return  # from a source it would be a referral; a case system's own is its own business
+    if focus.startswith("ServiceRequest/") and task.get("intent") in unsent.ORDERS:
+        return  # from a source it would be a referral; an agency passes work on to who reads its shelf
     tenant = parties.recipient(case, task.get("owner")).tenant
     if tenant is None or tenant.id == case.shelf.tenant:
         return

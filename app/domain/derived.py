@@ -53,12 +53,17 @@ def labels(case: Case) -> dict[str, str]:
     if all(one.method != "POST" and not one.condition for one in case.entries):
         return {}
     once = case.loaded.once
-    known = once("labels", str(id(case.entries)), whom.labels, case.entries)
+    _, known = once("labels", str(id(case.entries)), _labelled, case.entries)
     return {
         one.name: said
         for one, said in zip(case.entries, known, strict=True)
         if one.method == "POST" or one.condition
     }
+
+
+def _labelled(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], list[str]]:
+    """With the entries themselves: as long as they live, no other has their id()."""
+    return entries, whom.labels(entries)
 
 
 def label(name: str, known: dict[str, str]) -> str:

@@ -28,8 +28,8 @@ from app.storage.outbox import Due
 _AT_ONCE: Final = 16
 _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
-_LEASE_SECONDS: Final = 30.0  # of which a push, with its token and all that it waits for, has most
-_WORKS: Final = 5 / 6
+_LEASE_SECONDS: Final = 30.0
+_OF_LEASE: Final = 5 / 6  # that a push may take, its token and all that it waits for included
 _ROOM_SECONDS: Final = 5.0  # that a large push waits for its turn, and for room; within its lease
 _AGAIN_SECONDS: Final = 2.0  # until one is tried for which there was none
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
@@ -155,7 +155,7 @@ class Worker:
             reply = _SUPPRESSED
         else:
             try:
-                async with asyncio.timeout(self._lease * _WORKS):
+                async with asyncio.timeout(self._lease * _OF_LEASE):
                     reply = await _pushed(service, due, endpoint, self._large)
             except TimeoutError:
                 reply = Reply(0)

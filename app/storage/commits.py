@@ -194,7 +194,7 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
         await _absent(tx, one)
         await _stands(tx, one)
     if (rows := made[0].rows) is not None:
-        puts.time(rows, times)
+        puts.stamp(rows, times)
         stand = await puts.write(tx, rows)
     else:
         seen = (

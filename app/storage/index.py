@@ -112,7 +112,7 @@ def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[P
     ]
 
 
-def timed(batches: list[Batch], times: Mapping[str, str]) -> list[Batch]:
+def stamped(batches: list[Batch], times: Mapping[str, str]) -> list[Batch]:
     """The same, where what leads from now on has the time of its shelf."""
     return [
         one._replace(

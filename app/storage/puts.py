@@ -147,19 +147,19 @@ def known(puts: Sequence[Put], parameters: Parameters, seen: Mapping[Want, Any])
     return rows(puts, parameters, [one for one in stood if one], {}) if all(stood) else None
 
 
-def time(made: Rows, times: Mapping[str, str]) -> None:
+def stamp(made: Rows, times: Mapping[str, str]) -> None:
     """Give rows that are made already the time at which they come to their shelves."""
     if all(one.updated == times[shelf] for (shelf, _), one in made.stand.items()):
         return
     for key, one in made.stand.items():
-        made.stand[key] = _timed(one, times[key[0]])
+        made.stand[key] = _stamped(one, times[key[0]])
     for place, batch in enumerate(made.batches):
-        rows = [_with_time(row, made.stand) for row in batch.rows]
+        rows = [_stamped_row(row, made.stand) for row in batch.rows]
         made.batches[place] = batch._replace(rows=rows)
-    made.leading[:] = index.timed(made.leading, times)
+    made.leading[:] = index.stamped(made.leading, times)
 
 
-def _timed(one: Version, at: str) -> Version:
+def _stamped(one: Version, at: str) -> Version:
     """With its time in the body too: meta leads there, so it is the first that is written so."""
     start = one.body.find(b'"lastUpdated":"%b"' % one.updated.encode())
     if start < 0:  # a deletion
@@ -170,7 +170,7 @@ def _timed(one: Version, at: str) -> Version:
     return one._replace(body=body, updated=at)
 
 
-def _with_time(row: Row, stand: Stand) -> Row:
+def _stamped_row(row: Row, stand: Stand) -> Row:
     """A row that begins as one of RESOURCE does."""
     shelf, kind, identity, version, _, method, exchange, facts, _, *guard = row
     now = stand[shelf, f"{kind}/{identity}"]

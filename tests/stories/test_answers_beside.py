@@ -87,6 +87,21 @@ def test_an_agency_that_asks_a_partner_by_a_task_is_told_how(exchange, case, own
     assert exchange.call("POST", f"{agency}/fhir/Task", own).status_code == 201
 
 
+def test_an_agency_passes_an_order_of_its_own_on(exchange, case):
+    """As a coordination platform does, to those who read its shelf: the order stands in focus."""
+    _, agency, _, _ = case
+    order = {
+        "resourceType": "ServiceRequest", "id": "own", "status": "active", "intent": "filler-order",
+        "subject": {"display": "A family"}, "code": {"text": "Food"},
+    }  # fmt: skip
+    exchange.call("PUT", f"{agency}/fhir/ServiceRequest/own", order)
+    asks = beside(status="requested", owner=PANTRY, focus={"reference": "ServiceRequest/own"})
+
+    answer = exchange.call("POST", f"{agency}/fhir/Task", asks)
+
+    assert answer.status_code == 201, answer.text
+
+
 @pytest.mark.parametrize("more", [
     {"basedOn": [{"reference": "ServiceRequest/food-help"}]}, {"focus": {"reference": "Patient/rosa"}}, {},
     {"focus": {"reference": "ServiceRequest/food-help"}, "intent": "unknown"},
