@@ -22,6 +22,7 @@ from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.conformance import Definitions, library
 from app.domain import mappings, specimens
+from app.domain.mappings import Mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
 from app.flows import purge, worklist
 from app.flows.callers import Callers
@@ -55,12 +56,14 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     partners: Partners | None = None,
     definitions: Definitions | None = None,
     parameters: Parameters | None = None,
+    known: Mappings | None = None,
     owed: Callable[[], None] = lambda: None,
     sent: Callable[[str, str], None] = lambda _kind, _override: None,
 ) -> Service:
     """
     Everything opened, tables checked, mappings read.
 
+    known       mappings that were read and held already, in place of those of the settings
     raises      MappingError, NeedsMigration, NotRegistered, SettingsError, Unavailable: the start is
                 refused
     """
@@ -68,9 +71,10 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         if shelf.endpoint and shelf.endpoint.smart:
             key_of(shelf.endpoint.smart)
     definitions = definitions or definitions_of(settings)
-    folder = settings.mappings or settings_module.folder("mappings")
-    known = mappings.load(folder, definitions)
-    specimens.hold(known, definitions, folder)
+    if known is None:
+        folder = settings.mappings or settings_module.folder("mappings")
+        known = mappings.load(folder, definitions)
+        specimens.hold(known, definitions, folder)
     await migration.check(settings.database_url)
     opened = connection.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
@@ -117,7 +121,7 @@ async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -
     The application, with its worker; both end together.
 
     deliver     whether what is owed is delivered here, or by `kinbridge work` alone
-    stand_ins   clock, chance, partners, definitions, parameters: as open_service takes them
+    stand_ins   clock, chance, partners, definitions, parameters, known: as open_service takes them
     """
     worker = Worker()
     registry = CollectorRegistry()

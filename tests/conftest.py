@@ -1,7 +1,10 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,9 @@ from typer.testing import CliRunner
 from app import conformance, settings
 from app.cli import app as cli
 from app.conformance import Definitions
+from app.domain import mappings
+from app.domain.halves import Halves
+from app.domain.mappings import Mappings
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
@@ -92,12 +98,38 @@ def parameters(definitions) -> Parameters:
     return Parameters(definitions)
 
 
+@pytest.fixture(scope="session")
+def shipped(definitions) -> Mappings:
+    """The mappings that come with the service, read once for all stories; none of them changes it."""
+    return mappings.load(settings.folder("mappings"), definitions)
+
+
+@pytest.fixture
+def known(shipped) -> Mappings:
+    """The mappings as a start finds them: nothing has been made of them yet."""
+    templates = copy(shipped.templates)
+    templates.halves = Halves()
+    return replace(shipped, templates=templates)
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory) -> Path:
+    """A SQLite file with the tables and nothing in them, to be copied."""
+    made = tmp_path_factory.mktemp("tables") / "empty.db"
+    migration.migrate(f"sqlite:///{made}")
+    return made
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Exchange]:
+def exchange(
+    request, tmp_path, tenants, definitions, parameters, known, tables
+) -> Iterator[Exchange]:
     network = Network()
-    url = f"sqlite:///{tmp_path / 'exchange.db'}"
-    rows = partial(sqlite_rows, tmp_path / "exchange.db")
-    if request.param == "postgres":
+    file = tmp_path / "exchange.db"
+    url, rows = f"sqlite:///{file}", partial(sqlite_rows, file)
+    if request.param == "sqlite":
+        shutil.copyfile(tables, file)
+    else:
         server = request.getfixturevalue("postgres")
         server.empty()
         url, rows = server.url(), server.rows
@@ -113,7 +145,7 @@ def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Ex
     made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
     stand_ins = {"partners": partners, "clock": made.clock, "definitions": definitions}
-    stand_ins["parameters"] = parameters
+    stand_ins |= {"parameters": parameters, "known": known}
     app = Late(lambda: build(read, **stand_ins))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
@@ -121,12 +153,10 @@ def exchange(request, tmp_path, tenants, definitions, parameters) -> Iterator[Ex
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path) -> str:
+def url(request, tmp_path, tables) -> str:
     """An empty database of either kind."""
     if request.param == "sqlite":
-        made = f"sqlite:///{tmp_path / 'empty.db'}"
-        migration.migrate(made)
-        return made
+        return f"sqlite:///{shutil.copyfile(tables, tmp_path / 'empty.db')}"
     server = request.getfixturevalue("postgres")
     server.empty()
     return server.url()
