@@ -1,5 +1,6 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -86,6 +87,13 @@ def tenants(endpoints, strict) -> list[dict[str, Any]]:
     return _tenants(endpoints, strict)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    """What has been loaded stays, as in `kinbridge serve`: it is not gone through with each story."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def definitions() -> Definitions:
     """What comes with the service, compiled once for all stories; none of them changes it."""
@@ -101,7 +109,10 @@ def parameters(definitions) -> Parameters:
 @pytest.fixture(scope="session")
 def shipped(definitions) -> Mappings:
     """The mappings that come with the service, read once for all stories; none of them changes it."""
-    return mappings.load(settings.folder("mappings"), definitions)
+    made = mappings.load(settings.folder("mappings"), definitions)
+    gc.collect()
+    gc.freeze()
+    return made
 
 
 @pytest.fixture
