@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -31,6 +32,20 @@ def until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             runner.run(work())
     except (SettingsError, MappingError, NotRegistered, NeedsMigration, Unavailable) as refused:
         refuse(refused)
+    finally:
+        gc.enable()
+
+
+def loads() -> None:
+    """What a start reads stays: until loaded() nothing is gone through in search of garbage."""
+    gc.disable()
+
+
+def loaded() -> None:
+    """From here on garbage is looked for, but not in what has been loaded."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _hand_back() -> None:

@@ -22,13 +22,13 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Deliver what is owed, too.")] = True,
 ) -> None:
     """Serve the FHIR bases and deliver what is owed, until SIGTERM."""
-    import gc
+    from app.cli import running
 
+    running.loads()
     import structlog
     import uvicorn
 
     from app import settings
-    from app.cli import running
     from app.cli.answering import Protocol
     from app.main import build
 
@@ -44,8 +44,7 @@ def serve(
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
         app = await build(read, deliver=worker)
-        gc.collect()
-        gc.freeze()  # what has been loaded stays, and is not gone through again and again
+        running.loaded()
         server = Server(
             uvicorn.Config(
                 app,

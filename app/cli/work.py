@@ -13,8 +13,10 @@ def work(
     config: Config = None,
 ) -> None:
     """Deliver what is owed, until SIGTERM; beside `kinbridge serve --no-worker`."""
-    from app import settings
     from app.cli import running
+
+    running.loads()
+    from app import settings
     from app.flows import worklist
     from app.flows.deliver import Worker
     from app.main import open_service
@@ -22,6 +24,7 @@ def work(
     async def run() -> None:
         worker = Worker()
         service = await open_service(settings.read(config, database_url=database))
+        running.loaded()
         for end in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(end, worker.stop)
         catching_up = asyncio.create_task(worklist.catch_up(service))

@@ -1,12 +1,16 @@
 """The service as its operator meets it: start, health, stop, and a start that is refused."""
 
 import json
+import os
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -35,6 +39,36 @@ def test_a_service_without_any_setting_starts_answers_and_stops(tmp_path):
     assert requests
     assert all(re.fullmatch(r"[0-9a-f]{32}", line["request_id"]) for line in requests)
     assert (tmp_path / "kinbridge.db").exists()
+
+
+# the command beside a thread that, once it serves, says how often everything was gone through
+COUNTED = """
+import gc, json, os, signal, sys, threading
+from serving import ready
+from app.cli import app
+def told():
+    ready(sys.argv[-1])
+    said = {"full": gc.get_stats()[2]["collections"], "on": gc.isenabled(), "kept": gc.get_freeze_count()}
+    print(json.dumps(said), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=told).start()
+app(["serve", "--port", sys.argv[-1].rpartition(":")[2]])
+"""
+
+
+def test_a_start_looks_for_no_garbage(tmp_path):
+    """What is read at a start stays; it is gone through once, at the end, and then never again."""
+    line = [sys.executable, "-c", COUNTED, f"http://127.0.0.1:{free_port()}"]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    done = subprocess.run(
+        line, cwd=tmp_path, env=path, stdout=subprocess.PIPE, timeout=WAIT_SECONDS, check=False
+    )
+
+    said = next(json.loads(one) for one in done.stdout.splitlines() if '"full"' in one)
+    assert said["full"] <= 3
+    assert said["on"]
+    assert said["kept"] > 100_000
 
 
 def test_a_connection_stays_for_longer_than_clients_keep_it(tmp_path):
