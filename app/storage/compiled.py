@@ -31,6 +31,7 @@ class Atom:
     type        of the resource
     targets     types that a reference is narrowed to by resolve(), none for any
     coded       element of type code, whose system is that of its binding; "" for any other
+    alone       whether its values have no system, https://hl7.org/fhir/R5/search.html#token
     placed      whether its entries end with the position of the part that a composite looks at
     """
 
@@ -40,6 +41,7 @@ class Atom:
     targets: tuple[str, ...] = ()
     coded: str = ""
     placed: bool = False
+    alone: bool = False
 
     @property
     def led_to(self) -> bool:
@@ -90,9 +92,10 @@ class Compiled:
         if not atoms:
             return
         before = self.parameters.get(code)
+        targets = tuple(definition.get("target", ()))
         if before is not None and before.type == definition["type"]:
             atoms = tuple(dict.fromkeys((*before.atoms, *atoms)))
-        targets = tuple(definition.get("target", ()))
+            targets = tuple(dict.fromkeys((*before.targets, *targets)))
         narrowed = tuple(dict.fromkeys(one for atom in atoms for one in atom.targets))
         self.parameters[code] = Parameter(
             code,
@@ -148,7 +151,8 @@ class Compiled:
         mark = "" if context else self.leads(name, kind, types)
         name = f"{mark}{name}~{kind[0]}"
         coded = path if types == {"code"} and not context else ""
-        atom = Atom(name, kind, self.kind, targets, coded, placed=bool(context))
+        alone = kind == "token" and self.is_contact(text, context)
+        atom = Atom(name, kind, self.kind, targets, coded, placed=bool(context), alone=alone)
         if name not in self.extractions:
             take = extraction.plain(found, name, kind) if found else None
             if take is None:
@@ -175,6 +179,11 @@ class Compiled:
             return None
         name = ".".join(names) + (f":{kind}" if kind else "")
         return extraction.Path(name, steps, len(around))
+
+    def is_contact(self, text: str, context: str) -> bool:
+        """Whether the values are phones and the like, perhaps only some of them."""
+        found = self.path(text.partition(".where(")[0], context)
+        return found is not None and {kind for _, kind in found.last} == {"ContactPoint"}
 
     def leads(self, name: str, kind: str, types: set[str]) -> str:
         """

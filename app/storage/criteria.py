@@ -10,7 +10,7 @@ from app.errors import Malformed
 from app.storage import escaping, matching
 from app.storage.asked import Criterion
 from app.storage.compiled import Atom, Parameter
-from app.storage.entries import ENTRY, FIELD
+from app.storage.entries import ENTRY, FIELD, fold
 from app.storage.matching import Alternative, Facts
 from app.storage.parameters import Parameters
 
@@ -54,7 +54,9 @@ class Criteria:
             if parameter.type == "reference" and self.parameters.definitions.is_resource(modifier):
                 raise Malformed(f"{named(code)} does not lead to {named(modifier)}.")
             raise Malformed(f"{named(code)} does not take the modifier :{named(modifier)}.")
-        values = escaping.split(value, ",")
+        values = [one for one in escaping.split(value, ",") if _asks(parameter, modifier, one)]
+        if not values:
+            raise Malformed(f"The parameter {named(code)} has no value.")
         if len(values) > _MOST_VALUES:
             raise Malformed(f"{named(code)} takes {_MOST_VALUES} values at most.")
         if parameter.type == "composite":
@@ -82,6 +84,11 @@ class Criteria:
                 def bound(system: str, code: str) -> bool:
                     return self.parameters.bound(atom, system, code)
 
+                if atom.alone and all(escaping.parted(value)[:2]):
+                    text = (
+                        f"{named(parameter.code)} takes a value alone, without a system before it."
+                    )
+                    raise Malformed(text)
                 return [matching.token(atom, value, bound)]
             case "reference":
                 if modifier == "identifier":
@@ -158,6 +165,9 @@ class Criteria:
             parts = escaping.split(value, "$")
             if any(len(parts) != len(place) for place in parameter.parts):
                 raise Malformed(f"{named(parameter.code)} takes {len(parameter.parts[0])} values.")
+            for place in parameter.parts:
+                if not all(_asks(part, "", one) for part, one in zip(place, parts, strict=True)):
+                    raise Malformed(f"A part of {named(parameter.code)} has no value.")
             wanted += [
                 [
                     [
@@ -188,6 +198,13 @@ class Criteria:
             return False
 
         return Criterion(together)
+
+
+def _asks(parameter: Parameter, modifier: str, value: str) -> bool:
+    """Whether one value asks something: what begins with nothing, or holds it, would be everything."""
+    if modifier == "text" or (parameter.type == "string" and modifier != "exact"):
+        return bool(fold(escaping.unescaped(value)))
+    return bool(value.strip("|") if parameter.type == "token" else value)
 
 
 def any_of(alternatives: list[Alternative], *, negated: bool = False) -> Criterion:

@@ -98,6 +98,10 @@ def chart(exchange):
         answer = exchange.call("PUT", f"{CHART}/Observation/o{number}", body)
         assert answer.status_code == 201, answer.text
     put(exchange, {
+        "resourceType": "Condition", "id": "c0", "code": concept("d1"),
+        "subject": {"reference": "Patient/kim"},
+    })  # fmt: skip
+    put(exchange, {
         "resourceType": "ValueSet", "id": "vs", "url": "http://example.org/vs/one",
         "status": "active", "title": "Beta",
     })  # fmt: skip
@@ -133,6 +137,7 @@ CASES = {
     "Patient?identifier:of-type=http://terminology.hl7.org/CodeSystem/v2-0203|MR|mrn-ben": "ben",
     "Patient?active=true": "ben rosa",
     "Patient?phone=555-kim": "kim",
+    "Patient?telecom=|555-kim": "kim",
     "Patient?email=555-kim": "",
     "Patient?deceased=false": "ben kim rosa",
     "Task?status:in=http://hl7.org/fhir/ValueSet/task-status": "t0 t1 t2 t3",
@@ -146,6 +151,18 @@ CASES = {
     "Patient?given=ana": "rosa",
     "Patient?name=ana,kim": "kim rosa",
     "Patient?family=ortiz": "kim",
+    # of several values one that says nothing is none
+    "Patient?name=ana,": "rosa",
+    "Patient?name=,ana,,": "rosa",
+    "Patient?name=ana,%20": "rosa",
+    "Patient?name:contains=ANA,": "rosa",
+    "Patient?birthdate=2021-05-04,": "rosa",
+    "Task?status=requested,": "t0",
+    "Task?code:text=nothing,": "",
+    "Task?subject=rosa,": "t0 t1",
+    "ValueSet?url:below=http://example.org/v,": "",
+    "Observation?value-quantity=5.40,": "o0",
+    "Observation?component-code-value-concept=c1$v2,": "o2",
     # dates
     "Patient?birthdate=2021": "ben rosa",
     "Patient?birthdate=2021-05": "rosa",
@@ -205,6 +222,9 @@ CASES = {
     "Patient?_has:Task:patient:owner:Organization.type=cbo": "rosa",
     "Patient?_has:Observation:patient:code=w1": "rosa",
     "Organization?_has:Task:owner:patient.name=kim": "north",
+    "Condition?subject:Patient=kim": "c0",
+    "Condition?subject.name=kim": "c0",
+    "Patient?_has:Condition:subject:code=d1": "kim",
     # ids and times
     "Task?_id=t1,t2": "t1 t2",
     "Task?_id=t1%5C,t2": "t1 t2",
@@ -268,6 +288,16 @@ def test_what_is_asked_is_what_is_found(chart):
         ("Task?code:in=http://example.org/nowhere", "value set"),
         ("Task?code:below=1", "below"),
         ("Observation?component-code-value-concept=c1", "2 values"),
+        ("Observation?component-code-value-concept=c1$", "component-code-value-concept"),
+        ("Observation?code-value-string=w1$%20", "code-value-string"),
+        ("Patient?name=,", "name"),
+        ("Patient?name=%20", "name"),
+        ("Patient?name:contains=%CC%81", "name"),
+        ("Patient?identifier=|", "identifier"),
+        ("Task?code:text=,%20", "code"),
+        ("Task?patient.name=,", "name"),
+        ("Patient?phone=phone|555-kim", "phone"),
+        ("Patient?telecom=home|", "telecom"),
     ],
 )
 def test_what_is_not_understood_is_refused_and_named(chart, query, named):
@@ -427,7 +457,7 @@ def test_counting(chart):
         ("Task?_id=t0,t2,t3&_include=Task:owner", "t0 t2 t3", "north"),
         ("Patient?_id=kim&_revinclude=Task:patient", "kim", "t3"),
         ("Patient?_id=kim&_revinclude=Task:patient&_include:iterate=Task:owner", "kim", "north t3"),
-        ("Patient?_id=kim&_revinclude=*", "kim", "t3"),
+        ("Patient?_id=kim&_revinclude=*", "kim", "c0 t3"),
         (
             (
                 "Organization?_id=south&_revinclude=Task:owner&_include:iterate=Task:subject"
