@@ -65,7 +65,7 @@ def test_a_start_looks_for_no_garbage(tmp_path):
         line, cwd=tmp_path, env=path, stdout=subprocess.PIPE, timeout=WAIT_SECONDS, check=False
     )
 
-    said = next(json.loads(one) for one in done.stdout.splitlines() if '"full"' in one)
+    said = next(json.loads(one) for one in done.stdout.splitlines() if b'"full"' in one)
     assert said["full"] <= 3
     assert said["on"]
     assert said["kept"] > 100_000
