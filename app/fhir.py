@@ -209,6 +209,12 @@ def in_error(resource: Resource) -> bool:
     )
 
 
+def about(resource: Resource) -> Resource:
+    """The Reference in which a resource says of whom it is; {} where it does not."""
+    said: Resource = resource.get("subject") or resource.get("patient") or {}
+    return said
+
+
 def listed(value: Any) -> list[Any]:
     """The value as a list: none for None, itself for a list, else one."""
     if value is None:

@@ -135,6 +135,20 @@ def test_what_was_sent_before_is_found(exchange, referred, reported):
     assert exchange.rows(rows) == noted
 
 
+def test_a_purge_list_of_before_stays(exchange, reported):
+    """Migration 0013 keeps what was expunged, and has room for both rows of one name."""
+    row = "INSERT INTO purge VALUES ('a/b', 'Task', '1', 'x', '{}', '2026-01-01T00:00:00.000Z', 1)"
+    undo(exchange.database_url, row.format("amended"))
+    exchange.http.__exit__()
+    undo(exchange.database_url, "UPDATE alembic_version SET version_num = '0012'")
+
+    migrated(exchange.database_url)
+    undo(exchange.database_url, row.format("expunged"))
+
+    told = exchange.rows("SELECT why FROM purge WHERE shelf = 'a/b' ORDER BY why")
+    assert told == [("amended",), ("expunged",)]
+
+
 def migrated(url):
     done = CliRunner().invoke(
         cli, ["migrate", "--database", url], env={"KINBRIDGE_OWNER_URL": owner(url)}

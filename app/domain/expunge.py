@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
+from app.domain import whose
 from app.domain.case import Case, at_once
 from app.domain.event import EXPUNGED, STATUS
 from app.domain.feedback import owed
@@ -39,15 +40,19 @@ def plan(case: Case, exchange: Exchange) -> Plan:
     The agency says that it is expunged: nothing of it is left on any shelf but ids and the time.
 
     The sender's own record of the report goes with it: it says what was expunged. What it shares with
-    another exchange stays.
+    another exchange stays; so does what is another person's now, but for its past.
     """
     recipient = case.loaded.held(exchange.recipient, exchange.id)
-    source = [*case.loaded.held(exchange.source, exchange.id), *_own(case, exchange)]
+    source = case.loaded.held(exchange.source, exchange.id)
     names = {(exchange.recipient, name) for name in recipient}
     names |= {(exchange.source, name) for name in source}
     for shelf in exchange.terms.inboxes:
         names |= {(shelf, name) for name in case.loaded.held(shelf, exchange.id)}
-    plans = at_once(lambda one: _gone(case, exchange, *one), sorted(names))
+    own = sorted({(exchange.source, name) for name in _own(exchange)} - names)
+    plans = [
+        *at_once(lambda one: _gone(case, exchange, *one), sorted(names)),
+        *at_once(lambda one: _let_go(case, exchange, one[1]), own),
+    ]
     tasks = {exchange.recipient: exchange.recipient_task, exchange.source: exchange.source_task}
     tasks |= exchange.terms.inboxes
     told = tuple(
@@ -77,16 +82,27 @@ def _is(put: Put, task: str) -> bool:
     return fhir.name(put.resource) == task
 
 
-def _own(case: Case, exchange: Exchange) -> list[str]:
-    """What the sender sent, but for its staff and what another exchange tells of too."""
+def _own(exchange: Exchange) -> list[str]:
+    """What the sender sent, but for its staff."""
     drafts = [
         exchange.terms.draft.replace("Task/", kind) for kind in ("Task/", "Bundle/", "Binary/")
     ]
-    own = [
+    return [
         name for name in (*exchange.copies, *drafts) if name and name.split("/")[0] not in _STAFF
     ]
-    shared = at_once(lambda name: case.loaded.shared(exchange.source, exchange.id, name), own)
-    return [name for name, kept in zip(own, shared, strict=True) if not kept]
+
+
+def _let_go(case: Case, exchange: Exchange, name: str) -> Plan:
+    """The same of what is the sender's own: not what another exchange tells of too, nor what is another's now."""
+    stored = case.loaded.resource(exchange.source, name)
+    if stored is None or whose.is_shared(case, exchange, name):
+        return Plan(Answer(()))
+    if stored.stands and whose.is_anothers(case, exchange, stored.resource):
+        own = ("resource", exchange.source, name)
+        return Plan(Answer(()), purges=whose.purges(case, exchange, name, stored), stands=(own,))
+    if whose.sharing(case, exchange, name):
+        return Plan(Answer(()))
+    return _gone(case, exchange, exchange.source, name)
 
 
 def _gone(case: Case, exchange: Exchange, shelf: str, name: str) -> Plan:

@@ -48,17 +48,12 @@ def is_untouched(exchange: Exchange) -> bool:
 
 def person(resource: Resource) -> str:
     """Type/id of whom a resource says that it is about, "" where it names no record."""
-    return fhir.versionless(str(_about(resource).get("reference", "")))
+    return fhir.versionless(str(fhir.about(resource).get("reference", "")))
 
 
 def _practitioner(role: Resource) -> Resource:
     who: Resource = role.get("practitioner") or {}
     return who
-
-
-def _about(resource: Resource) -> Resource:
-    about: Resource = resource.get("subject") or resource.get("patient") or {}
-    return about
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +166,7 @@ class Correction:
         due = owed(case, exchange.recipient, exchange, puts)
         note = Issue("information", "informational", "The agency's copy follows.", self._kind)
         # whoever gives the record to another at this moment is not passed by
-        told = _about(resource) and not fhir.in_error(resource)
+        told = fhir.about(resource) and not fhir.in_error(resource)
         person = self.exchange.person if told else ""
         stands = (("resource", exchange.source, person),) if person not in {"", self.name} else ()
         return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,), stands=stands)
@@ -191,7 +186,7 @@ class Correction:
         if self._kind == "PractitionerRole":
             return self._is_anothers_role()
         name = self.whose
-        if self.name != name and not _about(self.put.resource):
+        if self.name != name and not fhir.about(self.put.resource):
             return False
         is_other = identity.is_another
         if self._kind == "Practitioner":
@@ -304,7 +299,7 @@ ANOTHER: Final = "This record tells of another person now, and the agency has it
 
 def _is_anothers(resource: Resource, about: About) -> bool:
     """Whether it says of whom it is, by record or by number, and that is somebody else."""
-    said = _about(resource)
+    said = fhir.about(resource)
     tells = bool(person(resource) or fhir.numbers(said.get("identifier")))
     return tells and not about.means(said)
 

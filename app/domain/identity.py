@@ -42,6 +42,13 @@ def is_another(before: Resource, after: Resource) -> bool:
     return named is False and born is False
 
 
+def is_one(one: Resource, other: Resource) -> bool:
+    """Whether two records under ids of their own are of one person: a number says so, or name and birth date."""
+    shared, _ = _numbers(one, other)
+    told = bool(_named(one, other) and _born(one, other))
+    return told or (shared and not is_another(one, other))
+
+
 def is_doubtful(before: Resource, after: Resource) -> bool:
     """
     The same of a message that comes again: who has no number is another by the name alone.
@@ -73,9 +80,14 @@ def is_another_name(before: str, after: str) -> bool:
     return bool(before and after) and not _alike({"text": before}, {"text": after})
 
 
+def sent_at(exchange: Exchange) -> str:
+    """FHIR instant at which what was sent was as it was sent first."""
+    return exchange.terms.known or exchange.opened
+
+
 def sent(case: Case, exchange: Exchange, name: str) -> Resource | None:
     """A record (Type/id) of what was sent in an exchange, as it was when the first of it was sent."""
-    shelf, at = exchange.source, exchange.terms.known or exchange.opened
+    shelf, at = exchange.source, sent_at(exchange)
     stored = case.loaded.resource(shelf, name)
     if stored and stored.stands and stored.resource["meta"]["lastUpdated"] <= at:
         return stored.resource

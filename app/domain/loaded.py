@@ -31,7 +31,7 @@ class Want(NamedTuple):
                 | opened (key: exchange; answers it)
                 | copied (key: Type/id; answers the open exchanges that sent it, MOST_COPIES and one more
                 of them; of a Consent every one)
-                | shared (key: exchange|Type/id; answers whether another exchange sent it too)
+                | shared (key: exchange|Type/id; answers other exchanges that sent it too, MOST_COPIES)
                 | expunged (key: Type/id; answers whether it was, though a backup from before was restored)
                 | crosswalk (key: what is mapped; answers the target, or None)
                 | waiting (key: Type/id of a source; answers what of it waits)
@@ -139,9 +139,10 @@ class Loaded(Struct, frozen=True):
         """Whether the list of what was purged says that this (Type/id) was expunged."""
         return bool(self._get(Want("expunged", shelf, name)))
 
-    def shared(self, shelf: str, exchange: str, name: str) -> bool:
-        """Whether another exchange, not expunged, has sent the same resource."""
-        return bool(self._get(Want("shared", shelf, f"{exchange}|{name}")))
+    def sharing(self, shelf: str, exchange: str, name: str) -> list[Exchange]:
+        """Other exchanges, not expunged, that have sent the same resource."""
+        found: list[Exchange] = self._get(Want("shared", shelf, f"{exchange}|{name}"))
+        return found
 
     def copied(self, shelf: str, name: str) -> list[Exchange]:
         """The open exchanges whose recipients have a copy of this; of a Consent all that ever had."""

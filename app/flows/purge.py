@@ -72,9 +72,11 @@ def _tombstones(row: Version, purged: Purge, at: str) -> tuple[Put, ...]:
     """What stands in place of what came back; nothing where nothing did."""
     resource = fhir.decode(row.body) if row.stands else {}
     stored, now = Stored(resource, row.version, row.exchange), fhir.moment(at)
-    if not row.stands or row.updated >= at or resource.get("status") == "entered-in-error":
+    if not row.stands or row.updated > at or resource.get("status") == "entered-in-error":
         return ()
     if purged.why == "amended":
+        if row.updated == at:  # what was put in its place
+            return ()
         kept = without_outcome(resource, at)
         return put(kept, stored, shelf=purged.shelf, now=now)
     return buried(stored, purged, now)

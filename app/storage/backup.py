@@ -32,6 +32,12 @@ Purged = tuple[Any, ...]  # a row of the table purge
 _PURGE: Final = _COLUMNS[PURGE.name]
 
 
+# of two lists the later time, on either database
+_AGAIN: Final = """ON CONFLICT (shelf, type, id, why) DO UPDATE SET scrubbed = 0,
+    exchange = CASE WHEN excluded.at > purge.at THEN excluded.exchange ELSE purge.exchange END,
+    at = CASE WHEN excluded.at > purge.at THEN excluded.at ELSE purge.at END"""
+
+
 class NotEmpty(Exception):  # noqa: N818 — the command is refused, nothing went wrong
     """Something stands where the copy should go, or somebody works there."""
 
@@ -125,7 +131,7 @@ def _unscrubbed(row: Any) -> Purged:
 
 def _remember(path: Path, rows: list[Purged]) -> None:
     marks = ", ".join("?" * len(_PURGE))
-    put = f"INSERT OR REPLACE INTO purge ({', '.join(_PURGE)}) VALUES ({marks})"  # noqa: S608
+    put = f"INSERT INTO purge ({', '.join(_PURGE)}) VALUES ({marks}) {_AGAIN}"  # noqa: S608
     with closing(sqlite3.connect(path)) as database, database:
         database.executemany(put, rows)
 
@@ -246,8 +252,7 @@ async def _to_postgres(
             if known or purged:
                 marks = ", ".join(f"${number}" for number in range(1, len(_PURGE) + 1))
                 put = f"INSERT INTO purge ({', '.join(_PURGE)}) VALUES ({marks})"  # noqa: S608
-                again = "ON CONFLICT (shelf, type, id) DO UPDATE SET scrubbed = 0"
-                await connection.executemany(f"{put} {again}", [*known, *purged])
+                await connection.executemany(f"{put} {_AGAIN}", [*known, *purged])
     finally:
         await connection.close()
 

@@ -30,7 +30,11 @@ _EVERY: Final = statement(
     .order_by(EXCHANGE.c.id)
 )
 _OTHERS: Final = statement(
-    select(COPIED.c.exchange).where(*_OF, COPIED.c.exchange != bindparam("but")).limit(1)
+    select(EXCHANGE)
+    .join(COPIED, COPIED.c.exchange == EXCHANGE.c.id)
+    .where(*_OF, COPIED.c.exchange != bindparam("but"))
+    .order_by(EXCHANGE.c.id)
+    .limit(bindparam("most"))
 )
 _OF_EXCHANGE: Final = COPIED.c.exchange == bindparam("of")
 _END: Final = statement(
@@ -115,9 +119,9 @@ async def holding(tx: Reading, shelf: str, name: str, *, most: int | None) -> li
     return list(await tx.rows(_OPEN, shelf=shelf, name=name, most=most))
 
 
-async def shared(tx: Reading, shelf: str, exchange: str, name: str) -> bool:
-    """Whether another exchange has sent this too."""
-    return bool(await tx.rows(_OTHERS, shelf=shelf, name=name, but=exchange))
+async def shared(tx: Reading, shelf: str, exchange: str, name: str, *, most: int) -> list[Row]:
+    """The rows of other exchanges that have sent this too."""
+    return list(await tx.rows(_OTHERS, shelf=shelf, name=name, but=exchange, most=most))
 
 
 async def owe(tx: Tx, one: Following, *, now: float) -> None:

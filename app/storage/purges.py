@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, case, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.domain.plan import Purge
 from app.storage import outbox
-from app.storage.database import Reading, Tx, insert_once, statement
+from app.storage.database import Reading, Statement, Tx, statement
 from app.storage.tables import PURGE, VERSION
 
-_NOTE: Final = insert_once(PURGE)
-_AGAIN: Final = statement(
-    update(PURGE)
-    .where(
-        PURGE.c.shelf == bindparam("on"),
-        PURGE.c.type == bindparam("kind"),
-        PURGE.c.id == bindparam("name"),
-    )
-    .values(scrubbed=0)
-)
+
+def _noted(dialect: Any) -> Any:
+    """A row, or the one that stands with the later time: what is written anew may be expunged anew."""
+    row = dialect.insert(PURGE)
+    later = row.excluded.at > PURGE.c.at
+    said = {
+        name: case((later, row.excluded[name]), else_=PURGE.c[name]) for name in ("at", "exchange")
+    }
+    key = [column.name for column in PURGE.primary_key]
+    return row.on_conflict_do_update(index_elements=key, set_={**said, "scrubbed": 0})
+
+
+_NOTE: Final = Statement(_noted(sqlite), _noted(postgresql))
 _FORGET: Final = statement(
     delete(VERSION).where(
         VERSION.c.shelf == bindparam("shelf"),
@@ -53,7 +57,7 @@ _EXPUNGED: Final = statement(
 _LIST: Final = statement(
     select(
         PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.exchange, PURGE.c.why, PURGE.c.at
-    ).order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id)
+    ).order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.why)
 )
 _UNSCRUBBED: Final = statement(select(PURGE.c.id).where(PURGE.c.scrubbed == 0).limit(1))
 _SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(scrubbed=1))
@@ -73,8 +77,7 @@ async def purge(tx: Tx, purged: tuple[Purge, ...], times: Mapping[str, str]) -> 
         key = {"shelf": one.shelf, "type": kind, "id": identity}
         await tx.run(_FORGET, **key, at=at)
         row = {"exchange": one.exchange, "why": one.why, "at": at, "scrubbed": 0}
-        if not await tx.run(_NOTE, **key, **row):
-            await tx.run(_AGAIN, on=one.shelf, kind=kind, name=identity)
+        await tx.run(_NOTE, **key, **row)
     for exchange in {one.exchange for one in purged if one.why == "expunged"}:
         await outbox.forget(tx, exchange)
 

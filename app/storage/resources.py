@@ -133,7 +133,8 @@ async def seen_version(tx: Reading, shelf: str, name: str, version: int) -> Vers
 async def _copied(tx: Reading, want: Want) -> Any:
     if want.kind == "shared":
         exchange, name = want.key.split("|", 1)
-        return await copies.shared(tx, want.shelf, exchange, name)
+        others = await copies.shared(tx, want.shelf, exchange, name, most=MOST_COPIES)
+        return [_exchange(row) for row in others]
     most = None if want.key.startswith("Consent/") else MOST_COPIES + 1
     return [_exchange(row) for row in await copies.holding(tx, want.shelf, want.key, most=most)]
 

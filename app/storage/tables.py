@@ -200,7 +200,7 @@ PURGE: Final = Table(
     _text("why"),
     _text("at"),
     Column("scrubbed", Integer, nullable=False),
-    PrimaryKeyConstraint("shelf", "type", "id"),
+    PrimaryKeyConstraint("shelf", "type", "id", "why"),
 )
 
 # What is owed to a partner's own server. state: owed, delivered, failed. Times are UNIX seconds.

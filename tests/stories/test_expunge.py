@@ -214,6 +214,23 @@ def test_a_restore_purges_again(exchange, determined, tmp_path):
     exchange.http.__enter__()
 
 
+def test_what_was_amended_and_then_expunged_is_expunged(exchange, determined, tmp_path):
+    """A backup from between the two: the list has the later as well, and nothing of the finding comes back."""
+    _, theirs = determined
+    record(exchange, theirs, "disposition-amended", disposition="5")
+    assert kinbridge(exchange, "backup", tmp_path / "between").exit_code == 0
+    assert record(exchange, theirs, "expunged").status_code == 200
+    exchange.http.__exit__(None, None, None)
+
+    assert kinbridge(exchange, "restore", tmp_path / "between", "--force").exit_code == 0
+
+    with started(exchange):
+        assert exchange.get("health/ready").status_code == 200
+        answers, rows = every_answer(exchange), every_row(exchange)
+        assert [word for word in SECRETS if word in answers + rows] == []
+    exchange.http.__enter__()
+
+
 def test_the_same_child_can_be_reported_again(exchange, determined):
     """What was expunged on the clinic's own shelf is theirs to write anew, and stays through every start."""
     _, theirs = determined

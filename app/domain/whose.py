@@ -1,0 +1,122 @@
+"""Whose something is that was sent: its EHR may have given the record, and what is said of it, to another since."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app import fhir
+from app.domain import identity, patients
+from app.domain.case import Case
+from app.domain.loaded import Want
+from app.domain.plan import Exchange, Purge, Stored
+from app.fhir import Resource
+
+_AT_ONCE: Final = 16  # past versions that are looked at together
+
+
+def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
+    """
+    Whether a version of what was sent tells of somebody else than it was sent of.
+
+    What is an error now says nothing of anybody new. What names nobody is of whose record it was when it
+    was written.
+    """
+    if resource["resourceType"] == "Patient":
+        return _is_rewritten(case, exchange, fhir.name(resource), resource)
+    if fhir.in_error(resource) or _at(resource) <= identity.sent_at(exchange):
+        return False
+    said = fhir.about(resource)
+    name = fhir.versionless(str(said.get("reference", "")))
+    numbers = fhir.numbers(said.get("identifier"))
+    if not name and numbers:
+        before = identity.sent(case, exchange, exchange.person) or {}
+        return not numbers & fhir.numbers(before.get("identifier"))
+    name = name or exchange.person
+    record = _then(case, exchange, name, resource)
+    if name in exchange.copies or name == exchange.person:
+        return record is not None and _is_rewritten(case, exchange, name, record)
+    return not _is_record_of(case, exchange, name, record)
+
+
+def purges(case: Case, exchange: Exchange, name: str, stored: Stored) -> tuple[Purge, ...]:
+    """
+    Of what tells of another now (Type/id): every version goes but the one that stands.
+
+    What was theirs up to a moment is expunged up to that moment, so that it is so too where a backup from
+    before brings it back; a backup from after has the other's, which stays. Where the other was sent too,
+    what was sent of them stays, since corrections are held against it.
+    """
+    shelf, past = exchange.source, _since(case, exchange, name, stored)
+    if not past:
+        return ()
+    last, others = past[-1], [sent for one in sharing(case, exchange, name)
+                              if (sent := identity.sent(case, one, name))]  # fmt: skip
+    first = min((_at(one) for one in others), default="")
+    kept = next((at for at in past if at < first), "") if first else ""
+    if first and not kept:
+        return ()
+    return (
+        Purge(shelf, name, exchange.id, at=last),
+        Purge(shelf, name, exchange.id, "amended", at=kept),
+    )
+
+
+def sharing(case: Case, exchange: Exchange, name: str) -> list[Exchange]:
+    """The other exchanges, not expunged, that have sent the same (Type/id)."""
+    return case.loaded.sharing(exchange.source, exchange.id, name)
+
+
+def is_shared(case: Case, exchange: Exchange, name: str) -> bool:
+    """Whether another exchange has sent it while it told of the same person, or nobody knows of whom."""
+    sent = [identity.sent(case, one, name) for one in sharing(case, exchange, name)]
+    return any(one is None or not is_anothers(case, exchange, one) for one in sent)
+
+
+def _since(case: Case, exchange: Exchange, name: str, stored: Stored) -> list[str]:
+    """
+    When its past versions were written, the last first, as far as the last one that was not another's.
+
+    Nothing where none is kept that was not.
+    """
+    found = []
+    for number in range(stored.version - 1, 0, -1):
+        resource = _version(case, exchange.source, name, number)
+        if resource is None:
+            continue
+        found.append(_at(resource))
+        if not is_anothers(case, exchange, resource):
+            return found
+    return []
+
+
+def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
+    first = (number - 1) // _AT_ONCE * _AT_ONCE
+    case.loaded.announce({
+        Want("version", shelf, f"{name}/_history/{one}") for one in range(number, first, -1)
+    })  # fmt: skip
+    return case.loaded.version(shelf, name, number)
+
+
+def _at(resource: Resource) -> str:
+    return str(resource["meta"]["lastUpdated"])
+
+
+def _then(case: Case, exchange: Exchange, name: str, resource: Resource) -> Resource | None:
+    """A record (Type/id) as it stood when this was written."""
+    if not fhir.is_relative(name):
+        return None
+    return case.loaded.past(exchange.source, name, _at(resource))
+
+
+def _is_rewritten(case: Case, exchange: Exchange, name: str, record: Resource) -> bool:
+    before = identity.sent(case, exchange, name)
+    return before is not None and identity.is_another(before, record)
+
+
+def _is_record_of(case: Case, exchange: Exchange, name: str, record: Resource | None) -> bool:
+    """Whether another record than was sent is of the same person: a link says so, or what it says itself."""
+    before = identity.sent(case, exchange, exchange.person)
+    if record is None or before is None:
+        return False
+    linked = name in patients.further(before, [exchange.person])
+    return identity.is_one(before, record) or (linked and not identity.is_another(before, record))
