@@ -31,6 +31,20 @@ from app.storage import migration
 from app.storage.parameters import Parameters
 
 
+def in_memory() -> str | None:
+    """Where files are in memory, if there is room for those of a few workers: a disk costs a story 50 ms."""
+    folder = Path("/dev/shm")
+    if folder.is_dir() and shutil.disk_usage(folder).free > 4 * 2**30:
+        return str(folder)
+    return None
+
+
+def pytest_configure(config):
+    """What stories write is written to memory; what faults/ writes, to the disk that it is about."""
+    if folder := in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+
+
 def pytest_collection_modifyitems(items):
     """A test that needs ../shared is skipped, with the reason, where that folder is missing."""
     if not SHARED.is_dir():
@@ -76,7 +90,7 @@ def strict() -> set[str]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with the tables in it."""
-    server = Postgres.made()
+    server = Postgres.made(within=in_memory())
     yield server
     server.end()
 

@@ -74,7 +74,7 @@ def asked(url, parameters, query, shelf=CHART):
 
 def test_a_key_read_on_postgres_looks_at_the_key(postgres):
     """Also where nobody has analyzed the table yet: not at all of a type."""
-    postgres.empty()
+    postgres.truncate()
     seen = []
 
     async def look():
@@ -159,7 +159,7 @@ def test_postgres_looks_up_by_key_what_it_has_no_statistics_of(postgres, filled,
 @pytest.fixture(scope="module")
 def filled(postgres):
     """A shelf of 20,000 Tasks, and what PostgreSQL knows of it."""
-    postgres.empty()
+    postgres.truncate()
     columns = "(shelf, type, id, version, updated, method, exchange, facts, body)"
     at = (
         "to_char(timestamp '2026-01-01' + i * interval '1 s', 'YYYY-MM-DD\"T\"HH24:MI:SS.000\"Z\"')"

@@ -1,10 +1,19 @@
 """A service as a process of its own, on either database."""
 
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 from exchange import sqlite_rows
 from running import Running
+
+
+@pytest.fixture
+def tmp_path():
+    """On the disk, which takes its time: between what is written and what is answered a fault has room."""
+    with tempfile.TemporaryDirectory(prefix="kinbridge-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
