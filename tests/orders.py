@@ -103,7 +103,7 @@ class World:
         if want.kind == "held":
             return [name for (shelf, name), one in self.stands.items()
                     if shelf == want.shelf and one.exchange == want.key]  # fmt: skip
-        return [] if want.kind in {"found", "search"} else None
+        return [] if want.kind in {"found", "search", "shared"} else None
 
     def plan(self, change):
         """What a change would do, from what stands now; the domain sees only what it asks for."""
