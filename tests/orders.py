@@ -26,6 +26,7 @@ MAPPINGS = dataclasses.replace(mappings.load(settings.folder("mappings")), profi
 DEFINITIONS = conformance.load(settings.folder("fhir_profiles"))
 SETTINGS = settings.Settings()
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+STORED = {"lastUpdated": fhir.instant(NOW)}
 LIN = {"display": "Dr. Lin"}
 SAYS = {
     "received": {"intakeNumber": "26-1", "owner": {"name": "Sam Porter", "phone": "555-0142"}},
@@ -72,10 +73,10 @@ class World:
             ("clinic/reports", "agency/intake") if report else ("clinic/chart", "agency/support")
         )
         said = {"code": {"text": "report"}, "intent": "order", "identifier": [{"system": "urn:x", "value": "1"}],
-                "for": {"reference": "Patient/c"}, "status": "requested", "meta": {},
+                "for": {"reference": "Patient/c"}, "status": "requested", "meta": STORED,
                 "requester": LIN}  # fmt: skip
         for shelf, task, request in ((self.source, "own", "r"), (self.recipient, "theirs", "rc")):
-            asked = {"resourceType": "ServiceRequest", "id": request, "status": "active"}
+            asked = {"resourceType": "ServiceRequest", "id": request, "status": "active", "meta": STORED}
             focus = {"focus": {"reference": f"ServiceRequest/{request}"}}
             self.stands |= {
                 (shelf, f"Task/{task}"): Stored({"resourceType": "Task", "id": task, **said, **focus}, 1, "x"),
@@ -85,7 +86,7 @@ class World:
         copies = {"ServiceRequest/r": "ServiceRequest/rc", "Task/own": "Task/theirs"}
         self.exchange = Exchange(
             "x", self.kind, self.source, "Task/own", "ServiceRequest/r", self.recipient, "Task/theirs",
-            "" if report else "Consent/yes", "submitted", 0, "", copies,
+            "" if report else "Consent/yes", "submitted", 0, fhir.instant(NOW), copies,
             Terms(jurisdiction="fairview"), 5.0 if report else 0.0, 1,
         )  # fmt: skip
 
@@ -130,7 +131,8 @@ class World:
         if any(row.key in self.recorded for row in plan.recorded):
             return False
         for put in plan.puts:
-            resource = {} if put.method == "DELETE" else put.resource
+            meta = {**put.resource.get("meta", {}), "lastUpdated": fhir.instant(self.now)}
+            resource = {} if put.method == "DELETE" else {**put.resource, "meta": meta}
             self.stands[put.shelf, fhir.name(put.resource)] = Stored(
                 resource, put.expected + 1, put.exchange
             )
