@@ -116,14 +116,17 @@ def definitions_of(settings: Settings) -> Definitions:
     return found
 
 
-async def build(settings: Settings, *, deliver: bool = True, **stand_ins: Any) -> FastAPI:
+async def build(
+    settings: Settings, *, deliver: bool = True, worker: Worker | None = None, **stand_ins: Any
+) -> FastAPI:
     """
     The application, with its worker; both end together.
 
     deliver     whether what is owed is delivered here, or by `kinbridge work` alone
+    worker      who delivers; whoever hands one in may wake it
     stand_ins   clock, chance, partners, definitions, parameters, known: as open_service takes them
     """
-    worker = Worker()
+    worker = worker or Worker()
     registry = CollectorRegistry()
     went = Counter(
         "kinbridge_sent_total", "Referrals and reports that were sent, by the rule that was overridden",

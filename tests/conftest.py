@@ -129,12 +129,17 @@ def shipped(definitions) -> Mappings:
     return made
 
 
-@pytest.fixture
-def known(shipped) -> Mappings:
-    """The mappings as a start finds them: nothing has been made of them yet."""
-    templates = copy(shipped.templates)
-    templates.halves = Halves()
-    return replace(shipped, templates=templates)
+@pytest.fixture(scope="session")
+def stand_ins(definitions, parameters, shipped) -> Callable[[], dict[str, Any]]:
+    """For a start: what is read once, and mappings of which nothing has been made yet."""
+
+    def made() -> dict[str, Any]:
+        templates = copy(shipped.templates)
+        templates.halves = Halves()
+        known = replace(shipped, templates=templates)
+        return {"definitions": definitions, "parameters": parameters, "known": known}
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -146,9 +151,7 @@ def tables(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(
-    request, tmp_path, tenants, definitions, parameters, known, tables
-) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants, stand_ins, tables) -> Iterator[Exchange]:
     network = Network()
     file = tmp_path / "exchange.db"
     url, rows = f"sqlite:///{file}", partial(sqlite_rows, file)
@@ -167,11 +170,10 @@ def exchange(
         retry_longest_seconds=0.02,
         tenants=tenants,
     )
-    made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
+    made = Exchange(None, network, tmp_path, url, rows, tenants, loaded=stand_ins)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
-    stand_ins = {"partners": partners, "clock": made.clock, "definitions": definitions}
-    stand_ins |= {"parameters": parameters, "known": known}
-    app = Late(lambda: build(read, **stand_ins))
+    ours = {"partners": partners, "clock": made.clock, "worker": made.worker}
+    app = Late(lambda: build(read, **ours, **stand_ins()))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made

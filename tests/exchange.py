@@ -14,6 +14,8 @@ from typing import Any
 import httpx2
 from starlette.testclient import TestClient
 
+from app.flows.deliver import Worker
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -44,12 +46,25 @@ class Exchange:
     database_url: str
     rows: Callable[[str], list[tuple[Any, ...]]]  # a look into the database, as an auditor takes it
     tenants: list[dict[str, Any]] = field(default_factory=list)
-    now: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+    at: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+    worker: Worker = field(default_factory=Worker)
+    loaded: Callable[[], dict[str, Any]] = dict  # what a start of its own need not read again
 
     def clock(self) -> datetime:
         """A clock that moves a little at each look, so that no two moments are the same."""
-        self.now += timedelta(milliseconds=1)
-        return self.now
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+    @property
+    def now(self) -> datetime:
+        """What the clock says; who sets it wakes the worker, which else looks every five real seconds."""
+        return self.at
+
+    @now.setter
+    def now(self, at: datetime) -> None:
+        self.at = at
+        if self.http.portal:
+            self.http.portal.call(self.worker.awake.set)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -76,7 +76,12 @@ class World:
                 "for": {"reference": "Patient/c"}, "status": "requested", "meta": STORED,
                 "requester": LIN}  # fmt: skip
         for shelf, task, request in ((self.source, "own", "r"), (self.recipient, "theirs", "rc")):
-            asked = {"resourceType": "ServiceRequest", "id": request, "status": "active", "meta": STORED}
+            asked = {
+                "resourceType": "ServiceRequest",
+                "id": request,
+                "status": "active",
+                "meta": STORED,
+            }
             focus = {"focus": {"reference": f"ServiceRequest/{request}"}}
             self.stands |= {
                 (shelf, f"Task/{task}"): Stored({"resourceType": "Task", "id": task, **said, **focus}, 1, "x"),

@@ -264,7 +264,7 @@ def started(exchange: Exchange) -> ExitStack:
 
         async def __call__(self, scope, receive, send):
             if self.app is None:
-                self.app = await build(read, clock=exchange.clock)
+                self.app = await build(read, clock=exchange.clock, **exchange.loaded())
             await self.app(scope, receive, send)
 
     stack = ExitStack()

@@ -32,7 +32,7 @@ def raised(exchange, words):
 def test_an_unacknowledged_report_goes_back_to_the_reporter(exchange):
     """Quarter of an hour without an answer: the clinician who reported is told to call, once."""
     told = sent(exchange)
-    exchange.now += timedelta(minutes=20)
+    exchange.at += timedelta(minutes=20)  # nobody wakes the worker: it looks by itself
 
     tasks = raised(exchange, "Not confirmed")
 

@@ -139,7 +139,8 @@ def serving(exchange, partners, *, deliver=True):
 
     async def made():
         told = Partners(transport=httpx2.MockTransport(partners))
-        return await build(read, deliver=deliver, partners=told, clock=exchange.clock)
+        ours = {"deliver": deliver, "partners": told, "clock": exchange.clock}
+        return await build(read, **ours, **exchange.loaded())
 
     with TestClient(Late(made), raise_server_exceptions=False) as client:
         exchange.http = client
