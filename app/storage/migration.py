@@ -14,7 +14,7 @@ from app.storage.sqlite import path_of
 from app.storage.tables import LEDGER, METADATA
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS: Final = 10.0
@@ -45,11 +45,29 @@ def migrate(url: str, *, owner_url: str = "") -> None:
         return
     path_of(url).parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(url)
+    _as_a_whole(engine)
     try:
         with engine.begin() as connection:
             _upgrade(connection)
     finally:
         engine.dispose()
+
+
+def _as_a_whole(engine: Engine) -> None:
+    """
+    All of it is one transaction, as on PostgreSQL; sqlite3 begins none before it changes a table.
+
+    source      https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl
+    """
+    from sqlalchemy import event  # noqa: PLC0415 — as above
+
+    @event.listens_for(engine, "connect")
+    def left_to_us(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _upgrade(connection: Connection) -> None:
