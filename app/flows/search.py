@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import groupby
-from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from app.domain.change import Caller
 from app.errors import Malformed, NotFound
 from app.flows import bounds
+from app.flows.included import Beside
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import bodies, clock, reindex, search
-from app.storage.asked import Include, Query
-from app.storage.compiled import Parameter
+from app.storage import clock, reindex, search
+from app.storage.asked import Query
 from app.storage.database import Reading
-from app.storage.entries import FIELD
-from app.storage.matching import Facts
 from app.storage.order import Place
-from app.storage.parameters import Parameters
 from app.storage.query import NotIndexed, Pairs, Reader
 from app.storage.search import Found, Page
-
-_INCLUDED: Final = 2000  # resources beside the matches of one page
-_NAMED: Final = 20_000  # references that are followed for them; a group may have more members
-_ROUNDS: Final = 8  # how far :iterate goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +91,8 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
         elif asked.after is None and not page.more and first.total != "none":
             total = len(page.found)
         page, sizes = await _bounded(tx, shelf.key, page, back=asked.back)
-        found, cut = await _included(tx, service, shelf.key, first.includes, page.found)
+        beside = Beside(tx, service.parameters, shelf.key)
+        found, cut = await beside.all_of(first.includes, page.found)
         seen = [one for one in found if caller.may("r", one.type)]
         included, over, more = await bounds.fitting(tx, shelf.key, seen)
         return _Looked(Result(first, page, included, total, cut or over, asked_at), sizes | more)
@@ -197,106 +189,3 @@ def _led_to(queries: Iterable[Query]) -> set[str]:
     """The types at the other ends of chains and of _has, which the answer tells something of."""
     inner = [one for query in queries for linked in query.linked for one in linked.queries]
     return {one.kind for one in inner} | (_led_to(inner) if inner else set())
-
-
-async def _included(
-    tx: Reading, service: Service, shelf: str, includes: tuple[Include, ...], matches: list[Found]
-) -> tuple[list[Found], bool]:
-    """https://hl7.org/fhir/R4/search.html#include; each resource once, and no match again."""
-    seen = {(one.type, one.id) for one in matches}
-    found: list[Found] = []
-    level, ways = matches, includes
-    for _ in range(_ROUNDS):
-        new: list[Found] = []
-        for include in ways:
-            beside = _back if include.reverse else _forth
-            led, over = await beside(tx, service.parameters, shelf, include, level, seen)
-            for one in led:
-                if (one.type, one.id) not in seen:
-                    seen.add((one.type, one.id))
-                    new.append(one)
-            if over or len(found) + len(new) > _INCLUDED:
-                return (found + new)[:_INCLUDED], True
-        found += new
-        level, ways = new, tuple(one for one in includes if one.iterate)
-        if not new or not ways:
-            break
-    return found, False
-
-
-async def _forth(  # noqa: PLR0913 — what an include is made from
-    tx: Reading,
-    parameters: Parameters,
-    shelf: str,
-    include: Include,
-    level: list[Found],
-    seen: set[tuple[str, str]],
-) -> tuple[list[Found], bool]:
-    """What these refer to, and whether it is more than is followed."""
-    wanted: set[tuple[str, str]] = set()
-    for one in level:
-        if len(wanted) > _NAMED:
-            break
-        if include.kind not in {"", one.type} and not (
-            include.parameter is None and include.iterate
-        ):
-            continue
-        ways = (
-            (include.parameter,)
-            if include.parameter
-            else [way for way in parameters.of(one.type).values() if way.type == "reference"]
-        )
-        text = one.facts or await bodies.facts(tx, shelf, one.type, one.id)
-        facts = Facts(one.id, one.updated, text)
-        for atom in (atom for way in ways for atom in way.atoms):
-            for identity, kind, *_ in facts.of(atom.name):
-                narrow = (include.target and kind != include.target) or (
-                    atom.targets and kind not in atom.targets
-                )
-                if kind and not narrow and (kind, identity) not in seen:
-                    wanted.add((kind, identity))
-    found: list[Found] = []
-    for kind, named in groupby(sorted(wanted)[:_NAMED], key=itemgetter(0)):
-        ids = [identity for _, identity in named]
-        most = _INCLUDED + 1 - len(found)
-        found += await search.by_ids(tx, shelf, kind, ids, most=most)
-    return found, len(wanted) > _NAMED
-
-
-async def _back(  # noqa: PLR0913 — as _forth
-    tx: Reading,
-    parameters: Parameters,
-    shelf: str,
-    include: Include,
-    level: list[Found],
-    seen: set[tuple[str, str]],  # noqa: ARG001 — as _forth
-) -> tuple[list[Found], bool]:
-    """What refers to these, and False."""
-    found: list[Found] = []
-    for kind in sorted({one.type for one in level}):
-        if include.target not in {"", kind}:
-            continue
-        heads = [one.id for one in level if one.type == kind]
-        for way in (include.parameter,) if include.parameter else _ways(parameters, include, kind):
-            of = include.kind or way.atoms[0].type
-            terms = [
-                f"{atom.key}{FIELD}{identity}"
-                for atom in way.atoms
-                if atom.led_to and (not atom.targets or kind in atom.targets)
-                for identity in heads
-            ]
-            most = _INCLUDED + 1 - len(found)
-            if terms and most > 0:
-                found += await search.leading_to(tx, shelf, of, terms, kind, most=most)
-    return found, False
-
-
-def _ways(parameters: Parameters, include: Include, target: str) -> list[Parameter]:
-    """Every parameter that leads to a type, of one type or of all; each place once."""
-    kinds = [include.kind] if include.kind else parameters.types
-    found: dict[str, Parameter] = {}
-    for kind in kinds:
-        for way in parameters.of(kind).values():
-            if way.type == "reference" and (not way.targets or target in way.targets):
-                found.setdefault(" ".join(atom.key for atom in way.atoms), way)
-    return list(found.values())

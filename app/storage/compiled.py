@@ -32,6 +32,7 @@ class Atom:
     targets     types that a reference is narrowed to by resolve(), none for any
     coded       element of type code, whose system is that of its binding; "" for any other
     alone       whether its values have no system, https://hl7.org/fhir/R5/search.html#token
+    canonical   whether its values are the URLs of what they lead to, each with a version or without
     placed      whether its entries end with the position of the part that a composite looks at
     """
 
@@ -42,6 +43,7 @@ class Atom:
     coded: str = ""
     placed: bool = False
     alone: bool = False
+    canonical: bool = False
 
     @property
     def led_to(self) -> bool:
@@ -152,7 +154,10 @@ class Compiled:
         name = f"{mark}{name}~{kind[0]}"
         coded = path if types == {"code"} and not context else ""
         alone = kind == "token" and self.is_contact(text, context)
-        atom = Atom(name, kind, self.kind, targets, coded, placed=bool(context), alone=alone)
+        atom = Atom(
+            name, kind, self.kind, targets, coded, placed=bool(context), alone=alone,
+            canonical=kind == "reference" and bool(types) and types <= {"canonical", "uri"},
+        )  # fmt: skip
         if name not in self.extractions:
             take = extraction.plain(found, name, kind) if found else None
             if take is None:

@@ -133,6 +133,7 @@ class Reader:
             raise Malformed(f"{named(code)} is no reference, so nothing can be chained to it.")
         if target and target not in parameter.targets:
             raise Malformed(f"{named(code)} does not lead to {named(target)}.")
+        _holds_ids(parameter)
         queries, refused = [], None
         for one in (target,) if target else parameter.targets:
             try:
@@ -152,6 +153,7 @@ class Reader:
         parameter = self._known(other, code)
         if parameter.type != "reference" or kind not in parameter.targets:
             raise Malformed(f"{named(code)} does not lead from {other} to {kind}.")
+        _holds_ids(parameter)
         atoms = tuple(replace(atom, targets=(kind,)) for atom in parameter.atoms)
         return Linked(atoms, (self._inner(other, rest, value),), reverse=True)
 
@@ -227,6 +229,12 @@ class Reader:
         if parameter is not None and parameter.type != "reference":
             raise Malformed(f"{named(code)} is no reference, so it leads to nothing.")
         return [Include(kind, parameter, target, reverse, iterate)]
+
+
+def _holds_ids(parameter: Parameter) -> None:
+    """Raises Malformed: what it leads to is named by canonical URLs, and no chain follows these."""
+    if any(atom.canonical for atom in parameter.atoms):
+        raise Malformed(f"{named(parameter.code)} is a canonical URL; ask by it, or include it.")
 
 
 def _instant(microseconds: int) -> str:

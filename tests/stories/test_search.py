@@ -101,6 +101,16 @@ def chart(exchange):
         "resourceType": "Condition", "id": "c0", "code": concept("d1"),
         "subject": {"reference": "Patient/kim"},
     })  # fmt: skip
+    for number, version in enumerate("12", 1):
+        put(exchange, {
+            "resourceType": "Questionnaire", "id": f"q{number}", "status": "active",
+            "url": "http://example.org/form", "version": version,
+        })  # fmt: skip
+    for number, canonical in enumerate(["form|2", "form", "other"]):
+        put(exchange, {
+            "resourceType": "QuestionnaireResponse", "id": f"a{number}", "status": "stopped",
+            "questionnaire": f"http://example.org/{canonical}",
+        })  # fmt: skip
     put(exchange, {
         "resourceType": "ValueSet", "id": "vs", "url": "http://example.org/vs/one",
         "status": "active", "title": "Beta",
@@ -290,6 +300,8 @@ def test_what_is_asked_is_what_is_found(chart):
         ("Observation?component-code-value-concept=c1", "2 values"),
         ("Observation?component-code-value-concept=c1$", "component-code-value-concept"),
         ("Observation?code-value-string=w1$%20", "code-value-string"),
+        ("QuestionnaireResponse?questionnaire.title=x", "questionnaire"),
+        ("Questionnaire?_has:QuestionnaireResponse:questionnaire:status=x", "questionnaire"),
         ("Patient?name=,", "name"),
         ("Patient?name=%20", "name"),
         ("Patient?name:contains=%CC%81", "name"),
@@ -467,6 +479,16 @@ def test_counting(chart):
             "o0 o1 o2 o3 rosa t1",
         ),
         ("Patient?_id=kim&_include=Task:owner", "kim", ""),
+        ("QuestionnaireResponse?_include=QuestionnaireResponse:questionnaire", "a0 a1 a2", "q1 q2"),
+        ("QuestionnaireResponse?_id=a0&_include=*", "a0", "q2"),
+        ("QuestionnaireResponse?_id=a1&_include=QuestionnaireResponse:*", "a1", "q1 q2"),
+        (
+            "QuestionnaireResponse?_id=a0&_include=QuestionnaireResponse:questionnaire:Library",
+            "a0",
+            "",
+        ),
+        ("Questionnaire?_id=q1&_revinclude=QuestionnaireResponse:questionnaire", "q1", "a1"),
+        ("Questionnaire?_id=q2&_revinclude=*", "q2", "a0 a1"),
     ],
 )
 def test_what_hangs_on_it_comes_along(chart, query, matches, included):
