@@ -6,6 +6,7 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -132,6 +133,8 @@ _AGENCY: Final = {
     ],
 }
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
 
 class Settings(BaseSettings):
     """Durations are seconds, sizes are bytes."""
@@ -190,7 +193,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def loopback(self) -> bool:
-        return self.host in {"127.0.0.1", "localhost", "::1"}
+        return self.host in _LOOPBACK
+
+    @cached_property
+    def own_hosts(self) -> frozenset[str]:
+        """What this service is called by who means it: by the machine, and by public_url."""
+        return _LOOPBACK | {urlsplit(self.base_url).hostname or ""}
 
 
 def read(path: Path | None = None, **overrides: object) -> Settings:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from app.api import header, view
 from app.domain.change import Caller
-from app.errors import NotFound, Unauthenticated
+from app.errors import Forbidden, NotFound, Unauthenticated
 from app.flows.service import Service
 from app.settings import Shelf
 
@@ -42,8 +44,10 @@ async def client(service: Service, request: Request) -> tuple[str, Caller] | Non
 
     raises      Unauthenticated: a client is needed, id and secret do not belong together, or the
                 access token opens nothing
+                Forbidden: everyone may, and this was sent to another's name
     """
     if service.settings.loopback and await service.callers.nobody():
+        _meant(service, request)
         return None
     said = header.of(request, b"authorization") or ""
     if is_bearer(said):
@@ -55,6 +59,34 @@ async def client(service: Service, request: Request) -> tuple[str, Caller] | Non
     if known is None:
         raise Unauthenticated("The client id and secret do not belong together.")
     return known
+
+
+def _meant(service: Service, request: Request) -> None:
+    """
+    Raises Forbidden: the request is meant for another host than this service.
+
+    A page of anybody's site, opened in a browser on this machine, can have its own name lead here and
+    read what it likes; so can the world, where a proxy on this machine lets it in. A name without a dot
+    is nobody's on the net.
+    """
+    name = _name(header.of(request, b"host") or "")
+    if name in service.settings.own_hosts or name.endswith(".localhost"):
+        return
+    if "." in name or ":" in name:
+        text = (
+            "No client is registered, so this service answers to localhost and its public_url alone."
+            " Register a client with `kinbridge client add`, or set public_url."
+        )
+        raise Forbidden(text)
+
+
+@lru_cache(maxsize=64)
+def _name(host: str) -> str:
+    """The name in a Host header, without its port; "" for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_bearer(said: str) -> bool:

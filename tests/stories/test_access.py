@@ -195,6 +195,37 @@ def test_without_clients_only_loopback_is_open(tmp_path):
         assert http.get("/clinic/chart/fhir/Patient/1").status_code == 401
 
 
+@pytest.mark.parametrize(
+    "path", ["clinic/chart/fhir/Patient/rosa", "clinic/reports/fhir/Task", "metrics"]
+)
+@pytest.mark.parametrize("host", ["evil.example.com", "evil.example.com:8000", "10.0.0.1", "[::2]"])
+def test_a_page_elsewhere_reads_nothing_here(exchange, patient, host, path):
+    """Its own name can be made to lead to this machine, where everyone may read until a client is registered."""
+    issues = refused(exchange.get(path, Host=host), 403, "forbidden")
+
+    assert "client add" in issues[0]["details"]["text"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost:8000", "127.0.0.1", "[::1]:8000", "exchange.example.org", "a.localhost", "box"],
+)
+def test_this_machine_reads_by_its_own_names(exchange, patient, host):
+    """By any that only this machine has, and by the one that the service is told."""
+    assert exchange.get("clinic/chart/fhir/Patient/rosa", Host=host).status_code == 200
+
+
+def test_a_registered_client_comes_by_any_name(exchange, patient, register):
+    """It says who it is, so it does not matter by which name it came."""
+    ehr = register("ehr", "clinic/chart", "system/*.r")
+
+    answer = exchange.get(
+        "clinic/chart/fhir/Patient/rosa", Authorization=ehr, Host="proxy.example.com"
+    )
+
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_who_may_not_search_names_no_one_by_a_condition(exchange, patient, register, method):
     """200, 201 and 412 would tell a writer who is on the shelf, one guess at a time."""
