@@ -1,16 +1,14 @@
 """The exchange as its callers see it: over HTTP, with a clock that stands and a network that is ours."""
 
-import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from copy import copy
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import loaded
 import pytest
 from exchange import SHARED, Exchange, Late, Network, agency_task, basic, resources, sqlite_rows
 from postgres import Postgres
@@ -18,12 +16,9 @@ from serving import free_port, ready, start
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from app import conformance, settings
+from app import settings
 from app.cli import app as cli
 from app.conformance import Definitions
-from app.domain import mappings
-from app.domain.halves import Halves
-from app.domain.mappings import Mappings
 from app.main import build
 from app.partners import Partners
 from app.sandbox import family
@@ -102,44 +97,20 @@ def tenants(endpoints, strict) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _loaded() -> None:
-    """What has been loaded stays, as in `kinbridge serve`: it is not gone through with each story."""
-    gc.collect()
-    gc.freeze()
+def _stays() -> None:
+    loaded.stays()
 
 
 @pytest.fixture(scope="session")
 def definitions() -> Definitions:
-    """What comes with the service, compiled once for all stories; none of them changes it."""
-    return conformance.load(settings.folder("fhir_profiles"))
+    """What comes with the service, compiled once for all stories."""
+    return loaded.definitions()
 
 
 @pytest.fixture(scope="session")
-def parameters(definitions) -> Parameters:
+def parameters() -> Parameters:
     """Their search parameters."""
-    return Parameters(definitions)
-
-
-@pytest.fixture(scope="session")
-def shipped(definitions) -> Mappings:
-    """The mappings that come with the service, read once for all stories; none of them changes it."""
-    made = mappings.load(settings.folder("mappings"), definitions)
-    gc.collect()
-    gc.freeze()
-    return made
-
-
-@pytest.fixture(scope="session")
-def stand_ins(definitions, parameters, shipped) -> Callable[[], dict[str, Any]]:
-    """For a start: what is read once, and mappings of which nothing has been made yet."""
-
-    def made() -> dict[str, Any]:
-        templates = copy(shipped.templates)
-        templates.halves = Halves()
-        known = replace(shipped, templates=templates)
-        return {"definitions": definitions, "parameters": parameters, "known": known}
-
-    return made
+    return loaded.parameters()
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +122,7 @@ def tables(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, tenants, stand_ins, tables) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants, tables) -> Iterator[Exchange]:
     network = Network()
     file = tmp_path / "exchange.db"
     url, rows = f"sqlite:///{file}", partial(sqlite_rows, file)
@@ -170,10 +141,10 @@ def exchange(request, tmp_path, tenants, stand_ins, tables) -> Iterator[Exchange
         retry_longest_seconds=0.02,
         tenants=tenants,
     )
-    made = Exchange(None, network, tmp_path, url, rows, tenants, loaded=stand_ins)  # type: ignore[arg-type]
+    made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]
     partners = Partners(transport=httpx2.MockTransport(network))
     ours = {"partners": partners, "clock": made.clock, "worker": made.worker}
-    app = Late(lambda: build(read, **ours, **stand_ins()))
+    app = Late(lambda: build(read, **ours, **loaded.stand_ins()))
     with TestClient(app, raise_server_exceptions=False) as client:
         made.http = client
         yield made

@@ -48,7 +48,6 @@ class Exchange:
     tenants: list[dict[str, Any]] = field(default_factory=list)
     at: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
     worker: Worker = field(default_factory=Worker)
-    loaded: Callable[[], dict[str, Any]] = dict  # what a start of its own need not read again
 
     def clock(self) -> datetime:
         """A clock that moves a little at each look, so that no two moments are the same."""

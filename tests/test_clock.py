@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import loaded
 import pytest
 
 from app import fhir, main, settings
@@ -53,7 +54,8 @@ class Process:
 def running(url, story, clocks):
     async def opened():
         read_in = settings.read(database_url=url)
-        services = [await main.open_service(read_in, clock=one) for one in clocks]
+        stand_ins = loaded.stand_ins
+        services = [await main.open_service(read_in, clock=one, **stand_ins()) for one in clocks]
         try:
             await story(*map(Process, services))
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 
+import loaded
 import pytest
 
 from app import settings
@@ -40,7 +41,7 @@ def run(url, mine, *, reads, also):
     """
 
     async def opened():
-        service = await open_service(settings.read(database_url=url))
+        service = await open_service(settings.read(database_url=url), **loaded.stand_ins())
         shelf = service.settings.shelves["clinic/chart"]
 
         def change(entry, nonce, act="update"):

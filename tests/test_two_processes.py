@@ -2,6 +2,7 @@
 
 import asyncio
 
+import loaded
 import pytest
 
 from app import fhir, settings
@@ -47,7 +48,8 @@ class Process:
 
 def together(url, story):
     async def opened():
-        services = [await open_service(settings.read(database_url=url)) for _ in range(2)]
+        read_in = settings.read(database_url=url)
+        services = [await open_service(read_in, **loaded.stand_ins()) for _ in range(2)]
         try:
             await story(*(Process(one, name) for one, name in zip(services, "ab", strict=True)))
         finally:

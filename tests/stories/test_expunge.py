@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 
 import everything
+import loaded
 import pytest
 from exchange import Exchange, refused, resources
 from starlette.testclient import TestClient
@@ -264,7 +265,7 @@ def started(exchange: Exchange) -> ExitStack:
 
         async def __call__(self, scope, receive, send):
             if self.app is None:
-                self.app = await build(read, clock=exchange.clock, **exchange.loaded())
+                self.app = await build(read, clock=exchange.clock, **loaded.stand_ins())
             await self.app(scope, receive, send)
 
     stack = ExitStack()

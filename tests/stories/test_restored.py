@@ -5,6 +5,7 @@ import contextlib
 import time
 
 import httpx2
+import loaded
 import pytest
 from exchange import Late, Network, refused, resources
 from orders import QUESTION
@@ -140,7 +141,7 @@ def serving(exchange, partners, *, deliver=True):
     async def made():
         told = Partners(transport=httpx2.MockTransport(partners))
         ours = {"deliver": deliver, "partners": told, "clock": exchange.clock}
-        return await build(read, **ours, **exchange.loaded())
+        return await build(read, **ours, **loaded.stand_ins())
 
     with TestClient(Late(made), raise_server_exceptions=False) as client:
         exchange.http = client
