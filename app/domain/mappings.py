@@ -7,7 +7,7 @@ import shutil
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -29,6 +29,7 @@ from app.domain.profiles import Held, complete, known
 from app.errors import MappingError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_ACKNOWLEDGED: Final = timedelta(minutes=15)  # where no jurisdiction is on file
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Mappings:
         """The rule with what the form of a jurisdiction asks for besides."""
         form = self.jurisdictions.get(jurisdiction)
         return rule.asked(form.flags if form else ())
+
+    def acknowledged(self, jurisdiction: str) -> timedelta:
+        """In what time intake acknowledges a report."""
+        found = self.jurisdictions.get(jurisdiction)
+        return found.acknowledge if found else _ACKNOWLEDGED
 
     def hotline(self, jurisdiction: str) -> str:
         """A sentence that names the hotline; "" where no jurisdiction is on file."""

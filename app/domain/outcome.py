@@ -160,7 +160,7 @@ def answered(  # noqa: PLR0913 — what an answer consists of
         exchange,
         state=applied.id if applied else exchange.state,
         sequence=exchange.sequence + (1 if recorded else 0),
-        due=0.0 if applied and exchange.state == "submitted" else exchange.due,
+        due=_due(exchange, applied),
         terms=feedback.terms(case, exchange, task, mark.sequence),
     )
     told = _told(case, exchange, after, event, task, late=applied is None)
@@ -168,6 +168,12 @@ def answered(  # noqa: PLR0913 — what an answer consists of
     ended = (exchange.id,) if ends else ()
     own = Plan(answer, puts, exchanges=(after,), recorded=recorded, ended=ended)
     return together([own, told], replace(answer, issues=(*answer.issues, *told.answer.issues)))
+
+
+def _due(exchange: Exchange, applied: Event | None) -> float:
+    """A receipt is awaited no more; what a question that is open waits for is looked at then."""
+    asked = any(name.startswith("Task/") for name in exchange.terms.talk)
+    return 0.0 if applied and exchange.state == "submitted" and not asked else exchange.due
 
 
 def _owned(

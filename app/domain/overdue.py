@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from app.domain.plan import Answer, Exchange, Plan, put
 from app.errors import NotFound
 from app.fhir import Resource, listed
 
+AHEAD: Final = timedelta(minutes=1)
 _CALL: Final = "Call them, or the hotline of your state."
 _ENDED = frozenset({"completed", "rejected", "cancelled", "failed", "entered-in-error"})
 
@@ -30,11 +32,12 @@ def plan(case: Case) -> Plan:
     if exchange is None or stored is None:
         raise NotFound("There is no such referral.")
     now = case.now.timestamp()
-    if not exchange.due or exchange.due > now:
+    if not exchange.due:
         return Plan(Answer((name,)))
-    raised: list[Resource] = []
-    if exchange.kind == "cps-report" and exchange.state == "submitted":
-        raised.append(_unconfirmed(case, exchange, stored.resource))
+    unconfirmed = _unconfirmed(case, exchange, stored.resource)
+    if exchange.due > now:
+        return _sooner(case, exchange, unconfirmed)
+    raised = [unconfirmed] if unconfirmed else []
     later: list[float] = []
     for asked in _open_questions(case, exchange):
         due = _due(asked)
@@ -58,10 +61,29 @@ def plan(case: Case) -> Plan:
     return Plan(Answer((name,)), puts, exchanges=(after,), owed=owed)
 
 
-def _unconfirmed(case: Case, exchange: Exchange, task: Resource) -> Resource:
+def _unconfirmed(case: Case, exchange: Exchange, task: Resource) -> Resource | None:
+    """The Task that tells to call; None where intake has answered, or where it was told: that may be done."""
+    if exchange.kind != "cps-report" or exchange.state != "submitted":
+        return None
     line = case.mappings.hotline(exchange.terms.jurisdiction)
     text = f"Not confirmed: intake has not acknowledged this report. {line or _CALL}"
-    return reminder.task(case, exchange.id, task, "unconfirmed", to=task["requester"], text=text)
+    made = reminder.task(case, exchange.id, task, "unconfirmed", to=task["requester"], text=text)
+    stands = case.loaded.resource(case.shelf.key, fhir.name(made))
+    return None if stands else made
+
+
+def _sooner(case: Case, exchange: Exchange, unconfirmed: Resource | None) -> Plan:
+    """
+    An acknowledgement is not awaited for longer than from now on.
+
+    The clock was ahead when this was sent, and would come to that time in an hour or in a year; how long it
+    has waited nobody knows. Where clocks of two processes differ by a little, that is no such thing.
+    """
+    answer = Answer((exchange.source_task,))
+    soon = case.now + case.mappings.acknowledged(exchange.terms.jurisdiction)
+    if unconfirmed is None or exchange.due <= (soon + AHEAD).timestamp():
+        return Plan(answer)
+    return Plan(answer, exchanges=(replace(exchange, due=soon.timestamp()),))
 
 
 def _unanswered(case: Case, exchange: Exchange, task: Resource, asked: Resource) -> Resource:

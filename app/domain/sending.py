@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -39,7 +38,6 @@ _AGENCIES: Final = (
     f"{CANONICAL}/CodeSystem/ncands-maltreatment-type",
     f"{CANONICAL}/CodeSystem/niem-allegation-category",
 )
-_ACKNOWLEDGED: Final = timedelta(minutes=15)  # where no jurisdiction is on file
 _ALONG: Final = frozenset({"PractitionerRole", "RelatedPerson"})
 
 
@@ -325,8 +323,9 @@ class Sending:
         """UNIX seconds until which intake has to acknowledge a report."""
         if self.case.shelf.kind != "cps-report":
             return 0.0
-        place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
-        return (self.case.now + (place.acknowledge if place else _ACKNOWLEDGED)).timestamp()
+        return (
+            self.case.now + self.case.mappings.acknowledged(self.tenant.jurisdiction)
+        ).timestamp()
 
     def _inboxes(self) -> tuple[Put, ...]:
         """The report's Task in the inboxes of those whose they are: the reporter, who treats the child."""

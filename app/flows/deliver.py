@@ -111,7 +111,8 @@ class Worker:
         if now < self._looked_at:
             await _hurry(service, now)
         self._looked_at = now
-        if now >= self._look_for_overdue:
+        # further ahead it was never set, but for a clock that was
+        if not now < self._look_for_overdue <= now + overdue.MOST_SECONDS:
             await overdue.raise_all(service)
             more = await corrections.bring(service)
             self._look_for_overdue = 0.0 if more else await overdue.next_look(service)

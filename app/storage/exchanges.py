@@ -44,6 +44,17 @@ _OVERDUE: Final = statement(
     .order_by(EXCHANGE.c.due, EXCHANGE.c.id)
     .limit(bindparam("most"))
 )
+_AHEAD: Final = statement(
+    select(EXCHANGE.c.source, EXCHANGE.c.source_task, EXCHANGE.c.due, EXCHANGE.c.id)
+    .where(
+        EXCHANGE.c.due > bindparam("now"),
+        EXCHANGE.c.opened > bindparam("soon"),
+        EXCHANGE.c.kind == "cps-report",
+        EXCHANGE.c.state == "submitted",
+    )
+    .order_by(EXCHANGE.c.due, EXCHANGE.c.id)
+    .limit(bindparam("most"))
+)
 _REPORTS: Final = statement(select(func.count()).where(EXCHANGE.c.kind == "cps-report"))
 _OVERRIDDEN: Final = statement(
     select(
@@ -76,6 +87,12 @@ async def overdue(
     """Those that wait, the oldest first; after the last of a page the next one."""
     last = after or _FIRST
     rows = await tx.rows(_OVERDUE, now=now, most=most, since=last.due, after=last.id)
+    return [Overdue(*row) for row in rows]
+
+
+async def ahead(tx: Reading, *, now: float, soon: str, most: int) -> list[Overdue]:
+    """Reports that wait for an acknowledgement and were sent at a time that has not come: after a FHIR instant."""
+    rows = await tx.rows(_AHEAD, now=now, soon=soon, most=most)
     return [Overdue(*row) for row in rows]
 
 

@@ -29,6 +29,18 @@ def raised(exchange, words):
     pytest.fail("nobody was told")
 
 
+def asks(exchange, told, end):
+    """The agency asks, and wants its answer by then."""
+    question = {
+        "resourceType": "Task", "status": "requested", "intent": "order", "requester": {"display": "Sam"},
+        "partOf": [{"reference": f"Task/{told.theirs['id']}"}], "restriction": {"period": {"end": end}},
+        "code": {"coding": [{"system": f"{family.KINBRIDGE}/CodeSystem/task-code", "code": "info-needed"}]},
+        "input": [{"type": {"text": "question"}, "valueCodeableConcept": {"coding": [
+            {"system": f"{family.KINBRIDGE}/CodeSystem/cps-question", "code": "call-back"}]}}],
+    }  # fmt: skip
+    return exchange.call("POST", f"{told.agency}/intake/fhir/Task", question)
+
+
 def test_an_unacknowledged_report_goes_back_to_the_reporter(exchange):
     """Quarter of an hour without an answer: the clinician who reported is told to call, once."""
     told = sent(exchange)
@@ -41,6 +53,53 @@ def test_an_unacknowledged_report_goes_back_to_the_reporter(exchange):
     assert tasks[0]["owner"]["display"] == "Dr. Ada Lin"
     assert tasks[0]["partOf"] == [{"reference": f"Task/{told.task['id']}"}]
     assert exchange.rows("SELECT due FROM exchange") == [(0.0,)]
+
+
+def waits(exchange, time):
+    """Whether something is due after this time only."""
+    ((due,),) = exchange.rows("SELECT due FROM exchange")
+    return due > (exchange.now + time).timestamp()
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=400), timedelta(hours=1)])
+def test_a_report_that_was_sent_while_the_clock_was_ahead(exchange, ahead):
+    """The machine's clock is set right: the clinician is told after a quarter of an hour, not in a year."""
+    exchange.now += ahead
+    sent(exchange)
+    exchange.now -= ahead
+    quarter, until = timedelta(minutes=16), time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < until and waits(exchange, quarter):
+        exchange.now += timedelta(seconds=1)
+        time.sleep(0.1)
+
+    exchange.now += quarter
+
+    assert len(raised(exchange, "Not confirmed")) == 1
+
+
+def test_who_has_called_is_not_told_again(exchange):
+    """Intake asked and did not acknowledge: when its question is late too, the call that was made stays made."""
+    told = sent(exchange)
+    assert asks(exchange, told, "2026-11-23T17:00:00Z").status_code == 201
+    exchange.now += timedelta(minutes=20)
+    (call,) = raised(exchange, "Not confirmed")
+    path = f"clinic/reports/fhir/Task/{call['id']}"
+    assert exchange.call("PUT", path, {**call, "status": "completed"}).status_code == 200
+    exchange.now += timedelta(hours=2)
+
+    raised(exchange, "not answered in time")
+
+    assert exchange.get(path).json()["status"] == "completed"
+
+
+def test_a_question_that_came_before_the_receipt_is_still_due(exchange):
+    """Intake asks first and acknowledges then: its question is raised to a person all the same."""
+    told = sent(exchange)
+    assert asks(exchange, told, "2026-11-23T16:00:00Z").status_code == 201
+    assert told.record("received", **SAYS["received"]).status_code == 200
+    exchange.now += timedelta(hours=2)
+
+    assert len(raised(exchange, "not answered in time")) == 1
 
 
 def test_an_acknowledged_report_is_not_overdue(exchange):
@@ -75,14 +134,7 @@ def test_a_question_that_is_due_in_a_month_is_due_at_its_end(exchange):
     """The agency's Task says a month and no day: it is raised when the month is over."""
     told = sent(exchange)
     told.record("received", **SAYS["received"])
-    question = {
-        "resourceType": "Task", "status": "requested", "intent": "order", "requester": {"display": "Sam"},
-        "partOf": [{"reference": f"Task/{told.theirs['id']}"}], "restriction": {"period": {"end": "2026-11"}},
-        "code": {"coding": [{"system": f"{family.KINBRIDGE}/CodeSystem/task-code", "code": "info-needed"}]},
-        "input": [{"type": {"text": "question"}, "valueCodeableConcept": {"coding": [
-            {"system": f"{family.KINBRIDGE}/CodeSystem/cps-question", "code": "call-back"}]}}],
-    }  # fmt: skip
-    assert exchange.call("POST", f"{told.agency}/intake/fhir/Task", question).status_code == 201
+    assert asks(exchange, told, "2026-11").status_code == 201
     exchange.now += timedelta(days=8)
 
     assert len(raised(exchange, "not answered in time")) == 1
