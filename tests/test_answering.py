@@ -1,16 +1,18 @@
 """Answers leave in one piece, and each of them whole, whatever it looks like."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
 import threading
+import time
 from contextlib import closing
 
 import pytest
 import uvicorn
 
-from app.cli.answering import Protocol, _Whole
+from app.cli.answering import Protocol, Still, _Whole
 
 LIKE_A_HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 BODIES = {
@@ -18,14 +20,22 @@ BODIES = {
     "/parts": [b"one", LIKE_A_HEAD, b"", LIKE_A_HEAD],
     "/nothing": [b""],
     "/like-a-head": [LIKE_A_HEAD],
+    "/takes": [b"taken"],
+    "/works": [b"done"],
+    "/long": [bytes(2**20)] * 64,
 }
 
 
 async def application(scope, receive, send):
-    """Bodies in parts; /chunked without a length; /204; /late sends its head, and waits for a body."""
+    """Bodies in parts; /chunked without a length; /204; /takes a body first; /works for a second."""
     if scope["type"] != "http":
         return
     path = scope["path"]
+    if path == "/takes":
+        while (await receive()).get("more_body"):
+            pass
+    if path == "/works":
+        await asyncio.sleep(1)
     status = 204 if path == "/204" else 200
     parts = BODIES.get(path, [b""] if status == 204 else [b"chunk", LIKE_A_HEAD])
     length = [] if path == "/chunked" or status == 204 else [sum(map(len, parts))]
@@ -38,18 +48,26 @@ async def application(scope, receive, send):
 
 
 @pytest.fixture(scope="module")
-def port():
+def serving():
+    """A server, and the port on which it listens."""
     with closing(socket.create_server(("127.0.0.1", 0))) as opened:
         config = uvicorn.Config(application, http=Protocol, log_config=None, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, daemon=True)
         thread.start()
-        yield opened.getsockname()[1]
+        yield server, opened.getsockname()[1]
         server.should_exit = True
         thread.join(10)
 
 
-@pytest.mark.parametrize("path", [*BODIES, "/chunked", "/204"])
+@pytest.fixture
+def port(serving):
+    return serving[1]
+
+
+@pytest.mark.parametrize(
+    "path", [*BODIES.keys() - {"/takes", "/works", "/long"}, "/chunked", "/204"]
+)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_every_answer_arrives_whole(port, path, method):
     """On one connection, one after the other, so that nothing of one is left in the next."""
@@ -133,3 +151,110 @@ def test_what_is_no_request_is_refused_with_what_to_do(port, target):
     outcome = json.loads(body)
     assert outcome["resourceType"] == "OperationOutcome"
     assert "escape" in outcome["issue"][0]["details"]["text"]
+
+
+HEAD = b"POST /takes" + HOST
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "headers": [HEAD, *[b"X-%d: %b\r\n" % (number, b"y" * 1000) for number in range(20_000)]],
+    "one header": [HEAD + b"X: ", *[b"y" * 1000] * 20_000],
+    "a URL": [b"GET /", *[b"y" * 1000] * 20_000],
+    "after a body": [CHUNKED, b"0\r\n", *[b"X-%d: y\r\n" % number for number in range(2_000_000)]],
+    "between pieces": [CHUNKED, *[b"1;x=%b\r\ny\r\n" % (b"y" * 1000)] * 20_000],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_head_without_end_is_refused(port, flood):
+    """Anybody can send one, before we know who it is; kept, it would take the memory of everybody."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        if flood != "after a body":  # a request before, on the same connection
+            opened.sendall(b"GET /whole" + HOST + b"\r\n")
+            opened.recv(4096)
+        sent = 0
+        with contextlib.suppress(OSError):
+            for piece in FLOODS[flood]:
+                sent += opened.send(piece)
+        with contextlib.suppress(OSError):  # what was still on its way here can overtake the answer
+            assert opened.recv(4096)[:13] in {b"HTTP/1.1 431 ", b"HTTP/1.1 400 ", b""}
+
+    assert sent < sum(map(len, FLOODS[flood]))
+
+
+def test_what_is_long_in_small_pieces_is_taken(port):
+    """A body in pieces of a hundred bytes, and a thousand requests of long heads, one after the other."""
+    pieces = b"".join(b"64\r\n%b\r\n" % (b"y" * 100) for _ in range(10_000))
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        for _ in range(3):
+            opened.sendall(CHUNKED + pieces + b"0\r\n\r\n")
+            assert opened.recv(4096).endswith(b"taken")
+        for _ in range(200):
+            opened.sendall(b"GET /whole" + HOST + b"X: " + b"y" * 5000 + b"\r\n\r\n")
+            assert opened.recv(4096).endswith(b"abc")
+
+
+def looked(server, times):
+    """As if so many looks' time had gone by without a word."""
+    done = threading.Event()
+
+    def look():
+        for _ in range(times):
+            server.still.look([*server.server_state.connections])
+        done.set()
+
+    loop = next(iter(server.server_state.connections)).loop
+    loop.call_soon_threadsafe(look)
+    assert done.wait(10)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /whole HTTP/1.1\r\nHos",
+        HEAD + b"Content-Length: 10\r\n\r\nabc",
+        b"GET /long" + HOST + b"\r\n",
+    ],
+)
+def test_who_says_nothing_any_more_is_let_go(serving, begun):
+    """Nothing asked, half a head, half a body, an answer that nobody takes: each kept a place for ever."""
+    server, port = serving
+    server.still = Still()
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        opened.sendall(begun)
+        time.sleep(0.3)  # until it is there, and an answer has filled what the kernel holds
+        ours = {
+            one for one in server.server_state.connections if one.client == opened.getsockname()
+        }
+        assert len(ours) == 1
+
+        looked(server, 3)
+        assert ours <= server.server_state.connections
+        looked(server, 1)
+
+        until(lambda: not ours & server.server_state.connections)
+
+
+def test_who_goes_on_is_kept(serving):
+    """A body that comes bit by bit, and a request that takes its time here, are never in the way."""
+    server, port = serving
+    server.still = Still()
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as slow:
+        slow.sendall(HEAD + b"Content-Length: 10\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.02)
+            looked(server, 2)
+            slow.sendall(b"y")
+        assert slow.recv(4096).endswith(b"taken")
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as working:
+        working.sendall(b"GET /works" + HOST + b"\r\n")
+        time.sleep(0.1)
+        looked(server, 10)
+        assert working.recv(4096).endswith(b"done")
+
+
+def until(done):
+    end = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,19 +1,27 @@
-"""uvicorn's HTTP/1.1, whose answers leave in one piece."""
+"""uvicorn's HTTP/1.1, whose answers leave in one piece, and whose requests have a bound beside their bodies."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import fhir
-from app.errors import Malformed
+from app.errors import Malformed, Refusal, TooLarge
 
 _UNREADABLE: Final = (
     "This is no HTTP request that can be read. In its URL escape all that is not ASCII, ü as %C3%BC;"
     " a URL has 64 KiB at most, so send a long search by POST to _search."
 )
+_TOO_LONG: Final = (
+    "The head of a request has 128 KiB at most, and so has all that stands between the pieces of its"
+    " body and after it."
+)
+_MOST_BESIDE: Final = 2**17  # bytes
+_NOBODY: Final = object()
+_LOOKS: Final = 3  # after the first
 
 
 class _Whole:
@@ -54,10 +62,53 @@ class _Whole:
 
 
 class Protocol(HttpToolsProtocol):
-    """The protocol of a connection, on such a transport."""
+    """
+    The protocol of a connection, on such a transport.
+
+    pieces      how often something has come
+    """
+
+    pieces = 0
+    _beside = 0  # bytes since somebody looked that were no body
+    _looked_at: object = _NOBODY  # the request that was at hand then
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Whole(transport))  # type: ignore[arg-type]
+
+    def data_received(self, data: bytes) -> None:
+        """Whoever comes here may send headers without end; httptools would keep all of them."""
+        self.pieces += 1
+        self._beside += len(data)
+        super().data_received(data)
+        if self._beside > _MOST_BESIDE:
+            self._look()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece may be as long as what says how long it is."""
+        self._beside = max(0, self._beside - 2 * len(body))
+        super().on_body(body)
+
+    def _look(self) -> None:
+        """All that came since the last look, or nearly, is this request's, if it was at hand then too."""
+        if self._looked_at is self.cycle:
+            self._refuse(b"431 Request Header Fields Too Large", TooLarge(_TOO_LONG))
+        self._looked_at, self._beside = self.cycle, 0
+
+    def moved(self) -> object:
+        """
+        What changes as long as the other side does something; None where it is our turn.
+
+        It is theirs to ask, to send the rest of what they ask, and to take what is answered.
+        """
+        now = self.cycle
+        if now is not None and not now.response_complete:
+            if not (now.more_body or self.flow.write_paused):
+                return None
+            return now, self.pieces, self.transport.get_write_buffer_size()
+        return now, self.pieces
+
+    def end(self) -> None:
+        self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # its None closes, as False
         """Who has sent its request, and says that it sends no more, gets its answer all the same."""
@@ -69,10 +120,16 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 — it says less
         """What is no request is refused as every other is."""
-        body = fhir.encode(Malformed(_UNREADABLE).outcome())
+        self._refuse(b"400 Bad Request", Malformed(_UNREADABLE))
+
+    def _refuse(self, status: bytes, refusal: Refusal) -> None:
+        if self.cycle is not None and self.cycle.response_started != self.cycle.response_complete:
+            self.end()  # in the middle of an answer nothing else can be said
+            return
+        body = fhir.encode(refusal.outcome())
         head = (
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/fhir+json; charset=utf-8\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            b"HTTP/1.1 %b\r\ncontent-type: application/fhir+json; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n" % (status, len(body))
         )
         self.transport.write(head + body)
         self.transport.close()
@@ -80,3 +137,30 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
+
+
+class Still:
+    """
+    Ends the connections on which nothing has moved for a while.
+
+    Each takes one of the files that a process may have open, of which there may be a thousand; who opens
+    as many and says nothing would close the service to everybody else. What works here is never ended.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Protocol, tuple[object, int]] = {}
+
+    def look(self, connections: Iterable[Any]) -> None:
+        """To be called again and again: what is found the fourth time as it was the first, ends."""
+        seen = {}
+        for one in [each for each in connections if isinstance(each, Protocol)]:
+            moved = one.moved()
+            if moved is None:
+                continue
+            before, times = self._seen.get(one, (None, 0))
+            times = times + 1 if moved == before else 0
+            if times == _LOOKS:
+                one.end()
+            else:
+                seen[one] = (moved, times)
+        self._seen = seen

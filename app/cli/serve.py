@@ -11,6 +11,9 @@ from app.cli.options import Config, Database
 # A client, or what balances load before us, lets a connection go after 5 to 60 s without a word. Who
 # let it go at the same moment as they use it again would lose their request.
 _IDLE_SECONDS: Final = 75
+_TICKS: Final = (
+    _IDLE_SECONDS * 10 // 3
+)  # uvicorn's, of 0.1 s, between two looks for who says nothing
 
 
 def serve(
@@ -29,17 +32,24 @@ def serve(
     import uvicorn
 
     from app import settings
-    from app.cli.answering import Protocol
+    from app.cli.answering import Protocol, Still
     from app.main import build
 
     class Server(uvicorn.Server):
-        """Says where it listens, once it does."""
+        """Says where it listens, once it does; and keeps nobody who says nothing."""
+
+        still = Still()
 
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             if self.started:
                 where = f"http://{self.config.host}:{self.config.port}/{{tenant}}/{{shelf}}/fhir"
                 structlog.get_logger().info("serves", at=where)
+
+        async def on_tick(self, counter: int) -> bool:
+            if counter % _TICKS == 0:
+                self.still.look([*self.server_state.connections])
+            return await super().on_tick(counter)
 
     async def run() -> None:
         read = settings.read(config, host=host, port=port, database_url=database)
@@ -51,6 +61,7 @@ def serve(
                 host=read.host,
                 port=read.port,
                 http=Protocol,
+                ws="none",
                 proxy_headers=False,
                 log_config=None,
                 access_log=False,
