@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 from starlette.testclient import TestClient
 
+from app import fhir
 from app.flows.deliver import Worker
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -48,6 +49,8 @@ class Exchange:
     tenants: list[dict[str, Any]] = field(default_factory=list)
     at: datetime = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
     worker: Worker = field(default_factory=Worker)
+    acts: list[tuple[str, str, str]] = field(default_factory=list)  # begun, ended, tenant
+    set_back: bool = False
 
     def clock(self) -> datetime:
         """A clock that moves a little at each look, so that no two moments are the same."""
@@ -61,6 +64,7 @@ class Exchange:
 
     @now.setter
     def now(self, at: datetime) -> None:
+        self.set_back |= at < self.at
         self.at = at
         if self.http.portal:
             self.http.portal.call(self.worker.awake.set)
@@ -69,9 +73,14 @@ class Exchange:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named.setdefault("Content-Type", "application/fhir+json")
-        return self.http.request(
-            method, f"/{path}", content=None if body is None else content, headers=named
-        )
+        begun = fhir.instant(self.at)
+        try:
+            return self.http.request(
+                method, f"/{path}", content=None if body is None else content, headers=named
+            )
+        finally:
+            if method != "GET":
+                self.acts.append((begun, fhir.instant(self.at), path.partition("/")[0]))
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
         return self.call("GET", path, **headers)

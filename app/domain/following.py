@@ -135,7 +135,8 @@ class Correction:
         ended = {**there.resource, "status": status if status in consents.WITHDRAWN else "inactive"}
         puts = self._puts(ended, there)
         due = owed(self.case, self.exchange.recipient, self.exchange, puts)
-        return together([made, Plan(Answer(()), puts, owed=due)], made.answer)
+        told = disclosed.taken_back(self.case, self.exchange, puts)
+        return together([made, Plan(Answer(()), puts, owed=due, accounted=told)], made.answer)
 
     def _copied(self, there: Stored) -> Plan:
         """The copy made anew, as the rule shows it; what cannot go stays as it was, and that is said."""

@@ -107,7 +107,8 @@ def taken_back(case: Case, both: Sides, message: Resource) -> Plan:
     theirs = put({**kept, "status": _ERROR}, there, shelf=both.there, now=case.now)
     purges = (Purge(both.there, copy, exchange.id, "withdrawn"),) if wholly and theirs else ()
     owed = feedback.owed(case, both.there, exchange, theirs)
-    return Plan(answer, (*puts, *theirs), owed=owed, purges=purges)
+    told = disclosed.taken_back(case, exchange, theirs, inward=not both.outward)
+    return Plan(answer, (*puts, *theirs), owed=owed, accounted=told, purges=purges)
 
 
 def _copy(case: Case, both: Sides, name: str, *, outward: bool) -> str:

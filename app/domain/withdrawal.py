@@ -6,10 +6,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from app.domain import disclosed
 from app.domain.case import Case
 from app.domain.expunge import buried
 from app.domain.feedback import owed
-from app.domain.plan import Answer, Exchange, Plan, Purge, put, together, touched
+from app.domain.plan import Answer, Exchange, Plan, Purge, Put, put, together, touched
 from app.domain.steps import refused
 from app.errors import Invalid, NotSupported
 from app.fhir import Resource
@@ -66,7 +67,10 @@ def plan(case: Case, exchange: Exchange, *, wholly: bool) -> Plan:
         *owed(case, exchange.recipient, exchange, there),
         *owed(case, exchange.source, exchange, tasks),
     )
-    made = Plan(answer, (*tasks, *there), exchanges=(after,), owed=due, ended=(exchange.id,))
+    made = Plan(
+        answer, (*tasks, *there), exchanges=(after,), owed=due, ended=(exchange.id,),
+        accounted=disclosed.taken_back(case, exchange, there),
+    )  # fmt: skip
     more = _taken_back(case, exchange) if wholly else []
     return together([made, *more, *_unasked(case, exchange, wholly=wholly)], answer)
 
@@ -92,11 +96,17 @@ def emptied(case: Case, exchange: Exchange, *, status: str = "") -> Plan:
         if stored and stored.stands:
             task = touched({**stored.resource, "status": status}, case.now)
             puts = put(task, stored, shelf=shelf, now=case.now)
-            plans.append(Plan(answer, puts, owed=owed(case, shelf, exchange, puts)))
+            plans.append(_told(case, exchange, shelf, puts))
     terms = replace(exchange.terms, talk={})
     after = replace(exchange, sequence=exchange.sequence + 1, copies={}, terms=terms, due=0.0)
     plans += [Plan(answer, exchanges=(after,)), *_taken_back(case, exchange)]
     return together([*plans, *_unasked(case, exchange, wholly=True)], answer)
+
+
+def _told(case: Case, exchange: Exchange, shelf: str, puts: tuple[Put, ...]) -> Plan:
+    """What stands on one of the two shelves now; what the agency is told is accounted."""
+    told = disclosed.taken_back(case, exchange, puts) if shelf == exchange.recipient else ()
+    return Plan(Answer(()), puts, owed=owed(case, shelf, exchange, puts), accounted=told)
 
 
 def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
@@ -122,5 +132,5 @@ def _unasked(case: Case, exchange: Exchange, *, wholly: bool) -> list[Plan]:
             if stored and stored.resource.get("status") in _OPEN:
                 task = touched({**stored.resource, "status": "cancelled"}, case.now)
                 puts = put(task, stored, shelf=shelf, now=case.now)
-                plans.append(Plan(Answer(()), puts, owed=owed(case, shelf, exchange, puts)))
+                plans.append(_told(case, exchange, shelf, puts))
     return plans

@@ -54,6 +54,37 @@ def test_an_agency_accounts_for_the_child_as_it_knows_it(exchange, reported, ref
     assert [row[3] for row in helped] == ["progress-with-consent"]
 
 
+@pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
+def test_that_it_is_taken_back_is_told_and_accounted(exchange, referred, status):
+    """The family has changed its mind: what the agency is told of that is a row as well."""
+    task, _ = referred
+    path = f"clinic/chart/fhir/Task/{task['id']}"
+    assert exchange.call("PUT", path, {**task, "status": status}).status_code == 200
+
+    *_, row, _ = account(exchange, "clinic/chart", "Patient/rosa")
+
+    assert row[1] == "Agency"
+    assert row[3:5] == ["taken-back", "45 CFR 164.508(b)(5); 45 CFR 164.530(f)"]
+    assert "Task" in row[5]
+
+
+def test_a_message_that_is_taken_back_is_accounted(exchange, reported):
+    """By the agency as by the clinic: each in its own accounting."""
+    _, theirs = reported
+    message = {
+        "resourceType": "Communication", "id": "m", "status": "completed", "basedOn": [theirs["focus"]],
+        "sender": {"display": "Kim"}, "payload": [{"contentString": "Which ward?"}],
+    }  # fmt: skip
+    path = "agency/intake/fhir/Communication/m"
+    assert exchange.call("PUT", path, message).status_code == 201
+    written = exchange.get(path).json()
+    assert exchange.call("PUT", path, {**written, "status": "entered-in-error"}).status_code == 200
+
+    *rows, _ = account(exchange, "agency/intake", theirs["for"]["reference"])
+
+    assert [row[3] for row in rows] == ["conversation-on-report", "taken-back"]
+
+
 def test_of_another_shelf_or_child_nothing_is_said(exchange, reported):
     """The chart has disclosed nothing, and neither has anybody about another child."""
     assert reported
