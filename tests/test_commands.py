@@ -1,8 +1,13 @@
 """Commands that are asked for what cannot be done say so in a line, and end with 2."""
 
+import asyncio
+import os
+import stat
+
 import pytest
 from typer.testing import CliRunner
 
+from app import main, settings
 from app.cli import app
 
 
@@ -72,3 +77,42 @@ def test_a_list_with_nothing_in_it_says_so(elsewhere):
         done = run(*arguments)
         assert (done.exit_code, done.stdout) == (0, "")
         assert done.stderr
+
+
+@pytest.fixture
+def usual_umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(file):
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_what_holds_health_data_is_its_owners_alone(elsewhere, usual_umask):
+    """The database and its copies hold children's records, and the keys by which tokens are made."""
+    assert run("migrate").exit_code == 0
+    assert run("backup", "copy.db").exit_code == 0
+    assert run("restore", "copy.db", "--database", "sqlite:///restored.db").exit_code == 0
+    read = settings.read(database_url="sqlite:///served.db")
+    service = asyncio.run(main.open_service(read))  # one that is not there is made
+
+    made = [one for one in elsewhere.iterdir() if ".db" in one.name and one.suffix != ".worker"]
+
+    assert {one.name for one in made} >= {"kinbridge.db", "copy.db", "restored.db", "served.db"}
+    assert any(one.name.startswith("served.db-") for one in made)
+    assert {one.name: oct(mode(one)) for one in made} == {one.name: "0o600" for one in made}
+    assert service.database
+
+
+def test_a_database_that_everyone_can_read_is_warned_of(elsewhere, usual_umask, capsys):
+    """One that was made by an older release, or by a copy, stays as it is; whoever runs it is told."""
+    run("migrate")
+    asyncio.run(main.build(settings.read(database_url="sqlite:///kinbridge.db")))
+    assert "chmod 600" not in capsys.readouterr().out
+
+    (elsewhere / "kinbridge.db").chmod(0o644)
+    asyncio.run(main.build(settings.read(database_url="sqlite:///kinbridge.db")))
+
+    assert "chmod 600" in capsys.readouterr().out

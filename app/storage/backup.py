@@ -15,7 +15,7 @@ from app.errors import Unavailable
 from app.storage import migration
 from app.storage.database import is_postgres
 from app.storage.migration import NeedsMigration
-from app.storage.sqlite import path_of, sole
+from app.storage.sqlite import own, path_of, sole
 from app.storage.tables import INDEXED, METADATA, PURGE
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ def _copy(source: Path, target: Path) -> None:
     if not source.exists():
         message = f"{source} is not there"
         raise NeedsMigration(message)
+    own(target)
     with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
         read.backup(write)
         write.execute("PRAGMA journal_mode=DELETE")

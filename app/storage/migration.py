@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import Unavailable
 from app.storage.database import is_postgres
-from app.storage.sqlite import path_of
+from app.storage.sqlite import own, path_of
 from app.storage.tables import LEDGER, METADATA
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def migrate(url: str, *, owner_url: str = "") -> None:
         asyncio.run(_migrate_postgres(url, owner_url))
         return
     path_of(url).parent.mkdir(parents=True, exist_ok=True)
+    own(path_of(url))
     engine = sqlalchemy.create_engine(url)
     _as_a_whole(engine)
     try:

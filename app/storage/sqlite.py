@@ -9,6 +9,7 @@ import math
 import os
 import queue
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -354,6 +355,22 @@ def path_of(url: str) -> Path:
         message = "database_url must be sqlite:///PATH or postgresql://…"
         raise ValueError(message)
     return Path(path)
+
+
+def own(path: Path) -> None:
+    """
+    A new file for nobody but its owner: it holds health data, and the keys by which tokens are made.
+
+    What SQLite puts beside it has its mode.
+
+    source      findCreateFileMode, https://www.sqlite.org/src/file/src/os_unix.c
+    """
+    os.close(os.open(path, os.O_CREAT, 0o600))
+
+
+def is_others(url: str) -> bool:
+    """Whether everyone on this machine can read the file of a sqlite:///… URL; False for another database."""
+    return url.startswith("sqlite:") and bool(path_of(url).stat().st_mode & stat.S_IROTH)
 
 
 def sole(path: Path) -> IO[str] | None:
