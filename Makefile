@@ -30,8 +30,9 @@ check: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# What Python compiles is kept, also where the environment says otherwise: tests start many processes.
 test: check
-	@$(BIN)/pytest -n 2
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2
 
 soak: install
 	@KINBRIDGE_SOAK=1 $(BIN)/pytest tests/stories/test_demo.py tests/stories/test_mutations.py tests/stories/test_lossless.py tests/faults tests/test_event_orders.py
