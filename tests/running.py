@@ -4,8 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 
-import httpx2
-from serving import free_port, ready, start
+from serving import client, free_port, ready, start
 
 SOAK = bool(os.environ.get("KINBRIDGE_SOAK"))
 FHIR = {"Content-Type": "application/fhir+json"}
@@ -35,7 +34,10 @@ class Running:
         self.process.kill()
         self.process.wait()
 
-    def put(self, name, resource, http=httpx2, **headers):
+    def put(self, name, resource, http=None, **headers):
+        if http is None:
+            with client() as once:
+                return self.put(name, resource, once, **headers)
         made = {"resourceType": name.split("/")[0], "id": name.split("/")[1], **resource}
         return http.put(
             f"{self.base}/{name}", content=json.dumps(made), headers=FHIR | headers, timeout=60

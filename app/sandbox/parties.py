@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import httpx2
 
+from app.sandbox.call import LOOPBACK
+
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 20.0
 _CONFIG: Final = """\
@@ -88,7 +90,9 @@ class Party:
 
     def answers(self) -> bool:
         try:
-            return httpx2.get(f"{self.url}{self.ready}", timeout=2).status_code == 200
+            return (
+                httpx2.get(f"{self.url}{self.ready}", timeout=2, verify=LOOPBACK).status_code == 200
+            )
         except httpx2.HTTPError:
             return False
 
@@ -144,7 +148,7 @@ class Parties:
         raises      RuntimeError: the party could not do it
         """
         party: Party = getattr(self, who)
-        answer = httpx2.post(f"{party.url}/acts/{name}", json=wanted, timeout=60)
+        answer = httpx2.post(f"{party.url}/acts/{name}", json=wanted, timeout=60, verify=LOOPBACK)
         if answer.status_code != 200:
             message = f"{who} could not do {name}; see {party.log}"
             raise RuntimeError(message)
@@ -154,7 +158,7 @@ class Parties:
     def holds(self, who: str, kind: str, query: str = "") -> list[dict[str, Any]]:
         """What stands on a party's own server."""
         party: Party = getattr(self, who)
-        answer = httpx2.get(f"{party.url}/fhir/{kind}?{query}", timeout=10)
+        answer = httpx2.get(f"{party.url}/fhir/{kind}?{query}", timeout=10, verify=LOOPBACK)
         return [entry["resource"] for entry in answer.json().get("entry", [])]
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx2
 
+from app.sandbox.call import LOOPBACK
 from app.sandbox.parties import Parties
 
 EXCHANGE: Final = "https://kinbridge.example.org/fhir/sid/exchange"
@@ -80,7 +81,9 @@ class Watch:
         """Until the exchange owes nothing to anybody."""
 
         def look() -> bool:
-            metrics = httpx2.get(f"{self.parties.exchange.url}/metrics", timeout=5).text
+            metrics = httpx2.get(
+                f"{self.parties.exchange.url}/metrics", timeout=5, verify=LOOPBACK
+            ).text
             return 'kinbridge_outbox{state="owed"} 0.0' in metrics
 
         until(look, "an empty outbox")

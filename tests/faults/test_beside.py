@@ -4,9 +4,9 @@ import json
 import threading
 import time
 
-import httpx2
 import pytest
 from running import FHIR
+from serving import client
 
 # Alone on a machine it is a tenth; on the loop each of these took 2 to 19 seconds.
 MOST_SECONDS = 1.0
@@ -22,7 +22,7 @@ class Probe(threading.Thread):
         self.worst_seconds = 0.0
 
     def run(self):
-        with httpx2.Client(timeout=60) as http:
+        with client(timeout=60) as http:
             while not self.ended.wait(0.01):
                 begun = time.monotonic()
                 http.get(self.url)
@@ -79,7 +79,7 @@ def test_the_probe_is_answered_beside_it(service, asked):
     origin = service.base.partition("/clinic")[0]
     method, path, body = asked()
     probe = Probe(origin)
-    with httpx2.Client(timeout=120) as http:
+    with client(timeout=120) as http:
         service.put("Patient/p", {"contact": [{"name": {"family": "x" * 200}}] * 100}, http)
         probe.start()
         try:

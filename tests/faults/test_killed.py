@@ -10,6 +10,7 @@ from collections import Counter
 import httpx2
 import pytest
 from running import FHIR, SOAK
+from serving import client
 
 KILLS = 100 if SOAK else 2  # on each database
 PARTS = 3
@@ -26,7 +27,7 @@ class Writer(threading.Thread):
         self.ended = threading.Event()
 
     def run(self):
-        with httpx2.Client(timeout=10) as http:
+        with client(timeout=10) as http:
             while not self.ended.is_set():
                 try:
                     self.write(http, next(self.sent))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 from running import FHIR, SOAK
+from serving import client
 
 EACH = 60 if SOAK else 8  # updates of each writer
 CLIENTS = 200
@@ -19,7 +20,7 @@ def at_once(number, work):
     gate = threading.Barrier(number)
 
     def begin(which):
-        with httpx2.Client(timeout=60) as http:
+        with client(timeout=60) as http:
             gate.wait()
             return work(which, http)
 

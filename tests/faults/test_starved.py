@@ -16,6 +16,7 @@ import pytest
 from exchange import sqlite_rows
 from postgres import Postgres
 from running import Running
+from serving import client
 
 TEXT = random.Random(3).randbytes(2500).hex()  # of which nothing can be pressed out
 
@@ -23,7 +24,7 @@ TEXT = random.Random(3).randbytes(2500).hex()  # of which nothing can be pressed
 def fill(service, most=4000):
     """Writes until there is no room: the names that were acknowledged, and the answers."""
     stands, refused = [], []
-    with httpx2.Client() as http:
+    with client() as http:
         for number in range(most):
             answer = service.put(f"Basic/b{number}", {"code": {"text": f"{number} {TEXT}"}}, http)
             if answer.is_success:

@@ -9,7 +9,7 @@ from collections import Counter
 
 import httpx2
 import pytest
-from serving import free_port, ready, start
+from serving import client, free_port, ready, start
 
 from app.storage import connection, outbox
 from app.storage.database import QUEUE
@@ -52,7 +52,7 @@ def test_eight_writers_on_one_resource_lose_nothing_unseen(postgres, serve):
     answers = []
 
     def write(worker):
-        with httpx2.Client() as http:
+        with client() as http:
             answers.extend(
                 put(bases[worker % 2], "rosa", worker * 100 + number + 1, http).status_code
                 for number in range(10)
