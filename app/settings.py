@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Kind = Literal["family-support", "cps-report"]
@@ -160,6 +168,18 @@ class Settings(BaseSettings):
     retry_longest_seconds: float = Field(default=3600.0, gt=0)
     retry_give_up_seconds: float = Field(default=5 * 86400.0, gt=0)
     tenants: tuple[Tenant, ...] = (Tenant.model_validate(_CLINIC), Tenant.model_validate(_AGENCY))
+
+    @field_validator("database_url", "owner_url")
+    @classmethod
+    def _readable(cls, url: str) -> str:
+        """What cannot be read is not shown by who tries: there is a password in it."""
+        try:
+            for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+                _ = urlsplit(f"//{host}").port
+        except ValueError:
+            message = "it is written as postgresql://user:password@host:port/database"
+            raise ValueError(message) from None
+        return url
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:

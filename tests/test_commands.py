@@ -116,3 +116,16 @@ def test_a_database_that_everyone_can_read_is_warned_of(elsewhere, usual_umask, 
     asyncio.run(main.build(settings.read(database_url="sqlite:///kinbridge.db")))
 
     assert "chmod 600" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:s3cret@localhost:port/x", "postgresql://u:s3cret@[::1/x"]
+)
+def test_a_database_url_that_cannot_be_read_is_not_shown(elsewhere, monkeypatch, url):
+    """In a line that says how it is written, without the password that is in it."""
+    monkeypatch.setenv("KINBRIDGE_OWNER_URL", url.replace("u:", "owner:"))
+
+    for command in (("client", "list"), ("migrate",), ("backup", "copy.db"), ("outbox", "list")):
+        done = run(*command, "--database", url)
+        assert (command, done.exit_code, "s3cret" in done.output) == (command, 2, False)
+        assert "postgresql://user" in done.output
