@@ -233,9 +233,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         if shelf.role != "source":
             raise NotSupported("$account is for a shelf that refers or reports.")
-        target.only(request)
+        target.only(request, "former")
         subject = f"Patient/{body.id_of(request.path_params['id'])}"
-        found = await account.about(service, shelf, caller, subject)
+        former = target.flag(request, "former")
+        found = await account.about(service, shelf, caller, subject, former=former)
         entries = ((b'{"resource":', one, b"}") for one in found)
         head = {"resourceType": "Bundle", "type": "collection"}
         return responses.spliced(request, head, entries)

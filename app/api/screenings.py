@@ -41,10 +41,7 @@ def is_dry(request: Request) -> bool:
     for name in request.query_params:
         if name != target.DRY_RUN and name.lower().replace("-", "").replace("_", "") == "dryrun":
             raise Malformed("A dry run is asked for by dry-run=true.")
-    asked = request.query_params.get(target.DRY_RUN, "false")
-    if asked not in {"true", "false"}:
-        raise Malformed("dry-run is true or false.")
-    return asked == "true"
+    return target.flag(request, target.DRY_RUN)
 
 
 async def shown(service: Service, request: Request, change: Change) -> Response:

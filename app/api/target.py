@@ -33,6 +33,18 @@ def only(request: Request, *names: str) -> None:
         raise Malformed(text)
 
 
+def flag(request: Request, name: str) -> bool:
+    """
+    Whether a parameter of the query is true; false where it is not there.
+
+    raises      Malformed: neither true nor false, which must not be taken for one of them
+    """
+    asked = request.query_params.get(name, "false")
+    if asked not in {"true", "false"}:
+        raise Malformed(f"{name} is true or false.")
+    return asked == "true"
+
+
 def key(request: Request) -> str:
     return f"{request.path_params['tenant']}/{request.path_params['shelf']}"
 

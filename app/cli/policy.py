@@ -80,6 +80,9 @@ def account(
     subject: Annotated[
         str, typer.Argument(help="Type/id of the person there, such as Patient/p1.")
     ],
+    former: Annotated[  # noqa: FBT002 — a switch
+        bool, typer.Option("--former", help="Those alone of whom the record told before.")
+    ] = False,
     database: Database = None,
     config: Config = None,
 ) -> None:
@@ -101,11 +104,13 @@ def account(
         refuse(f"there is no shelf {shelf}; there are {', '.join(shelves)}")
     if not fhir.is_relative(subject):
         refuse(f"{subject} is no Type/id, such as Patient/p1")
-    work = partial(accounts.rows, shelf=shelf, subject=subject)
-    found = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
+    work = partial(accounts.rows, shelf=shelf, subject=subject, former=former)
+    found, others = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))
         what = ", ".join(sorted({name.split("/")[0] for name in json.loads(one["disclosed"])}))
         fields = (one["at"], one["recipient_name"], one["purpose"], one["rule"], basis, what)
         typer.echo("\t".join(str(field) for field in fields))
     typer.echo(f"{len(found)} disclosure{'' if len(found) == 1 else 's'}")
+    if others and not former:
+        typer.echo(f"{others} more of whom the record told before: --former lists them alone")

@@ -39,6 +39,18 @@ def events(
         yield _event(at, row, identity, source, kind)
 
 
+def apart(count: int) -> Resource:
+    """What an account says of rows that are not of whom the record tells now."""
+    text = (
+        f"{count} more under this id: the record told of another person when that was sent, or was expunged"
+        " since. They are no part of this person's account; former=true lists them alone."
+    )
+    return {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": "information", "code": "informational", "details": {"text": text}}],
+    }
+
+
 def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -> Resource:
     types = dict.fromkeys(sorted(name.partition("/")[0] for name in row.disclosed))
     meta: dict[str, Any] = {"profile": [_PROFILE]}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app import fhir
-from app.domain import accounting, patients
+from app.domain import accounting, identity, patients
 from app.domain.change import Caller
 from app.domain.plan import Accounted
 from app.errors import NotFound
@@ -16,19 +17,25 @@ from app.fhir import Resource
 from app.flows import read, room
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import ledger, resources
+from app.storage import ledger, purges, resources
 from app.storage.database import Reading
 from app.storage.resources import Version
 
 _TURN: Final = 100  # events that are made before others have their turn
+_ALWAYS: Final = "9999-12-31T23:59:59.999Z"
 _WORKED: Final = 6  # times its size, of a record that is taken apart
 
 
-async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) -> list[bytes]:
+async def about(
+    service: Service, shelf: Shelf, caller: Caller, subject: str, *, former: bool = False
+) -> list[bytes]:
     """
     AuditEvents as JSON, oldest first; they stay when the person's record, or the report itself, is gone.
 
+    Those of whom the record told before are apart, and how many they are is said in an OperationOutcome.
+
     subject     Type/id on that shelf
+    former      those alone of whom the record told before
     raises      Forbidden: to read the accounting is a scope of its own
                 NotFound: nobody of this id was ever here; an empty account would say something else
                 Unavailable: there was no room for so much in time
@@ -44,14 +51,19 @@ async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) ->
     async def weigh(tx: Reading) -> int:
         return sum([await ledger.weight(tx, shelf.key, one) for one in records])
 
-    async def look(tx: Reading) -> list[dict[str, Any]]:
-        return await _of(tx, shelf.key, records)
+    async def look(tx: Reading) -> tuple[list[dict[str, Any]], dict[str, Sent]]:
+        found = await _of(tx, shelf.key, records)
+        return found, await _sent(tx, shelf.key, found)
+
+    async def version(name: str, number: int) -> Resource:
+        return await _record(service, shelf, name, number) or {}
 
     weight = await service.database.read(weigh, shelves=(shelf.key,))
     await room.take(service.rooms, service.rooms.way, weight)
-    found = await service.database.read(look, shelves=(shelf.key,))
+    found, sent = await service.database.read(look, shelves=(shelf.key,))
     if not found and not known:
         raise NotFound("Nobody of this id was ever on this shelf.")
+    others = await _others(sent, version)
     events = accounting.events(
         map(_row, found),
         source=service.settings.tenant(shelf.tenant),
@@ -59,17 +71,26 @@ async def about(service: Service, shelf: Shelf, caller: Caller, subject: str) ->
         key=service.key,
     )
     said: list[bytes] = []
-    for event in events:
-        said.append(fhir.encode(event))
+    for row, event in zip(found, events, strict=True):
+        if (row["exchange"] in others) is former:
+            said.append(fhir.encode(event))
         if not len(said) % _TURN:
             await asyncio.sleep(0)
+    if len(said) < len(found) and not former:
+        said.append(fhir.encode(accounting.apart(len(found) - len(said))))
     return said
 
 
-async def _record(service: Service, shelf: Shelf, name: str) -> Resource | None:
-    """What stands there, however long; {} where it was deleted, None where nothing ever stood."""
+async def _record(service: Service, shelf: Shelf, name: str, number: int = 0) -> Resource | None:
+    """
+    What stands there, however long; {} where it was deleted, None where nothing ever stood.
+
+    number      of a version, where not the last
+    """
 
     async def look(tx: Reading) -> Version | None:
+        if number:
+            return await resources.seen_version(tx, shelf.key, name, number)
         return await resources.seen(tx, shelf.key, name)
 
     found = await service.database.read(look, shelves=(shelf.key,))
@@ -83,20 +104,71 @@ async def _record(service: Service, shelf: Shelf, name: str) -> Resource | None:
     return record
 
 
-async def rows(tx: Reading, shelf: str, subject: str) -> list[dict[str, Any]]:
-    """The rows of a shelf about a person, as the command prints them; about's, in one transaction."""
+async def rows(
+    tx: Reading, shelf: str, subject: str, *, former: bool = False
+) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a shelf about a person, as the command prints them, and how many others; as about."""
     records = [subject]
     for one in records:
         row = await resources.read(tx, shelf, one) if fhir.is_relative(one) else None
         if row and row.stands:
             records += patients.further(fhir.read(row.body), records)
-    return await _of(tx, shelf, records)
+
+    async def version(name: str, number: int) -> Resource:
+        row = await resources.read_version(tx, shelf, name, number)
+        return fhir.read(row.body) if row and row.stands else {}
+
+    found = await _of(tx, shelf, records)
+    others = await _others(await _sent(tx, shelf, found), version)
+    chosen = [row for row in found if (row["exchange"] in others) is former]
+    return chosen, len(found) - len(chosen)
 
 
 async def _of(tx: Reading, shelf: str, records: list[str]) -> list[dict[str, Any]]:
     """Oldest first, whichever of the linked records they name."""
     found = [row for one in records for row in await ledger.about(tx, shelf, one)]
     return sorted(found, key=lambda row: str(row["at"]))
+
+
+class Sent(NamedTuple):
+    """
+    Of whom an exchange was sent: a record (Type/id), by the number of its version then, and its last.
+
+    then        0 where it was expunged since
+    """
+
+    name: str
+    then: int
+    last: int
+
+
+async def _sent(tx: Reading, shelf: str, found: list[dict[str, Any]]) -> dict[str, Sent]:
+    """By exchange, as far as the record was written since."""
+    sent: dict[str, Sent] = {}
+    last: dict[str, int] = {}
+    for exchange, name in dict.fromkeys((row["exchange"], row["subject"]) for row in found):
+        known = await resources.opened(tx, shelf, exchange)
+        if known is None or not fhir.is_relative(name):
+            continue
+        if name not in last:
+            last[name] = await resources.stood(tx, shelf, name, _ALWAYS)
+        then = await resources.stood(tx, shelf, name, identity.sent_at(known))
+        gone = not then and await purges.expunged(tx, shelf, name)
+        if last[name] and (gone or then not in {0, last[name]}):
+            sent[exchange] = Sent(name, then, last[name])
+    return sent
+
+
+async def _others(
+    sent: dict[str, Sent], version: Callable[[str, int], Awaitable[Resource]]
+) -> set[str]:
+    """The exchanges that were of somebody else than their record tells of now; docs/decisions/0082."""
+    told: dict[Sent, bool] = {}
+    for one in set(sent.values()):
+        told[one] = not one.then or identity.is_another(
+            await version(one.name, one.then), await version(one.name, one.last)
+        )
+    return {exchange for exchange, one in sent.items() if told[one]}
 
 
 def _row(stored: dict[str, Any]) -> tuple[str, Accounted]:

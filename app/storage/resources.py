@@ -60,6 +60,21 @@ _PAST: Final = statement(
 _OLDEST: Final = statement(
     select(VERSION.c.body).where(*_OF_THEM).order_by(VERSION.c.version).limit(1)
 )
+_STOOD: Final = (
+    statement(
+        select(RESOURCE.c.version).where(
+            *_key(RESOURCE, "shelf", "type", "id"),
+            RESOURCE.c.method != "DELETE",
+            RESOURCE.c.updated <= bindparam("at"),
+        )
+    ),
+    statement(
+        select(VERSION.c.version)
+        .where(*_OF_THEM, VERSION.c.updated <= bindparam("at"))
+        .order_by(VERSION.c.version.desc())
+        .limit(1)
+    ),
+)
 _RECEIPT: Final = statement(
     select(RECEIPT.c.digest, RECEIPT.c.result).where(*_key(RECEIPT, "shelf", "key"))
 )
@@ -181,6 +196,21 @@ async def _past(tx: Reading, shelf: str, name: str, at: str) -> Any:
     return fhir.read(rows[0][0]) if rows else None
 
 
+async def stood(tx: Reading, shelf: str, name: str, at: str) -> int:
+    """The number of the version that stood, or stood last, at a FHIR instant; 0 for none that is kept."""
+    kind, _, identity = name.partition("/")
+    for looked in _STOOD:
+        if rows := await tx.rows(looked, shelf=shelf, type=kind, id=identity, at=at):
+            return int(rows[0][0])
+    return 0
+
+
+async def opened(tx: Reading, shelf: str, exchange: str) -> Exchange | None:
+    """An exchange by its id, if this shelf takes part in it."""
+    rows = await tx.rows(_OPENED, shelf=shelf, exchange=exchange)
+    return _exchange(rows[0]) if rows else None
+
+
 async def load(
     tx: Reading, wants: Iterable[Want], reader: Reader, *, most: int | None = None
 ) -> dict[Want, Any]:
@@ -281,8 +311,7 @@ async def _look(tx: Reading, want: Want, reader: Reader) -> Any:
         rows = rows or await tx.rows(_EXCHANGE_RECEIVED, shelf=want.shelf, task=want.key)
         return _exchange(rows[0]) if rows else None
     if want.kind == "opened":
-        rows = await tx.rows(_OPENED, shelf=want.shelf, exchange=want.key)
-        return _exchange(rows[0]) if rows else None
+        return await opened(tx, want.shelf, want.key)
     if want.kind == "recorded":
         exchange, key = want.key.split("|", 1)
         return await exchanges.recorded(tx, want.shelf, exchange, key)

@@ -185,7 +185,7 @@ class TestRestored:
         sent(exchange, child={**ANN, **ADDRESS})
         expunge(exchange)
         exchange.now += timedelta(days=1)
-        second = attached(_report(ANN, "two"))
+        second = attached(report(ANN, "two"))
         assert resources(exchange.call("POST", REPORT, second), "Task")
         assert kinbridge(exchange, "backup", tmp_path / "between").exit_code == 0
         ((task,),) = exchange.rows(
@@ -200,7 +200,7 @@ class TestRestored:
         exchange.http.__enter__()
 
 
-def _report(child, order):
+def report(child, order):
     """A report of this child, whose findings have ids of their own."""
     made = local({name: value for name, value in child.items() if name != "id"}, order=order)
     own = of(made, "Observation")["id"]
@@ -220,7 +220,7 @@ class TestReportedToo:
         sent(exchange, seen("bruise"), child={**ANN, **ADDRESS})
         put(exchange, REPORTS, TIM)
         put(exchange, REPORTS, HIS)
-        assert resources(exchange.call("POST", REPORT, _report(TIM, "two")), "Task")
+        assert resources(exchange.call("POST", REPORT, report(TIM, "two")), "Task")
         put(exchange, REPORTS, {**TIM, "telecom": [{"system": "phone", "value": "555-0777"}]})
 
     def test_nothing_of_the_first_is_left_in_the_record(self, exchange):
