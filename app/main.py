@@ -137,24 +137,7 @@ async def build(
         went.labels(kind, override or "none").inc()
 
     service = await open_service(settings, owed=worker.awake.set, sent=sent, **stand_ins)
-    if await service.callers.nobody():
-        _log.warning(
-            "open to everyone on this machine; register clients with: kinbridge client add"
-        )
-
-    if (
-        await service.database.read(clocks.latest, shelves=tuple(settings.shelves))
-        > service.clock().timestamp() + _DIFFERS_SECONDS
-    ):
-        _log.warning("the machine's clock is behind what was stored last; is it right?")
-
-    if sqlite.is_others(settings.database_url):
-        _log.warning("everyone on this machine can read the database; see: chmod 600")
-
-    if not (settings.loopback or settings.public_url):
-        _log.warning(
-            "links lead to the address that is listened on; set public_url", at=settings.base_url
-        )
+    await _warn(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -195,6 +178,28 @@ async def build(
         return Response(described, media_type="application/json")
 
     return app
+
+
+async def _warn(service: Service) -> None:
+    """Say what can be so, and is seldom meant."""
+    settings = service.settings
+    if await service.callers.nobody():
+        _log.warning(
+            "open to everyone on this machine; register clients with: kinbridge client add"
+        )
+    if (
+        await service.database.read(clocks.latest, shelves=tuple(settings.shelves))
+        > service.clock().timestamp() + _DIFFERS_SECONDS
+    ):
+        _log.warning("the machine's clock is behind what was stored last; is it right?")
+    if sqlite.is_others(settings.database_url):
+        _log.warning("everyone on this machine can read the database; see: chmod 600")
+    if not (settings.loopback or settings.public_url):
+        _log.warning(
+            "links lead to the address that is listened on; set public_url", at=settings.base_url
+        )
+    if not settings.loopback and settings.base_url.startswith("http:"):
+        _log.warning("what is sent here is not encrypted; put TLS before it, and set public_url")
 
 
 def _refusals(app: FastAPI, shelves: list[BaseRoute]) -> None:

@@ -26,10 +26,16 @@ Audience = Literal["organization", "reporter", "treating"]
 CANONICAL: Final = "https://kinbridge.example.org/fhir"
 _APP: Final = Path(__file__).parent
 _NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SettingsError(Exception):
     """A setting that cannot be read; the text names file and key, never a value."""
+
+
+def is_near(host: str) -> bool:
+    """Whether a name is this machine's, or one without a dot, which nobody has on the net."""
+    return host in _LOOPBACK or host.endswith(".localhost") or not {".", ":"} & {*host}
 
 
 class Smart(BaseModel):
@@ -49,6 +55,7 @@ class Endpoint(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    plain: bool = False  # without encryption, over a network on which nobody else is
     username: str = ""
     password: SecretStr = SecretStr("")
     smart: Smart | None = None
@@ -58,6 +65,15 @@ class Endpoint(BaseModel):
         if self.smart and self.username:
             message = "a partner knows us by username or by smart, not by both"
             raise ValueError(message)
+        for url in (self.url, self.smart.token_url if self.smart else ""):
+            if url.startswith("http:") and not (
+                self.plain or is_near(urlsplit(url).hostname or "")
+            ):
+                message = (
+                    "by http a child's record goes in clear, and so does the password: use https,"
+                    " or say plain = true where nobody else is on that network"
+                )
+                raise ValueError(message)
         return self
 
 
@@ -141,8 +157,6 @@ _AGENCY: Final = {
     ],
 }
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 class Settings(BaseSettings):
     """Durations are seconds, sizes are bytes."""
@@ -214,11 +228,6 @@ class Settings(BaseSettings):
     @cached_property
     def loopback(self) -> bool:
         return self.host in _LOOPBACK
-
-    @cached_property
-    def own_hosts(self) -> frozenset[str]:
-        """What this service is called by who means it: by the machine, and by public_url."""
-        return _LOOPBACK | {urlsplit(self.base_url).hostname or ""}
 
 
 def read(path: Path | None = None, **overrides: object) -> Settings:

@@ -318,6 +318,18 @@ def test_a_partner_knows_us_in_one_way():
         Endpoint(url=URL, username="u", smart={"client_id": "a", "key": "k"})
 
 
+@pytest.mark.parametrize("url", ["http://agency.example.org/fhir", "http://10.0.0.7:8080/fhir"])
+def test_a_record_goes_in_clear_over_no_network_of_others(url):
+    """A report of maltreatment can be read by whoever is on the way, unless it is said that nobody is."""
+    with pytest.raises(ValueError, match="in clear"):
+        Endpoint(url=url)
+    with pytest.raises(ValueError, match="in clear"):
+        Endpoint(url=URL, smart={"client_id": "a", "key": "k", "token_url": url})
+    assert Endpoint(url=url, plain=True).url == url
+    for near in ("http://127.0.0.1:8080/fhir", "http://[::1]/fhir", "http://case-system:8080/fhir"):
+        assert Endpoint(url=near).url == near
+
+
 def test_who_asks_at_one_moment_shares_an_answer(http):
     """A flood of assertions in one client's name is one request to where it keeps its keys."""
     got = []

@@ -13,7 +13,7 @@ from app.api import header, view
 from app.domain.change import Caller
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.flows.service import Service
-from app.settings import Shelf
+from app.settings import Shelf, is_near
 
 ANYONE = Caller("anonymous")
 BASIC: Final = 'Basic realm="kinbridge", charset="UTF-8"'
@@ -70,9 +70,7 @@ def _meant(service: Service, request: Request) -> None:
     is nobody's on the net.
     """
     name = _name(header.of(request, b"host") or "")
-    if name in service.settings.own_hosts or name.endswith(".localhost"):
-        return
-    if "." in name or ":" in name:
+    if not (is_near(name) or name == urlsplit(service.settings.public_url).hostname):
         text = (
             "No client is registered, so this service answers to localhost and its public_url alone."
             " Register a client with `kinbridge client add`, or set public_url."

@@ -174,7 +174,9 @@ def test_links_that_lead_nowhere_are_warned_of(tmp_path, capsys):
     )
 
     asyncio.run(build(settings.read(host="0.0.0.0", database_url=url)))
-    assert "public_url" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "links lead" in said
+    assert "not encrypted" in said
     named = {"host": "0.0.0.0", "public_url": "https://exchange.example.org"}
     asyncio.run(build(settings.read(database_url=url, **named)))
     assert "public_url" not in capsys.readouterr().out
