@@ -247,7 +247,8 @@ def _stored(case: Case, entry: Entry) -> Plan:
     if entry.type == "Bundle":
         return Plan(Answer((entry.name,), created, enclosed.hold(case, entry)), puts)
     if entry.type != "ServiceRequest":
-        return Plan(Answer((entry.name,), created), puts)
+        word = referral.unsent_to(case, entry.resource) if entry.type == "Task" else ()
+        return Plan(Answer((entry.name,), created, word), puts)
     if _screens(case) and unsent.is_report(entry.resource):
         raise unsent.misplaced(case, "ServiceRequest.category")
     means = [ordered.followed(case, entry.resource)]

@@ -37,9 +37,12 @@ from app.fhir import Resource, concept, listed
 from app.settings import CANONICAL, Kind, Tenant
 
 REPORT: Final = f"{CANONICAL}/CodeSystem/cps-purpose"  # its code: cps-report
+GUIDES: Final = (
+    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
+)
 _PROFILES: Final[dict[Kind, tuple[str, ...]]] = {
     "family-support": (
-        "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement",
+        GUIDES,
         f"{CANONICAL}/StructureDefinition/family-support-task",
     ),
     "cps-report": (f"{CANONICAL}/StructureDefinition/cps-report-task",),
@@ -54,7 +57,7 @@ def is_referral(case: Case, task: Resource) -> bool:
     Whether a Task on a clinic's shelf sends its focus: it names a request and a partner.
 
     A report that names none, or one that nobody knows, is not stored without a word: it is refused, with
-    whom to name. A Task for somebody of the clinic, or of another code, is the clinic's own.
+    whom to name; so is a referral to a number of this exchange that nobody has. A Task for somebody of the clinic, or of another code, is the clinic's own.
     """
     focus = task.get("focus") or {}
     sends = task.get("status") in {"requested", "ready"} and task.get("intent") in unsent.ORDERS
@@ -65,7 +68,7 @@ def is_referral(case: Case, task: Resource) -> bool:
     if parties.recipient(case, task.get("owner")).tenant is not None:
         return True
     if case.shelf.kind != "cps-report":
-        return False
+        return parties.is_gone(case, task.get("owner"))  # refused, with whom to name
     owner = task.get("owner") or {}
     kind = str(owner.get("reference", "")).partition("/")[0] or owner.get("type", "")
     fulfil = "code" not in task or fhir.has_code(task["code"], _TASK_CODE, "fulfill")
@@ -76,6 +79,18 @@ def is_referral(case: Case, task: Resource) -> bool:
         return "type" in focus or bool(numbered.carrying(case, focus, "ServiceRequest"))
     request = case.find(name)
     return request is not None and unsent.is_report(request)
+
+
+def unsent_to(case: Case, task: Resource) -> tuple[Issue, ...]:
+    """A word to who stores a Task of the guide to somebody who is no partner: it may go another way."""
+    profiles = [
+        str(one).partition("|")[0] for one in listed((task.get("meta") or {}).get("profile"))
+    ]
+    refers = (case.shelf.kind, case.shelf.role) == ("family-support", "source")
+    if not refers or GUIDES not in profiles or task.get("status") != "requested":
+        return ()
+    text = "Its owner is no registered partner: this exchange stores it, and sends it to nobody."
+    return (Issue("warning", "business-rule", text, "Task.owner"),)
 
 
 def asked(case: Case, task: Resource) -> str:

@@ -31,11 +31,11 @@ def is_report(request: Resource) -> bool:
 
 
 def is_for_partner(case: Case, request: Resource) -> bool:
-    """Whether it is written as a referral for help that is to go: an active order to a registered partner."""
+    """Whether it is written as a referral for help that is to go: an active order to a partner, or one who was."""
     if request.get("status") != "active" or request.get("intent") not in ORDERS:
         return False
     return any(
-        found.shelf and found.shelf.tenant != case.shelf.tenant
+        (found.shelf and found.shelf.tenant != case.shelf.tenant) or parties.is_gone(case, one)
         for one in listed(request.get("performer"))
         for found in [parties.recipient(case, one)]
     )

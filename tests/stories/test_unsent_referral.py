@@ -1,7 +1,7 @@
 """An order for an agency that stands on the chart and was sent to nobody: somebody can see that it was not."""
 
 import pytest
-from exchange import resources
+from exchange import refused, resources
 from test_corrections import CHART, put
 from test_report_contained import of
 from test_what_leaves import REFER, TENANT, held
@@ -34,6 +34,57 @@ def test_an_order_without_a_task_leaves_a_draft(exchange, patient):
     assert held(exchange, "agency/support") == []
     put(exchange, CHART, order(priority="urgent"))
     assert len(drafts(exchange)) == 1
+
+
+MISTYPED = {"identifier": {"system": TENANT, "value": "agencie"}, "display": "Agency"}
+GUIDE = (
+    "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
+)
+
+
+def asks(owner, **more):
+    return {"resourceType": "Task", "id": "own", "status": "requested", "intent": "order",
+            "focus": {"reference": f"ServiceRequest/{order()['id']}"}, "for": order()["subject"],
+            "owner": owner, **more}  # fmt: skip
+
+
+@pytest.mark.parametrize("contained", [False, True])
+def test_a_task_to_an_agency_that_is_not_there_is_refused(exchange, patient, contained):
+    """The agency's number of this exchange is mistyped, or the agency has left: the family is not left waiting."""
+    put(exchange, CHART, order(performer=[MISTYPED]))
+    owner = MISTYPED
+    if contained:
+        agency = {"resourceType": "Organization", "id": "a", "identifier": [MISTYPED["identifier"]]}
+        put(exchange, CHART, agency)
+        owner = {"reference": "Organization/a"}
+
+    issues = refused(put(exchange, CHART, asks(owner)), 422)
+
+    assert "registered partner" in issues[0]["details"]["text"]
+    assert exchange.get(f"{CHART}/Task/own").status_code == 404
+
+
+def test_an_order_to_an_agency_that_is_not_there_leaves_a_draft(exchange, patient):
+    """It is written and no Task comes: the chart says that nobody has it."""
+    put(exchange, CHART, order(performer=[MISTYPED]))
+
+    assert len(drafts(exchange)) == 1
+
+
+@pytest.mark.parametrize(
+    "owner", [{"display": "Food pantry"}, {"identifier": {"system": "urn:x", "value": "1"}}]
+)
+def test_a_guides_task_to_somebody_else_says_that_nobody_is_sent_it(exchange, patient, owner):
+    """It may go another way, so that it is stored; who relies on this exchange reads that it does not."""
+    put(exchange, CHART, order())
+    task = asks(owner, meta={"profile": [GUIDE]})
+
+    answer = put(exchange, CHART, task, Prefer="return=OperationOutcome")
+
+    assert answer.status_code == 201
+    assert "sends it to nobody" in answer.text
+    other = put(exchange, CHART, {**asks(owner), "id": "lab"}, Prefer="return=OperationOutcome")
+    assert "sends it to nobody" not in other.text
 
 
 @pytest.mark.parametrize("how", ["operation", "Task", "Bundle of the EHR"])
