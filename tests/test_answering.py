@@ -31,13 +31,16 @@ async def application(scope, receive, send):
     if scope["type"] != "http":
         return
     path = scope["path"]
-    if path == "/takes":
-        while (await receive()).get("more_body"):
-            pass
+    taken, more = b"", path in {"/takes", "/echo"}
+    while more:
+        message = await receive()
+        taken, more = taken + message.get("body", b""), message.get("more_body", False)
     if path == "/works":
         await asyncio.sleep(1)
     status = 204 if path == "/204" else 200
     parts = BODIES.get(path, [b""] if status == 204 else [b"chunk", LIKE_A_HEAD])
+    if path == "/echo":
+        parts = [taken]
     length = [] if path == "/chunked" or status == 204 else [sum(map(len, parts))]
     headers = [(b"content-length", b"%d" % one) for one in length]
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -191,6 +194,50 @@ def test_what_is_long_in_small_pieces_is_taken(port):
         for _ in range(200):
             opened.sendall(b"GET /whole" + HOST + b"X: " + b"y" * 5000 + b"\r\n\r\n")
             assert opened.recv(4096).endswith(b"abc")
+
+
+ASKING = {
+    "HTTP/2, as Java does": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n",
+    "a WebSocket": b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n",
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize(
+    "sent",
+    [b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"],
+)
+@pytest.mark.parametrize("split", [False, True])
+def test_who_would_rather_speak_another_protocol_is_answered_in_this(port, asking, sent, split):
+    """The body that comes with that wish is taken, and what is asked after it is answered."""
+    request = b"POST /echo" + HOST + ASKING[asking] + sent
+    pieces = [bytes([one]) for one in request] if split else [request]
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        for _ in range(2):
+            for piece in pieces:
+                opened.sendall(piece)
+            assert opened.recv(4096).endswith(b"\r\n\r\nabc")
+        opened.sendall(request + b"GET /whole" + HOST + b"\r\n")
+        said = b""
+        while said.count(b"abc") < 2:
+            said += opened.recv(4096)
+    assert said.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_connection_that_is_to_be_closed_is_closed_all_the_same(port):
+    """What else the header says is not forgotten with the wish."""
+    head = b"GET /whole" + HOST + b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as opened:
+        opened.sendall(head)
+        said = b"".join(iter(lambda: opened.recv(4096), b""))
+    assert said.endswith(b"abc")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_a_tunnel_is_refused(port):
+    """CONNECT is a wish of that kind, too, and is no request of ours."""
+    for wish in (b"", ASKING["HTTP/2, as Java does"]):
+        assert said(port, b"CONNECT a:80" + HOST + wish + b"\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def looked(server, times):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import fhir
@@ -21,6 +22,7 @@ _TOO_LONG: Final = (
 )
 _MOST_BESIDE: Final = 2**17  # bytes
 _NOBODY: Final = object()
+_ASKING: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 _LOOKS: Final = 3  # after the first
 
 
@@ -79,9 +81,43 @@ class Protocol(HttpToolsProtocol):
         """Whoever comes here may send headers without end; httptools would keep all of them."""
         self.pieces += 1
         self._beside += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as asked:
+            self._stay(data[asked.args[0] :])
+        except HttpParserError:
+            self.send_400_response("")
         if self._beside > _MOST_BESIDE:
             self._look()
+
+    def _should_upgrade(self) -> bool:
+        """Then uvicorn begins nothing, and data_received hears of it."""
+        return self._get_upgrade() is not None
+
+    def _stay(self, rest: bytes) -> None:
+        """
+        A request that would rather go on in another protocol is read again, as one that would not.
+
+        Java's own client asks so for HTTP/2 with whatever it sends first; httptools takes its body for
+        something else, and it would be lost.
+
+        rest        what came after the head
+        source      https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+        """
+        ends = any(
+            name == b"connection" and b"close" in value.lower() for name, value in self.headers
+        )
+        kept = [one for one in self.headers if one[0] not in _ASKING]
+        lines = [b"%b: %b\r\n" % one for one in kept] + [b"connection: close\r\n"] * ends
+        method, version = self.scope["method"].encode(), self.scope["http_version"].encode()
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        try:
+            self.parser.feed_data(head + rest)
+        except (HttpParserError, HttpParserUpgrade):
+            self.send_400_response("")
 
     def on_body(self, body: bytes) -> None:
         """A piece may be as long as what says how long it is."""

@@ -1,4 +1,4 @@
-"""HAPI's client from Maven Central, unchanged, against the running server."""
+"""Java's own client, and HAPI's from Maven Central, unchanged, against the running server."""
 
 import fcntl
 import hashlib
@@ -92,3 +92,24 @@ def test_hapi(base, libraries, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert dict(one.split("=", 1) for one in done.stdout.splitlines()) == SAID
+
+
+def test_javas_own_client(base, tmp_path):
+    """It asks for HTTP/2 with the first that it sends, body and all, and takes HTTP/1.1."""
+    if shutil.which("java") is None:
+        pytest.skip("java cannot be found")
+    line = ["java", "-XX:TieredStopAtLevel=1", HERE.parent / "jdk" / "UseJdk.java", base]
+
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        env={**os.environ, "JAVA_TOOL_OPTIONS": ""},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "created=201",
+        "updated=200",
+        "read=true",
+        "large=201",
+        "deleted=204",
+    ]
