@@ -30,8 +30,9 @@ def is_another(before: Resource, after: Resource) -> bool:
     Whether a record that was rewritten tells of somebody else, and is no correction of one person's.
 
     A number that stays tells that it is one, but of a family's: then first name and birth date tell them
-    apart. One that was changed tells so where name or birth date differ too; without any, both have to.
-    Who is known by a name alone, and has another now, is one who was unknown.
+    apart. One that was changed tells so where name or birth date differ too; without any, both have to, or
+    the birth date that was known is said no more. Who is known by a name alone, and has another now, is one
+    who was unknown.
     """
     shared, differs = _numbers(before, after)
     named, born = _named(before, after), _born(before, after)
@@ -39,7 +40,8 @@ def is_another(before: Resource, after: Resource) -> bool:
         return named is False or born is False
     if shared:
         return named is False and born is False and _is_kin(before, after)
-    return named is False and born is False
+    forgotten = bool(before.get("birthDate")) and not after.get("birthDate")
+    return named is False and (born is False or forgotten)
 
 
 def is_one(one: Resource, other: Resource) -> bool:
