@@ -66,8 +66,7 @@ def _meant(service: Service, request: Request) -> None:
     Raises Forbidden: the request is meant for another host than this service.
 
     A page of anybody's site, opened in a browser on this machine, can have its own name lead here and
-    read what it likes; so can the world, where a proxy on this machine lets it in. A name without a dot
-    is nobody's on the net.
+    read what it likes. A name without a dot is nobody's on the net.
     """
     name = _name(header.of(request, b"host") or "")
     if not (is_near(name) or name == urlsplit(service.settings.public_url).hostname):
