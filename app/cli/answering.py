@@ -37,11 +37,13 @@ class _Whole:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._head = b""
+        self.written = 0  # how often
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
 
     def write(self, data: bytes) -> None:
+        self.written += 1
         if self._head:
             data, self._head = self._head + data, b""
         elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
@@ -140,7 +142,8 @@ class Protocol(HttpToolsProtocol):
         if now is not None and not now.response_complete:
             if not (now.more_body or self.flow.write_paused):
                 return None
-            return now, self.pieces, self.transport.get_write_buffer_size()
+            kept = self.transport
+            return now, self.pieces, kept.get_write_buffer_size(), kept.written  # type: ignore[attr-defined]
         return now, self.pieces
 
     def end(self) -> None:
