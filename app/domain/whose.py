@@ -12,18 +12,22 @@ from app.domain.plan import Exchange, Purge, Stored
 from app.fhir import Resource
 
 _AT_ONCE: Final = 16  # past versions that are looked at together
+_STATE: Final = frozenset({"clinicalStatus", "meta", "status", "text", "verificationStatus"})
 
 
 def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     """
     Whether a version of what was sent tells of somebody else than it was sent of.
 
-    What is an error now says nothing of anybody new. What names nobody is of whose record it was when it
-    was written.
+    What is an error now says nothing of anybody new, nor does what says the same as when it was sent, and
+    has another status. What names nobody is of whose record it was when it was written.
     """
     if resource["resourceType"] == "Patient":
         return _is_rewritten(case, exchange, fhir.name(resource), resource)
     if fhir.in_error(resource) or _at(resource) <= identity.sent_at(exchange):
+        return False
+    sent = identity.sent(case, exchange, fhir.name(resource))
+    if sent and _said(sent) == _said(resource):
         return False
     said = fhir.about(resource)
     name = fhir.versionless(str(said.get("reference", "")))
@@ -95,6 +99,10 @@ def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
         Want("version", shelf, f"{name}/_history/{one}") for one in range(number, first, -1)
     })  # fmt: skip
     return case.loaded.version(shelf, name, number)
+
+
+def _said(resource: Resource) -> Resource:
+    return {name: value for name, value in resource.items() if name not in _STATE}
 
 
 def _at(resource: Resource) -> str:

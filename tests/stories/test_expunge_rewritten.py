@@ -106,6 +106,22 @@ def test_a_finding_that_was_hers_in_error_goes(exchange):
     assert left(exchange) == []
 
 
+def test_what_was_only_closed_since_was_hers(exchange):
+    """The EHR ends her order, and gives her finding another status, after her record was given away."""
+    sent(exchange, seen("bruise"), child={**ANN, **ADDRESS})
+    order = exchange.get(f"{REPORTS}/ServiceRequest/one").json()
+    put(exchange, REPORTS, TIM)
+    assert put(exchange, REPORTS, {**order, "status": "completed"}).status_code == 200
+    assert put(exchange, REPORTS, seen("bruise", status="amended")).status_code == 200
+
+    expunge(exchange)
+
+    assert exchange.get(f"{REPORTS}/ServiceRequest/one").status_code == 410
+    assert exchange.get(f"{REPORTS}/Observation/bruise").status_code == 410
+    assert stands(exchange, "Patient/rosa", name=TIM["name"])
+    assert left(exchange) == []
+
+
 def test_no_piece_of_her_is_left_in_his_past(exchange):
     """Patches made the record his piece by piece: the versions in between go too, his last one stays."""
     sent(exchange, child={**ANN, **ADDRESS})
