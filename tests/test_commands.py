@@ -106,6 +106,18 @@ def test_what_holds_health_data_is_its_owners_alone(elsewhere, usual_umask):
     assert service.database
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_another_users_database_is_named_as_such(elsewhere):
+    """Who made it as root and serves as somebody else is told what to look at."""
+    run("migrate")
+    (elsewhere / "kinbridge.db").chmod(0o000)
+
+    done = run("client", "list")
+
+    assert done.exit_code == 2
+    assert "cannot be read by this user" in " ".join(done.output.split())
+
+
 def test_a_database_that_everyone_can_read_is_warned_of(elsewhere, usual_umask, capsys):
     """One that was made by an older release, or by a copy, stays as it is; whoever runs it is told."""
     run("migrate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -169,8 +170,11 @@ def version_of(path: Path) -> str | None:
     """
     The version of a SQLite file's tables; None where none is written down.
 
-    raises      NeedsMigration: it is no database of this program
+    raises      NeedsMigration: it is no database of this program, or another user's
     """
+    if not os.access(path, os.R_OK):
+        message = f"{path} cannot be read by this user; it is for its owner alone"
+        raise NeedsMigration(message)
     try:
         with closing(sqlite3.connect(path)) as database:
             found = database.execute("SELECT version_num FROM alembic_version").fetchone()
