@@ -11,17 +11,12 @@ from typing import Final
 
 import structlog
 
-from app import fhir
-from app.domain import progress, push
+from app.domain import progress
 from app.domain.change import Caller, Change
-from app.errors import Unavailable
-from app.flows import corrections, overdue, room, write
-from app.flows.room import Moving
+from app.flows import corrections, overdue, pushing, write
 from app.flows.service import Service
 from app.partners import LONGEST_WAIT_SECONDS, Reply
-from app.settings import Endpoint
-from app.storage import bodies, copies, outbox, resources
-from app.storage.bodies import Key
+from app.storage import copies, outbox
 from app.storage.database import QUEUE, Reading, Tx
 from app.storage.outbox import Due
 
@@ -30,7 +25,6 @@ _EACH: Final = 2  # pushes to one shelf at a time
 _END_SECONDS: Final = 5.0  # what a push that is under way gets when the service stops
 _LEASE_SECONDS: Final = 30.0
 _OF_LEASE: Final = 5 / 6  # that a push may take, its token and all that it waits for included
-_ROOM_SECONDS: Final = 5.0  # that a large push waits for its turn, and for room; within its lease
 _AGAIN_SECONDS: Final = 2.0  # until one is tried for which there was none
 _LOOK_AGAIN_SECONDS: Final = 5.0  # when nothing is due and nobody has called
 _log = structlog.get_logger()
@@ -157,7 +151,7 @@ class Worker:
         else:
             try:
                 async with asyncio.timeout(self._lease * _OF_LEASE):
-                    reply = await _pushed(service, due, endpoint, self._large)
+                    reply = await pushing.push(service, due, endpoint, self._large)
             except TimeoutError:
                 reply = Reply(0)
         if reply is None:
@@ -176,74 +170,6 @@ async def _hurry(service: Service, now: float) -> None:
 
     if count := await service.database.write(hurry, shelves=QUEUE):
         _log.warning("the clock was set back; what was to wait for it goes now", count=count)
-
-
-async def _pushed(
-    service: Service, due: Due, endpoint: Endpoint, large: asyncio.Lock
-) -> Reply | None:
-    """How the push went; None where it is large, and there was no room for it."""
-    shelves = (due.shelf,)
-    keys = await service.database.read(lambda tx: _keys(tx, due), shelves=shelves)
-    if not keys:
-        return Reply(204)  # all of it was expunged since: there is nothing to push
-    sizes = await service.database.read(
-        lambda tx: bodies.sizes(tx, due.shelf, keys), shelves=shelves
-    )
-    size = sum(sizes.values())
-    if size <= room.FREE:
-        content = await _content(service, due, keys, long=False)
-        return await service.partners.transaction(
-            endpoint, content, now=service.clock().timestamp()
-        )
-    try:
-        async with asyncio.timeout(_ROOM_SECONDS):
-            await large.acquire()
-    except TimeoutError:
-        return None
-    try:
-        return await _by_turns(service, due, endpoint, keys, size)
-    finally:
-        room.end()
-        large.release()
-
-
-async def _by_turns(
-    service: Service, due: Due, endpoint: Endpoint, keys: list[Key], size: int
-) -> Reply | None:
-    """In the room of what comes and goes; who is slow is broken off while others wait for it."""
-    rooms = service.rooms
-    try:
-        async with asyncio.timeout(_ROOM_SECONDS):
-            await room.take(rooms, rooms.way, 2 * size)
-    except (TimeoutError, Unavailable):
-        return None
-    content = await _content(service, due, keys, long=True)
-    try:
-        async with asyncio.timeout(None) as limit:
-            moving = Moving(limit)
-            rooms.way.begin(moving)
-            try:
-                return await service.partners.transaction(
-                    endpoint, content, now=service.clock().timestamp(), moved=moving.add
-                )
-            finally:
-                rooms.way.end(moving)
-    except TimeoutError:
-        return Reply(0)
-
-
-async def _content(service: Service, due: Due, keys: list[Key], *, long: bool) -> bytes:
-    """The Bundle as JSON; of what it is made from nothing is kept."""
-    found = await service.database.read(
-        lambda tx: bodies.read(tx, due.shelf, keys), shelves=(due.shelf,)
-    )
-    base = f"{service.settings.base_url}/{due.shelf}/fhir"
-
-    def make() -> bytes:
-        resources = [fhir.read(found.pop(key)) for key in keys if key in found]
-        return fhir.encode(push.bundle(resources, base=base))
-
-    return await service.aside.run(make, long=long)
 
 
 async def _put_off(service: Service, due: Due) -> None:
@@ -268,17 +194,6 @@ async def _still_covered(service: Service, due: Due) -> bool:
     change = Change(shelf, Caller("kinbridge"), "follow", (), base=base, nonce=due.order)
     case = write.begun(service, change)
     return await write.settled(service, case, partial(progress.is_covered, exchange=due.order))
-
-
-async def _keys(tx: Reading, due: Due) -> list[Key]:
-    """Of those versions that stand still, in the order in which they are owed."""
-    found: list[Key] = []
-    for name, version in due.versions.items():
-        row = await resources.seen_version(tx, due.shelf, name, version)
-        if row and row.stands:
-            kind, identity = name.split("/", 1)
-            found.append((kind, identity, version))
-    return found
 
 
 async def _settle(service: Service, due: Due, reply: Reply) -> None:

@@ -7,7 +7,9 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from app import fhir
 from app.cli import app as cli
+from app.domain import push
 from app.sandbox import family
 
 WAIT_SECONDS = 10
@@ -54,6 +56,76 @@ def test_a_referral_is_pushed_to_both_sides(exchange):
     assert {one["resource"]["resourceType"] for one in agency["entry"]} == {
         "Consent", "Patient", "Practitioner", "PractitionerRole", "ServiceRequest", "Task",
     }  # fmt: skip
+
+
+def leads_elsewhere(bundle):
+    return [one["reference"] for one in fhir.references(bundle) if "://" in one["reference"]]
+
+
+def test_a_server_that_takes_no_reference_to_another_gets_numbers(exchange):
+    """As HAPI is by itself; else no EHR on it would ever learn what became of a child."""
+    exchange.network.answers = NoReferenceElsewhere(exchange.network)
+
+    refer(exchange)
+
+    assert dict(settled(exchange, "delivered", 2))["clinic/chart"] == 1
+    first, second = (one for url, one in exchange.network.sent if "ehr" in url)
+    assert leads_elsewhere(first)
+    assert not leads_elsewhere(second)
+    [task] = [one["resource"] for one in second["entry"]]
+    assert task["for"]["identifier"] == {"system": "https://ehr.example.org/mrn", "value": "100-42"}
+    assert task["focus"]["identifier"]["system"] == "https://ehr.example.org/orders"
+    assert "/clinic/chart/fhir/PractitionerRole/" in task["requester"]["identifier"]["value"]
+    assert first["entry"][0]["request"] == second["entry"][0]["request"]
+
+
+def test_a_number_that_is_old_names_nobody():
+    """Nor does one without a system, which is another's at another clinic."""
+    known = {"system": "https://ehr.example.org/mrn", "value": "2"}
+    others = [{**known, "value": "1", "use": "old"}, {"value": "3"}, {"system": "urn:x"}]
+
+    assert push.number({"identifier": [*others, {**known, "use": "usual"}]}) == known
+    assert push.number({"identifier": others}) is None
+    assert push.number({}) is None
+
+
+def test_what_is_refused_for_another_reason_is_refused_as_it_was(exchange):
+    """The answer that a person looks at is the one to what we meant to say."""
+    refuses = [httpx2.Response(422), httpx2.Response(400, json={"issue": [{"code": "not-found"}]})]
+    exchange.network.answers = Each(exchange.network, {"ehr": refuses})
+
+    refer(exchange)
+
+    assert [row[0] for row in settled(exchange, "failed", 1)] == ["clinic/chart"]
+    assert exchange.rows("SELECT status FROM attempt WHERE status <> 200") == [(422,)]
+
+
+class Each(list):
+    """Answers by the server that is asked, in their order, 200 from then on."""
+
+    def __init__(self, network, answers):
+        super().__init__([None])
+        self.network, self.by_server = network, answers
+
+    def pop(self, _=0):
+        url, bundle = self.network.sent[-1]
+        for name, waiting in self.by_server.items():
+            if name in url and waiting:
+                return waiting.pop(0)
+        return self.otherwise(bundle)
+
+    def otherwise(self, _):
+        return 200
+
+
+class NoReferenceElsewhere(Each):
+    """Servers that refuse a Bundle that leads to another server."""
+
+    def __init__(self, network):
+        super().__init__(network, {})
+
+    def otherwise(self, bundle):
+        return 400 if leads_elsewhere(bundle) else 200
 
 
 def test_a_correction_is_pushed(exchange):
@@ -150,11 +222,13 @@ def test_a_refusal_by_the_partner_goes_to_a_person_at_once(exchange):
         "resourceType": "OperationOutcome",
         "issue": [{"code": "invalid", "details": {"text": "Rosa"}}],
     }
-    exchange.network.answers = [httpx2.Response(422, json=outcome)] * 2
+    # the EHR's server is asked once more, without what leads to us; the agency's has no such thing
+    exchange.network.answers = [httpx2.Response(422, json=outcome)] * 3
 
     refer(exchange)
 
     settled(exchange, "failed", 2)
+    assert len(exchange.network.sent) == 3
     assert exchange.rows("SELECT status, codes FROM attempt") == [(422, "invalid")] * 2
 
 
