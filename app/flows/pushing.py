@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ROOM_SECONDS: Final = 5.0  # that a large push waits for its turn, and for room; within its lease
 _REFUSED: Final = frozenset({400, 422})  # where it may be a reference that is refused
+_SAME: Final = Reply(0, "same")
 
 
 async def push(service: Service, due: Due, endpoint: Endpoint, large: asyncio.Lock) -> Reply | None:
@@ -39,12 +40,15 @@ async def push(service: Service, due: Due, endpoint: Endpoint, large: asyncio.Lo
     if reply is None or reply.status not in _REFUSED:
         return reply
     again = await _sent(service, due, endpoint, large, named=True)
-    return again if again and again.delivered else reply
+    if again is None or again.delivered:
+        return again
+    return again if again is not _SAME and again.worth_retrying else reply
 
 
 async def _sent(
     service: Service, due: Due, endpoint: Endpoint, large: asyncio.Lock, *, named: bool
 ) -> Reply | None:
+    """As push, once; _SAME where nothing is to be named, so that it would be the same again."""
     shelves = (due.shelf,)
     keys = await service.database.read(lambda tx: _keys(tx, due), shelves=shelves)
     if not keys:
@@ -56,7 +60,7 @@ async def _sent(
     if size <= room.FREE:
         content = await _content(service, due, keys, named=named)
         if not content:
-            return None
+            return _SAME
         return await service.partners.transaction(
             endpoint, content, now=service.clock().timestamp()
         )
@@ -84,7 +88,7 @@ async def _by_turns(  # noqa: PLR0913 — what a push consists of
         return None
     content = await _content(service, due, keys, named=named, long=True)
     if not content:
-        return None
+        return _SAME
     try:
         async with asyncio.timeout(None) as limit:
             moving = Moving(limit)

@@ -100,6 +100,16 @@ def test_what_is_refused_for_another_reason_is_refused_as_it_was(exchange):
     assert exchange.rows("SELECT status FROM attempt WHERE status <> 200") == [(422,)]
 
 
+def test_a_server_that_fails_at_the_second_word_is_asked_again(exchange):
+    """It is tried from the beginning, and not given up for the first answer."""
+    exchange.network.answers = Each(exchange.network, {"ehr": [400, 503, 400]})
+
+    refer(exchange)
+
+    assert dict(settled(exchange, "delivered", 2))["clinic/chart"] == 2
+    assert not exchange.rows("SELECT * FROM outbox WHERE state = 'failed'")
+
+
 class Each(list):
     """Answers by the server that is asked, in their order, 200 from then on."""
 
