@@ -14,7 +14,9 @@ from app.errors import Malformed, NotAcceptable
 
 NAMES: Final = frozenset({"_elements", "_format", "_pretty", "_summary"})
 _SUMMARIES: Final = frozenset({"count", "data", "false", "text", "true"})
-_FORMATS: Final = frozenset({"application/fhir+json", "application/json", "json", "text/json"})
+_FORMATS: Final = frozenset(
+    {"*/*", "application/fhir+json", "application/json", "json", "text/json"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,6 +249,7 @@ def test_an_unmodified_client_signs_in_by_basic(send, register):
         ("Task?status=requested&_format=json", {"Accept": "application/fhir+xml"}),
         ("Task?status=requested&_format=application/fhir%2Bjson", {}),
         ("Task?status=requested&_format=application/fhir+json", {}),
+        ("Task?status=requested&_format=*/*", {}),
         ("Task?status=requested&_format=application/fhir%2Bjson;fhirVersion=4.0", {}),
         ("Task?status=requested&_format=application%2Fjson%3Bcharset%3Dutf-8", {}),
         ("Task?&status=requested&", {}),
