@@ -101,6 +101,8 @@ def again(case: Case) -> Plan:
         Correction(case, exchange, Put(case.shelf.key, stored.resource, stored.version), stored)
         for stored in found.values()
     ]
+    between = at_once(Correction.is_between, corrections)
+    corrections = [one for one, was in zip(corrections, between, strict=True) if not was]
     return together(at_once(_of_what_stands, corrections), nothing.answer)
 
 

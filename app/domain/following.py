@@ -19,6 +19,7 @@ from app.domain import (
     parties,
     patients,
     progress,
+    whose,
     withdrawal,
 )
 from app.domain.case import Case
@@ -181,6 +182,11 @@ class Correction:
                 or self.name
             )
         return self.name if self._kind == "Practitioner" else self.exchange.person
+
+    def is_between(self) -> bool:
+        """Whether what stands was written while the record was another's, whose it is no more."""
+        was = whose.was_anothers(self.case, self.exchange, self.put.resource)
+        return was and not self._is_rewritten()
 
     def _is_rewritten(self) -> bool:
         """Whether whom it is of is somebody else now than when it was sent: the child, or a clinician."""

@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import disclosure, graph, identity, numbered, parties
+from app.domain import disclosure, graph, identity, numbered, parties, whose
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.disclosure import Rule
@@ -44,6 +44,9 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     sent = [one for name in names if (one := _standing(case, source.key, name))]
     if _is_rewritten(case, exchange):
         sent = _before(case, exchange, names)
+    else:
+        theirs = at_once(partial(_theirs, case, exchange), sent)
+        sent = [one for one in theirs if one]
     old = _standing(case, source.key, exchange.source_task)
     request = _as_sent(case, exchange)
     if old is None or request is None:
@@ -73,6 +76,13 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     opened = [replace(one, terms=replace(one.terms, known=known)) for one in made.exchanges]
     # the message itself was taken in before
     return replace(made, puts=tuple(new), receipts=(), exchanges=tuple(opened))
+
+
+def _theirs(case: Case, exchange: Exchange, fact: Resource) -> Resource | None:
+    """What was sent as it stands; as it was sent where it was written while the record was another's."""
+    if not whose.was_anothers(case, exchange, fact):
+        return fact
+    return identity.sent(case, exchange, fhir.name(fact))
 
 
 def _is_rewritten(case: Case, exchange: Exchange) -> bool:

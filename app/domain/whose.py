@@ -24,10 +24,7 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     """
     if resource["resourceType"] == "Patient":
         return _is_rewritten(case, exchange, fhir.name(resource), resource)
-    if fhir.in_error(resource) or _at(resource) <= identity.sent_at(exchange):
-        return False
-    sent = identity.sent(case, exchange, fhir.name(resource))
-    if sent and _said(sent) == _said(resource):
+    if _is_as_sent(case, exchange, resource):
         return False
     said = fhir.about(resource)
     name = fhir.versionless(str(said.get("reference", "")))
@@ -40,6 +37,17 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     if name in exchange.copies or name == exchange.person:
         return record is not None and _is_rewritten(case, exchange, name, record)
     return not _is_record_of(case, exchange, name, record)
+
+
+def was_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
+    """
+    Whether it was written while the record that it names told of somebody else, whose it tells of now.
+
+    An EHR that gives each message the same ids gives the record back with the next one.
+    """
+    name = fhir.versionless(str(fhir.about(resource).get("reference", "")))
+    known = bool(name) and (name in exchange.copies or name == exchange.person)
+    return known and is_anothers(case, exchange, resource)
 
 
 def purges(case: Case, exchange: Exchange, name: str, stored: Stored) -> tuple[Purge, ...]:
@@ -99,6 +107,14 @@ def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
         Want("version", shelf, f"{name}/_history/{one}") for one in range(number, first, -1)
     })  # fmt: skip
     return case.loaded.version(shelf, name, number)
+
+
+def _is_as_sent(case: Case, exchange: Exchange, resource: Resource) -> bool:
+    """Whether it says of nobody anything new since it was sent."""
+    if fhir.in_error(resource) or _at(resource) <= identity.sent_at(exchange):
+        return True
+    sent = identity.sent(case, exchange, fhir.name(resource))
+    return sent is not None and _said(sent) == _said(resource)
 
 
 def _said(resource: Resource) -> Resource:

@@ -1,6 +1,8 @@
 """An EHR gives the record of one child to another: what is said of that record since is told of neither."""
 
 import json
+import time
+from datetime import timedelta
 
 import pytest
 from exchange import resources
@@ -193,6 +195,22 @@ def test_a_finding_of_hers_that_moves_with_her_is_no_error(exchange):
     assert copy["status"] == "final"
 
 
+def test_what_was_said_of_him_in_between_is_not_hers(exchange):
+    """Three messages within a second, all under the same ids: what is looked at once more tells no more of him."""
+    sent(exchange, seen("bruise"))
+    put(exchange, REPORTS, TIM)
+    put(exchange, REPORTS, seen("bruise", valueString="his arm is broken"))
+    put(exchange, REPORTS, {"resourceType": "Patient", "id": "rosa", **ANN})
+    exchange.now += timedelta(seconds=10)
+    until = time.monotonic() + 20
+    while time.monotonic() < until and exchange.rows("SELECT 1 FROM copied WHERE due > 0"):
+        time.sleep(0.05)
+
+    assert exchange.rows("SELECT 1 FROM copied WHERE due > 0") == []
+    assert "his arm" not in json.dumps(held(exchange, "agency/intake"))
+    assert is_ann(exchange)
+
+
 def test_a_voluntary_referral_is_no_other(exchange, referred, patient):
     """A family that asked for food is not given another family's address."""
     before = one(exchange, "agency/support", "Patient")
@@ -320,6 +338,26 @@ class TestTransferred:
             *tenants,
             {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
         ]
+
+    def test_what_was_said_of_him_in_between_does_not_go_on(self, exchange):
+        """The EHR gives each message the same ids: the record was Tim's for a while, and is Ann's again."""
+        sent(exchange, seen("bruise"), seen("swelling"))
+        put(exchange, REPORTS, TIM)
+        put(exchange, REPORTS, seen("bruise", valueString="his arm is broken"))
+        put(exchange, REPORTS, {"resourceType": "Patient", "id": "rosa", **ANN})
+        put(exchange, REPORTS, seen("swelling", valueString="it has gone down"))
+        task = one(exchange, "agency/intake", "Task")
+
+        answer = exchange.call(
+            "POST", f"agency/intake/fhir/Task/{task['id']}/$record-event",
+            {"event": "transferred", "to": "county"},
+        )  # fmt: skip
+
+        assert answer.status_code == 200, answer.text
+        told = json.dumps(held(exchange, "county/intake", "Observation"))
+        assert "his arm" not in told
+        assert "said of bruise" in told
+        assert "it has gone down" in told
 
     def test_a_report_goes_on_as_it_was_sent(self, exchange):
         """The other authority gets Ann, whatever her record says now, and whatever it says later."""
