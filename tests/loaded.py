@@ -31,10 +31,18 @@ def shipped() -> Mappings:
     return made
 
 
+_AGAIN = iter(range(8))  # files of tests, after which all is compiled that is
+
+
 def stays() -> None:
-    """What has been loaded is not gone through in search of garbage, as in `kinbridge serve`."""
+    """
+    What has been loaded is not gone through in search of garbage, as in `kinbridge serve`.
+
+    What stories let go in circles goes with the next file of tests; if it were frozen, it would stay.
+    """
     gc.collect()
-    gc.freeze()
+    if next(_AGAIN, None) is not None:
+        gc.freeze()
 
 
 def stand_ins() -> dict[str, Any]:
