@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, contained, disclosure, parties, report, routing
+from app.domain import consents, contained, disclosure, identity, parties, report, routing
 from app.domain.case import Case
 from app.domain.disclosure import Decision
 from app.domain.parties import Parties
@@ -86,7 +86,22 @@ def _consented(case: Case, request: Resource, party: Parties, consent: Resource 
         recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
         now=fhir.instant(case.now),
     )
-    return found - {"consent-active"} if _revived(case, consent) else found
+    if found and (_revived(case, consent) or _of_another(case, consent)):
+        return found - {"consent-active"}
+    return found
+
+
+def _of_another(case: Case, consent: Resource | None) -> bool:
+    """Whether the record that a consent names told of somebody else when that was given: 0075."""
+    if consent is None or case.arriving(fhir.name(consent)) is not None:
+        return False
+    shelf, name = case.shelf.key, fhir.versionless(consent["patient"]["reference"])
+    now, at = case.find(name), consent["meta"]["lastUpdated"]
+    stored = case.loaded.resource(shelf, name)
+    if now is None or (stored and now is stored.resource and now["meta"]["lastUpdated"] <= at):
+        return False
+    before = case.loaded.past(shelf, name, at)
+    return before is not None and identity.is_another(before, now)
 
 
 def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:

@@ -8,7 +8,7 @@ from exchange import refused, resources
 from test_corrections import CHART, REPORTS, put
 from test_poor_is_no_neglect import entries, own_task
 from test_report_contained import of
-from test_what_leaves import REPORT, held
+from test_what_leaves import REFER, REPORT, held
 
 from app.sandbox import family
 
@@ -313,3 +313,49 @@ def test_a_report_of_a_child_with_two_records_goes(exchange, kind):
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
     assert names(exchange) == ["Abel"]
+
+
+@pytest.mark.parametrize("given_again", [False, True])
+def test_a_consent_is_of_whom_the_record_told_when_it_was_given(exchange, given_again):
+    """Her family agreed, and her record is a boy's now: his need a consent of their own."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    child = of(made, "Patient")
+    consent = of(made, "Consent")
+    first = {**child, **FIRST, "name": [{"family": "Abel", "given": ["Ann"]}]}
+    second = {**child, "name": [{"family": "Baker", "given": ["Tim"]}], "birthDate": "2014-05-06",
+              "identifier": [{"system": MRN, "value": "2"}]}  # fmt: skip
+    for one in (first, consent, second):
+        put(exchange, CHART, one)
+    if given_again:
+        put(exchange, CHART, {**consent, "dateTime": "2026-11-22"})
+    made["entry"] = [
+        one
+        for one in made["entry"]
+        if one["resource"]["resourceType"] not in {"Consent", "Patient"}
+    ]
+
+    answer = exchange.call("POST", REFER, made)
+
+    if given_again:
+        assert resources(answer, "Task")
+    else:
+        assert "consent-active" in str(refused(answer, 422))
+        assert held(exchange, "agency/support") == []
+
+
+def test_a_consent_outlives_a_correction_of_the_record(exchange, patient):
+    """She has moved, and her name was misspelt: her family has agreed."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    put(exchange, CHART, of(made, "Consent"))
+    moved = {
+        "address": [{"text": "9 New Street"}],
+        "name": [{"family": "Abell", "given": ["Rosa"]}],
+    }
+    put(exchange, CHART, {**patient, **moved})
+    made["entry"] = [
+        one
+        for one in made["entry"]
+        if one["resource"]["resourceType"] not in {"Consent", "Patient"}
+    ]
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
