@@ -11,6 +11,7 @@ from app import fhir
 from app.domain import consents
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
+from app.domain.loaded import Moved
 from app.domain.plan import Answer, Exchange, Plan, Put, Receipt, derive, put
 from app.domain.steps import OPEN
 from app.errors import Conflict, Issue
@@ -35,8 +36,11 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
     task        Type/id
     sent        the request, with which everything came again; None: a Task came again, alone
     raises      Conflict: it was expunged, and what its sender has of it with it
+                Moved: it was sent by another process just now, after this one had looked for it
     """
     stored = case.find(task)
+    if stored is None and case.loaded.resource(case.shelf.key, task) is None:
+        raise Moved  # of what is expunged a tombstone stays
     if stored is None or "focus" not in stored:
         raise Conflict(GONE, expression="Bundle")
     issues = [Issue("information", "duplicate", "This was sent before; here is how it stands.")]
