@@ -82,6 +82,20 @@ def is_another_name(before: str, after: str) -> bool:
     return bool(before and after) and not _alike({"text": before}, {"text": after})
 
 
+def was_another(case: Case, name: str, at: str) -> bool:
+    """
+    Whether a record (Type/id) of the caller's shelf told of somebody else at a FHIR instant than it tells of now.
+
+    What a human said of it then, such as a consent, was of that one.
+    """
+    shelf, now = case.shelf.key, case.find(name)
+    stored = case.loaded.resource(shelf, name)
+    if now is None or (stored and now is stored.resource and now["meta"]["lastUpdated"] <= at):
+        return False
+    before = case.loaded.past(shelf, name, at)
+    return before is not None and is_another(before, now)
+
+
 def sent_at(exchange: Exchange) -> str:
     """FHIR instant at which what was sent was as it was sent first."""
     return exchange.terms.known or exchange.opened

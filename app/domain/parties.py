@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app import fhir
-from app.domain import contained, disclosure
+from app.domain import contained, disclosure, identity
 from app.domain.case import Case
 from app.domain.plan import same
 from app.domain.whom import ATTESTER
@@ -118,7 +118,7 @@ def attestation(case: Case, request: Resource) -> Resource | None:
     The Provenance in which a human says: I have reason to suspect.
 
     It comes with the report; or stands on the sender's shelf, for those who can write one thing at a time:
-    then the request was not changed since.
+    then the request was not changed since, nor the child's record given to another.
     """
     for entry in case.entries:
         if entry.type == "Provenance" and _attests(case, entry.resource, request):
@@ -154,6 +154,9 @@ def _standing(case: Case, request: Resource) -> Resource | None:
         if found is None or not found.stands or not _attests(case, found.resource, request):
             continue
         written, attested = (each["meta"]["lastUpdated"] for each in (stored.resource, found.resource))  # fmt: skip
+        child = fhir.versionless(str(fhir.about(stored.resource).get("reference", "")))
+        if fhir.is_relative(child) and identity.was_another(case, child, attested):
+            continue
         if stored.version == 1 or fhir.not_after(written, attested):
             return found.resource
     return None

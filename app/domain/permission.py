@@ -95,13 +95,8 @@ def _of_another(case: Case, consent: Resource | None) -> bool:
     """Whether the record that a consent names told of somebody else when that was given: 0075."""
     if consent is None or case.arriving(fhir.name(consent)) is not None:
         return False
-    shelf, name = case.shelf.key, fhir.versionless(consent["patient"]["reference"])
-    now, at = case.find(name), consent["meta"]["lastUpdated"]
-    stored = case.loaded.resource(shelf, name)
-    if now is None or (stored and now is stored.resource and now["meta"]["lastUpdated"] <= at):
-        return False
-    before = case.loaded.past(shelf, name, at)
-    return before is not None and identity.is_another(before, now)
+    name = fhir.versionless(consent["patient"]["reference"])
+    return identity.was_another(case, name, consent["meta"]["lastUpdated"])
 
 
 def _revived(case: Case, consent: Resource | None) -> tuple[Issue, ...]:

@@ -149,6 +149,23 @@ def test_what_was_attested_is_what_is_sent(exchange):
     assert put(exchange, REPORTS, own_task()).status_code == 201
 
 
+def test_whom_it_was_attested_of_is_who_is_reported(exchange):
+    """Written in pieces, and before the last one the EHR gave the child's record to another: nobody is reported for her."""
+    written(exchange)
+    child = of(family.report(by_device=False), "Patient")
+    moved = {**child, "address": [{"text": "9 New Street"}]}
+    other = {**child, "name": [{"family": "Baker", "given": ["Tim"]}], "birthDate": "2014-05-06",
+             "identifier": [{**child["identifier"][0], "value": "2"}]}  # fmt: skip
+    put(exchange, REPORTS, other)
+
+    issues = refused(put(exchange, REPORTS, own_task()), 422, "business-rule")
+
+    assert issues[0]["expression"] == ["Provenance.agent"]
+    assert "555-0100" in str(issues)
+    put(exchange, REPORTS, moved)
+    assert put(exchange, REPORTS, own_task()).status_code == 201
+
+
 def test_the_attestation_is_found_among_many(exchange):
     """The EHR keeps a record of who looked at the order each time; the one that attests it counts."""
     request = written(exchange, but=["Provenance"])
