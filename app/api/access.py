@@ -68,8 +68,8 @@ def _meant(service: Service, request: Request) -> None:
     A page of anybody's site, opened in a browser on this machine, can have its own name lead here and
     read what it likes. A name without a dot is nobody's on the net.
     """
-    name = _name(header.of(request, b"host") or "")
-    if not (is_near(name) or name == urlsplit(service.settings.public_url).hostname):
+    host = header.of(request, b"host")
+    if host is not None and not _is_ours(host, service.settings.public_url):
         text = (
             "No client is registered, so this service answers to localhost and its public_url alone."
             " Register a client with `kinbridge client add`, or set public_url."
@@ -78,12 +78,13 @@ def _meant(service: Service, request: Request) -> None:
 
 
 @lru_cache(maxsize=64)
-def _name(host: str) -> str:
-    """The name in a Host header, without its port; "" for what is none."""
+def _is_ours(host: str, public_url: str) -> bool:
+    """Whether a Host header names this machine, or what public_url does; its port says nothing."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return ""
+        return False
+    return is_near(name) or name == urlsplit(public_url).hostname
 
 
 def is_bearer(said: str) -> bool:
