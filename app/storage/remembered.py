@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from app import fhir
@@ -21,7 +22,8 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], Version] = {}
+        # of a dict the first of its keys is found by passing over all that went before it
+        self._rows: OrderedDict[tuple[str, str], Version] = OrderedDict()
         self._bytes = 0
 
     def keep(self, stand: Stand) -> None:
@@ -32,7 +34,8 @@ class Remembered:
                 self._rows[key] = one
                 self._bytes += _size(one)
         while self._bytes > _MOST:
-            self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
+            _, oldest = self._rows.popitem(last=False)
+            self._bytes -= _size(oldest)
 
     def stored(self, shelf: str, name: str) -> Stored | None:
         """What stood there (Type/id); None where that is not known."""
