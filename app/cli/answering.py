@@ -21,7 +21,6 @@ _TOO_LONG: Final = (
     " body and after it."
 )
 _MOST_BESIDE: Final = 2**17  # bytes
-_NOBODY: Final = object()
 _ASKING: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 _LOOKS: Final = 3  # after the first
 
@@ -74,7 +73,7 @@ class Protocol(HttpToolsProtocol):
 
     pieces = 0
     _beside = 0  # bytes since somebody looked that were no body
-    _looked_at: object = _NOBODY  # the request that was at hand then
+    _looked_at: object = None  # the request that was at hand then
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Whole(transport))  # type: ignore[arg-type]
@@ -127,7 +126,12 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def _look(self) -> None:
-        """All that came since the last look, or nearly, is this request's, if it was at hand then too."""
+        """
+        All that came since the last look is this request's, if it was at hand then too.
+
+        What earlier ones on the connection have left makes the first look one too early, so that a later
+        request may have twice as much.
+        """
         if self._looked_at is self.cycle:
             self._refuse(b"431 Request Header Fields Too Large", TooLarge(_TOO_LONG))
         self._looked_at, self._beside = self.cycle, 0

@@ -11,9 +11,8 @@ from app.cli.options import Config, Database
 # A client, or what balances load before us, lets a connection go after 5 to 60 s without a word. Who
 # let it go at the same moment as they use it again would lose their request.
 _IDLE_SECONDS: Final = 75
-_TICKS: Final = (
-    _IDLE_SECONDS * 10 // 3
-)  # uvicorn's, of 0.1 s, between two looks for who says nothing
+# Between two looks for who says nothing, of which it takes four: uvicorn's ticks are of 0.1 s.
+_TICKS: Final = _IDLE_SECONDS * 10 // 3
 
 
 def serve(

@@ -120,10 +120,12 @@ async def _content(
         return [fhir.read(found.pop(key)) for key in keys if key in found]
 
     made = await service.aside.run(read, long=long)
-    leads = outgoing.beside(made) if named else set()
-    if named and not leads:
-        return b""
-    numbers = await _numbers(service, due.shelf, leads) if named else None
+    numbers = None
+    if named:
+        leads = outgoing.beside(made)
+        if not leads:
+            return b""
+        numbers = await _numbers(service, due.shelf, leads)
 
     def make() -> bytes:
         return fhir.encode(outgoing.bundle(made, base=base, numbers=numbers))

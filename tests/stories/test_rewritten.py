@@ -339,6 +339,15 @@ class TestTransferred:
             {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
         ]
 
+    def transfer(self, exchange):
+        """The first authority hands the report on."""
+        task = one(exchange, "agency/intake", "Task")
+        answer = exchange.call(
+            "POST", f"agency/intake/fhir/Task/{task['id']}/$record-event",
+            {"event": "transferred", "to": "county"},
+        )  # fmt: skip
+        assert answer.status_code == 200, answer.text
+
     def test_what_was_said_of_him_in_between_does_not_go_on(self, exchange):
         """The EHR gives each message the same ids: the record was Tim's for a while, and is Ann's again."""
         sent(exchange, seen("bruise"), seen("swelling"))
@@ -346,14 +355,9 @@ class TestTransferred:
         put(exchange, REPORTS, seen("bruise", valueString="his arm is broken"))
         put(exchange, REPORTS, {"resourceType": "Patient", "id": "rosa", **ANN})
         put(exchange, REPORTS, seen("swelling", valueString="it has gone down"))
-        task = one(exchange, "agency/intake", "Task")
 
-        answer = exchange.call(
-            "POST", f"agency/intake/fhir/Task/{task['id']}/$record-event",
-            {"event": "transferred", "to": "county"},
-        )  # fmt: skip
+        self.transfer(exchange)
 
-        assert answer.status_code == 200, answer.text
         told = json.dumps(held(exchange, "county/intake", "Observation"))
         assert "his arm" not in told
         assert "said of bruise" in told
@@ -364,14 +368,9 @@ class TestTransferred:
         sent(exchange, seen("bruise"))
         put(exchange, REPORTS, TIM)
         put(exchange, REPORTS, seen("bruise", valueString="his arm is broken"))
-        task = one(exchange, "agency/intake", "Task")
 
-        answer = exchange.call(
-            "POST", f"agency/intake/fhir/Task/{task['id']}/$record-event",
-            {"event": "transferred", "to": "county"},
-        )  # fmt: skip
+        self.transfer(exchange)
 
-        assert answer.status_code == 200, answer.text
         assert is_ann(exchange, "county/intake")
         assert "said of bruise" in json.dumps(held(exchange, "county/intake"))
         put(exchange, REPORTS, {**TIM, "address": [{"text": "the bakers new house"}]})
