@@ -4,6 +4,7 @@ import base64
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from app import fhir
 from app.flows.deliver import Worker
 
 SHARED = Path(__file__).parents[2] / "shared"
+WAIT_SECONDS = 20.0
 
 
 @dataclass
@@ -51,11 +53,13 @@ class Exchange:
     worker: Worker = field(default_factory=Worker)
     acts: list[tuple[str, str, str]] = field(default_factory=list)  # begun, ended, tenant
     set_back: bool = False
+    setting: threading.Lock = field(default_factory=threading.Lock)
 
     def clock(self) -> datetime:
         """A clock that moves a little at each look, so that no two moments are the same."""
-        self.at += timedelta(milliseconds=1)
-        return self.at
+        with self.setting:  # a look of the worker does not undo what a story sets
+            self.at += timedelta(milliseconds=1)
+            return self.at
 
     @property
     def now(self) -> datetime:
@@ -64,10 +68,22 @@ class Exchange:
 
     @now.setter
     def now(self, at: datetime) -> None:
-        self.set_back |= at < self.at
-        self.at = at
+        with self.setting:
+            self.set_back |= at < self.at
+            self.at = at
         if self.http.portal:
             self.http.portal.call(self.worker.awake.set)
+
+    def until(self, found: Callable[[], Any], *, woken: bool = True) -> Any:
+        """What is found, once the worker has come to it, within a bound; the clock goes on meanwhile."""
+        until = time.monotonic() + WAIT_SECONDS
+        while not (it := found()) and time.monotonic() < until:
+            self.at += timedelta(seconds=1)
+            if woken:
+                self.now = self.at
+            time.sleep(0.05)
+        assert it, "nothing came of it"
+        return it
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -1,6 +1,5 @@
 """Both sides talk about a referral: questions with an answer, messages, and whether they were read."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,6 @@ from exchange import refused
 from app.sandbox import family
 
 KINBRIDGE = family.KINBRIDGE
-WAIT_SECONDS = 20.0
 WORKER = {
     "resourceType": "PractitionerRole", "id": "desk", "practitioner": {"display": "Sam Porter"},
     "telecom": [{"system": "phone", "value": "555-0142"}],
@@ -385,12 +383,9 @@ def test_an_unanswered_question_on_a_referral_is_raised(exchange, referred):
     assert exchange.call("POST", "agency/support/fhir/Task", asked).status_code == 201
 
     exchange.now += timedelta(days=30)
-    until = time.monotonic() + WAIT_SECONDS
-    raised = []
-    while not raised and time.monotonic() < until:
-        time.sleep(0.1)
-        raised = [one for one in held(exchange, "clinic/chart", "Task")
-                  if "overdue" in str(one.get("code"))]  # fmt: skip
+    raised = exchange.until(lambda: [
+        one for one in held(exchange, "clinic/chart", "Task") if "overdue" in str(one.get("code"))
+    ])  # fmt: skip
 
     assert [one["code"]["text"].partition(";")[0] for one in raised] == [
         "A question of the agency is not answered in time"

@@ -1,10 +1,8 @@
 """What a clinic corrects of what it sent: the agency's copy follows by itself, and no further than it may."""
 
 import json
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 from exchange import resources
@@ -291,15 +289,6 @@ def numbers(exchange, kind):
     return Counter(one.get("telecom", [{}])[0].get("value") for one in copies)
 
 
-def by_and_by(exchange, done):
-    """Wait, within a bound, until the worker has come to it; its clock goes on meanwhile."""
-    until = time.monotonic() + 20
-    while not done() and time.monotonic() < until:
-        exchange.now += timedelta(seconds=6)
-        time.sleep(0.1)
-    assert done()
-
-
 @pytest.mark.parametrize("kind", ["Patient", "PractitionerRole"])
 def test_however_often_it_was_sent_a_correction_reaches_everyone(exchange, often, kind):
     """Of a child, or of a clinician whom dozens of open referrals name: each agency has the new telephone."""
@@ -311,9 +300,9 @@ def test_however_often_it_was_sent_a_correction_reaches_everyone(exchange, often
 
     assert "follow within" in answer.text
     assert numbers(exchange, kind)["555-0199"] >= 64
-    by_and_by(exchange, lambda: numbers(exchange, kind)["555-0199"] == often)
+    exchange.until(lambda: numbers(exchange, kind)["555-0199"] == often)
     assert len(ledger(exchange)) == rows + often
-    by_and_by(exchange, lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
+    exchange.until(lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
 
 
 def test_a_record_that_was_deleted_and_written_again_is_followed(exchange, referred, patient):
@@ -339,7 +328,7 @@ def test_what_was_written_while_it_was_sent_follows(exchange, patient):
         copies = held(exchange, "agency/support", "Patient")
         return [copy["address"] for copy in copies] == [mine] * 12
 
-    by_and_by(exchange, agree)
+    exchange.until(agree)
 
 
 @pytest.mark.parametrize("begun", ["2026-11-23T15:00:01.000Z", "2026-11-23T14:59:59.000Z"])
@@ -354,7 +343,7 @@ def test_a_correction_that_was_planned_before_follows(exchange, referred, patien
         f" body = {body_of(exchange, body)} WHERE shelf = 'clinic/chart' AND type = 'Patient'",
     )
 
-    by_and_by(exchange, lambda: one(exchange, "agency/support", "Patient").get("address") == MOVED)
+    exchange.until(lambda: one(exchange, "agency/support", "Patient").get("address") == MOVED)
 
 
 def body_of(exchange, text):

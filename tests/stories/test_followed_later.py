@@ -2,7 +2,7 @@
 
 import pytest
 from exchange import resources
-from test_corrections import CHART, by_and_by, often, put  # noqa: F401 — a fixture
+from test_corrections import CHART, often, put  # noqa: F401 — a fixture
 from test_labels import label
 from test_report_contained import of
 from test_what_leaves import CHILD, REFER, coded, held, seen
@@ -19,7 +19,7 @@ def reminders(exchange):
 @pytest.mark.usefixtures("often")
 def test_what_stays_behind_later_is_said_to_who_referred(exchange):
     """A clinician's record is closed by a label: of those whose copies stay later each sender has a Task."""
-    by_and_by(exchange, lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
+    exchange.until(lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
     (mine,) = held(exchange, "clinic/chart", "PractitionerRole")
     new = [{"system": "phone", "value": "555-0199"}]
     closed = {**mine, "telecom": new, "meta": {"security": [label("SUD")]}}
@@ -27,7 +27,7 @@ def test_what_stays_behind_later_is_said_to_who_referred(exchange):
     answer = put(exchange, CHART, closed, Prefer="return=OperationOutcome")
 
     assert "stays as it was" in answer.text
-    by_and_by(exchange, lambda: len(reminders(exchange)) == 70 - 64)
+    exchange.until(lambda: len(reminders(exchange)) == 70 - 64)
     (one, *_) = reminders(exchange)
     assert one["owner"]["reference"] == f"PractitionerRole/{mine['id']}"
     assert one["partOf"][0]["reference"].startswith("Task/")
@@ -35,7 +35,7 @@ def test_what_stays_behind_later_is_said_to_who_referred(exchange):
     done = put(exchange, CHART, {**one, "status": "completed"})
     assert done.status_code == 200, done.text
     put(exchange, CHART, {**closed, "telecom": [{"system": "phone", "value": "555-0198"}]})
-    by_and_by(exchange, lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
+    exchange.until(lambda: exchange.rows("SELECT * FROM copied WHERE due <> 0") == [])
     assert len(reminders(exchange)) == 70 - 64
 
 
@@ -70,4 +70,4 @@ def test_records_that_are_parted_are_parted_in_every_referral(exchange, patient)
     put(exchange, CHART, {name: one for name, one in patient.items() if name != "link"})
 
     assert stands()["entered-in-error"] >= 64
-    by_and_by(exchange, lambda: stands() == {"entered-in-error": 70})
+    exchange.until(lambda: stands() == {"entered-in-error": 70})

@@ -1,7 +1,6 @@
 """What is not answered in time goes to a named person; a report finds the authority that takes it."""
 
 import json
-import time
 from datetime import timedelta
 
 import pytest
@@ -11,22 +10,19 @@ from test_outcome import SAYS, sent, tenants  # noqa: F401 — the same clinic a
 from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
-WAIT_SECONDS = 20.0
 
 
-def raised(exchange, words):
+def raised(exchange, words, **how):
     """The Task to a person that says this, once the worker has found it."""
-    until = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < until:
+
+    def told():
         found = exchange.rows(
             "SELECT body FROM resource WHERE shelf = 'clinic/reports' AND type = 'Task'"
         )
         tasks = [json.loads(row[0]) for row in found]
-        told = [one for one in tasks if words in one.get("code", {}).get("text", "")]
-        if told:
-            return told
-        time.sleep(0.1)
-    pytest.fail("nobody was told")
+        return [one for one in tasks if words in one.get("code", {}).get("text", "")]
+
+    return exchange.until(told, **how)
 
 
 def asks(exchange, told, end):
@@ -44,9 +40,9 @@ def asks(exchange, told, end):
 def test_an_unacknowledged_report_goes_back_to_the_reporter(exchange):
     """Quarter of an hour without an answer: the clinician who reported is told to call, once."""
     told = sent(exchange)
-    exchange.at += timedelta(minutes=20)  # nobody wakes the worker: it looks by itself
+    exchange.at += timedelta(minutes=20)
 
-    tasks = raised(exchange, "Not confirmed")
+    tasks = raised(exchange, "Not confirmed", woken=False)  # the worker looks by itself
 
     assert len(tasks) == 1
     assert "555-0101" in tasks[0]["code"]["text"]
@@ -67,10 +63,8 @@ def test_a_report_that_was_sent_while_the_clock_was_ahead(exchange, ahead):
     exchange.now += ahead
     sent(exchange)
     exchange.now -= ahead
-    quarter, until = timedelta(minutes=16), time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < until and waits(exchange, quarter):
-        exchange.now += timedelta(seconds=1)
-        time.sleep(0.1)
+    quarter = timedelta(minutes=16)
+    exchange.until(lambda: not waits(exchange, quarter))
 
     exchange.now += quarter
 
