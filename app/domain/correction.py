@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import consents, patients, reminder, retold, turns
 from app.domain.case import Case, at_once
+from app.domain.change import Entry
 from app.domain.feedback import owed
 from app.domain.following import ANOTHER, Correction, is_untouched, person
 from app.domain.loaded import MOST_COPIES
@@ -36,9 +37,12 @@ def followed(case: Case, made: Plan) -> Plan:
     """
     if case.shelf.role != "source":
         return _with(made, retold.followed(case, made))
-    changed = [one for one in made.puts if one.expected and _follows(one, case.shelf.key)]
+    changed = [one for one in made.puts if _follows(one, case.shelf.key)]
     if not changed:
         return made
+    if case.change.act in {"link", "unlink"}:  # what came with it says nothing
+        entries = [Entry("PUT", one.resource, one.resource["id"]) for one in changed]
+        case = replace(case, entries=tuple(entries))
     opened = {step.id for step in made.exchanges if step.version == 0}
     if len(opened) < len(made.exchanges):
         said = tuple(one for one in made.puts if one.exchange)
@@ -54,11 +58,12 @@ def followed(case: Case, made: Plan) -> Plan:
         if exchange.id not in opened
     ]
     each += [one for one in _parted(case, stood) if one.exchange.id not in opened]
+    each += [one for one in _joined(case, changed) if one.exchange.id not in opened]
     once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
     plans = [
         *at_once(_corrected, once.values()),
         *_renamed(case, stood),
-        *_others(case, stood),
+        *_others(case, stood, changed),
         *_replaced(case, stood),
     ]
     return _in_turn(case, stood, _with(made, plans))
@@ -164,12 +169,13 @@ def _in_turn(case: Case, stood: list[tuple[Put, Stored]], made: Plan) -> Plan:
     return replace(made, absent=(*made.absent, *turns), stands=(*made.stands, *stands))
 
 
-def _others(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
+def _others(case: Case, stood: list[tuple[Put, Stored]], changed: list[Put]) -> list[Plan]:
     """What more was sent to than can follow at once follows by and by."""
     names = [
         fhir.name(one.resource) for one, _ in stood if one.resource["resourceType"] != "Consent"
     ]
     linked = at_once(lambda stored: _linked(case, fhir.name(stored.resource)), _unlinked(stood))
+    linked += _in_place_of(case, changed)
     names = list(dict.fromkeys([*names, *(one for found in linked for one in found)]))
     sent = [(name, case.loaded.copied(case.shelf.key, name)) for name in names]
     more = [
@@ -206,7 +212,7 @@ def _renamed(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
 
 
 def _replaced(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
-    """Whoever sent a record that another replaces now is told: what is corrected in that one does not follow."""
+    """Whoever sent a record that one replaces which is not here is told: what is corrected there does not follow."""
     names = [
         fhir.name(one.resource)
         for one, stored in stood
@@ -216,13 +222,16 @@ def _replaced(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
     each = zip(names, at_once(lambda name: _sent(case, name), names), strict=True)
     return at_once(
         lambda pair: _unheard(case, pair[1], pair[0], _REPLACED),
-        [(name, one) for name, found in each for one in found if one.person == name],
+        [
+            (name, one)
+            for name, found in each
+            for one in found
+            if one.person == name and patients.survivor(case, name) is None
+        ],
     )
 
 
-_REPLACED: Final = (
-    "This record was replaced by another; what is corrected there does not follow to the agency."
-)
+_REPLACED: Final = "This record was replaced by another that is not here; what is corrected there does not follow to the agency."
 
 
 def _replacing(patient: Resource) -> set[str]:
@@ -235,7 +244,12 @@ def _replacing(patient: Resource) -> set[str]:
 
 
 def _follows(one: Put, shelf: str) -> bool:
-    return one.shelf == shelf and one.resource["resourceType"] in _FOLLOW
+    """Whether it may change what was sent: it stood before, or takes the place of a record that did."""
+    if one.shelf != shelf or one.resource["resourceType"] not in _FOLLOW:
+        return False
+    return bool(one.expected) or (
+        one.resource["resourceType"] == "Patient" and "link" in one.resource
+    )
 
 
 def _with(made: Plan, plans: list[Plan]) -> Plan:
@@ -266,6 +280,27 @@ def _standing(case: Case, exchanges: list[Exchange]) -> list[Exchange]:
         for one, task in zip(exchanges, tasks, strict=True)
         if task and task.stands and task.resource["status"] in OPEN
     ]
+
+
+def _joined(case: Case, changed: list[Put]) -> list[Correction]:
+    """The records that were sent, and in whose place one stands that is changed: it follows as theirs."""
+    shelf = case.shelf.key
+    names = list({one: None for found in _in_place_of(case, changed) for one in found})
+    case.loaded.expect(shelf, names)
+    stands = [(name, one) for name in names if (one := case.loaded.resource(shelf, name))]
+    sent = at_once(lambda pair: _sent(case, pair[0]), stands)
+    return [
+        Correction(case, exchange, Put(shelf, case.find(name) or one.resource, one.version), one)
+        for (name, one), exchanges in zip(stands, sent, strict=True)
+        for exchange in exchanges
+        if exchange.person == name
+    ]
+
+
+def _in_place_of(case: Case, changed: list[Put]) -> list[list[str]]:
+    """The records in whose place each of these stands."""
+    people = [one for one in changed if one.resource["resourceType"] == "Patient"]
+    return at_once(lambda one: patients.replaced(case, fhir.name(one.resource)), people)
 
 
 def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[Correction]:

@@ -146,6 +146,8 @@ class Correction:
         if rule is None:
             return self._stays("The consent does not cover it any more.")
         resource = self.put.resource
+        if self._is_own:
+            resource = patients.whole(case, resource)
         if fhir.in_error(resource):
             copy = _as_error(there.resource)
         elif self._is_rewritten():
@@ -200,7 +202,14 @@ class Correction:
             is_other = identity.is_another_clinician
         now = self.put.resource if self.name == name else self.case.find(name)
         before = self._sent(name) if now else None
-        return bool(now and before and is_other(before, now))
+        instead = patients.survivor(self.case, name) if self._is_own else None
+        told = [one for one in (now, instead) if one]
+        return before is not None and any(is_other(before, one) for one in told)
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether this is the record of the one whom it was sent of."""
+        return self.name == self.exchange.person
 
     def _is_anothers_role(self) -> bool:
         """A role is another's where it names another, or where the one whom it names is another."""
@@ -225,7 +234,7 @@ class Correction:
         """
         stays, before = self._stays(ANOTHER), self._sent(self.exchange.person)
         now, told = self.put.resource, there.resource
-        if self.name != self.exchange.person or before is None:
+        if not self._is_own or before is None:
             return stays
         if identity.is_doubtful(now, told) or not identity.is_doubtful(before, told):
             return stays

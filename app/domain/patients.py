@@ -124,8 +124,52 @@ def records(case: Case, name: str) -> list[str]:
     """The names of all records that links make one patient with this one, itself first."""
     found = [name]
     for one in found:
-        found += further(case.find(one) or {}, found)
+        record = case.find(one)
+        found += further(record, found) if record else _leading(case, one, found)
     return found
+
+
+def survivor(case: Case, name: str) -> Resource | None:
+    """The record that stands in place of this one (Type/id), whichever of them says so."""
+    onward = standing_for(case, name)
+    if onward == name:
+        behind = _leading(case, name, [name])
+        onward = next((one for one in behind if name in _replacing(case, one)), name)
+    return case.find(onward) if onward != name else None
+
+
+def whole(case: Case, record: Resource) -> Resource:
+    """What is said of a person; of a record that was replaced what the other one says, and what it alone says."""
+    other = survivor(case, fhir.name(record))
+    if other is None:
+        return record
+    metas = [one.get("meta") or {} for one in (record, other)]
+    meta = {**metas[0], "security": [one for each in metas for one in listed(each.get("security"))]}
+    return {**record, **other, "id": record["id"], "meta": meta}
+
+
+def replaced(case: Case, name: str) -> list[str]:
+    """The records in whose place this one (Type/id) stands, whichever of them says so."""
+    own, linked = _replacing(case, name), records(case, name)
+    linked += _leading(case, name, linked)
+    return [one for one in linked[1:] if one in own or standing_for(case, one) == name]
+
+
+def _replacing(case: Case, name: str) -> set[str]:
+    """The records of which this one says that it stands in their place."""
+    links = listed((case.find(name) or {}).get("link"))
+    return {
+        str(one.get("other", {}).get("reference", ""))
+        for one in links
+        if one.get("type") == "replaces"
+    }
+
+
+def _leading(case: Case, name: str, found: list[str]) -> list[str]:
+    """The records on the shelf whose links make them one with this one, and that are not found yet."""
+    others = case.loaded.found(case.shelf.key, f"Patient?link={name}")
+    new = [one for one in others if one not in found and name in further(case.find(one) or {}, [])]
+    return new[: max(_FOLLOWED + 1 - len(found), 0)]
 
 
 def further(patient: Resource, found: list[str]) -> list[str]:

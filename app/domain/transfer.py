@@ -7,7 +7,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import disclosure, graph, identity, numbered, parties, whose
+from app.domain import disclosure, graph, identity, numbered, parties, patients, whose
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.disclosure import Rule
@@ -41,12 +41,13 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
         raise Invalid("The one who reported has left this exchange; call.", expression="to")
     names = [name for name in exchange.copies if name != exchange.source_task]
     case.loaded.expect(source.key, [*names, exchange.source_task])
-    sent = [one for name in names if (one := _standing(case, source.key, name))]
+    each = at_once(partial(_kept, case, exchange), names)
+    sent = [one for one in each if one]
     if _is_rewritten(case, exchange):
         sent = _before(case, exchange, names)
     else:
         theirs = at_once(partial(_theirs, case, exchange), sent)
-        sent = [one for one in theirs if one]
+        sent = [_whole(case, exchange, source, one) for one in theirs if one]
     old = _standing(case, source.key, exchange.source_task)
     request = _as_sent(case, exchange)
     if old is None or request is None:
@@ -78,11 +79,23 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     return replace(made, puts=tuple(new), receipts=(), exchanges=tuple(opened))
 
 
+def _kept(case: Case, exchange: Exchange, name: str) -> Resource | None:
+    """What stands of what was sent (Type/id); as it was sent where its sender has deleted it since."""
+    return _standing(case, exchange.source, name) or identity.sent(case, exchange, name)
+
+
 def _theirs(case: Case, exchange: Exchange, fact: Resource) -> Resource | None:
     """What was sent as it stands; as it was sent where it was written while the record was another's."""
     if not whose.was_anothers(case, exchange, fact):
         return fact
     return identity.sent(case, exchange, fhir.name(fact))
+
+
+def _whole(case: Case, exchange: Exchange, source: Shelf, one: Resource) -> Resource:
+    """The same, and of the child what the record says that stands in place of the one that was sent."""
+    if fhir.name(one) != exchange.person:
+        return one
+    return patients.whole(replace(case, change=replace(case.change, shelf=source), entries=()), one)
 
 
 def _is_rewritten(case: Case, exchange: Exchange) -> bool:
