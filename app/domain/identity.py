@@ -30,9 +30,9 @@ def is_another(before: Resource, after: Resource) -> bool:
     Whether a record that was rewritten tells of somebody else, and is no correction of one person's.
 
     A number that stays tells that it is one, but of a family's: then first name and birth date tell them
-    apart. One that was changed tells so where name or birth date differ too; without any, both have to, or
-    the birth date that was known is said no more. Who is known by a name alone, and has another now, is one
-    who was unknown.
+    apart. One that was changed tells so where name or birth date differ too; without any, the name has to
+    and the birth date, unless that was known and is said no more, or a girl is a boy. Who is known by a name
+    alone, and has another now, is one who was unknown.
     """
     shared, differs = _numbers(before, after)
     named, born = _named(before, after), _born(before, after)
@@ -41,7 +41,7 @@ def is_another(before: Resource, after: Resource) -> bool:
     if shared:
         return named is False and born is False and _is_kin(before, after)
     forgotten = bool(before.get("birthDate")) and not after.get("birthDate")
-    return named is False and (born is False or forgotten)
+    return named is False and (born is False or forgotten or _are_girl_and_boy(before, after))
 
 
 def is_one(one: Resource, other: Resource) -> bool:
@@ -163,6 +163,10 @@ def _born(one: Resource, other: Resource) -> bool | None:
     if not born or not theirs:
         return None
     return born.startswith(theirs) or theirs.startswith(born)
+
+
+def _are_girl_and_boy(one: Resource, other: Resource) -> bool:
+    return {one.get("gender"), other.get("gender")} == {"female", "male"}
 
 
 def _is_kin(one: Resource, other: Resource) -> bool:

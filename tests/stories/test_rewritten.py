@@ -30,11 +30,12 @@ TWIN = {**BROTHER, "birthDate": FIRST["birthDate"]}
 UNSAID = {name: value for name, value in BROTHER.items() if name != "birthDate"}
 
 
-def sent(exchange, *facts, child=ANN, **without):
-    """Ann was reported, with these facts."""
+def sent(exchange, *facts, child=ANN, numbered=True):
+    """Ann was reported, with these facts; of the child nothing that is None."""
     made = attached(local(child, order="one"), *facts)
-    if without:
-        of(made, "Patient").pop("identifier")
+    unsaid = [name for name, value in child.items() if value is None]
+    for name in unsaid if numbered else ["identifier"]:
+        of(made, "Patient").pop(name)
     assert resources(exchange.call("POST", REPORT, made), "Task")
     return made
 
@@ -82,6 +83,38 @@ def test_nor_does_it_where_nobody_has_a_number(exchange, child):
 
     assert is_ann(exchange)
     assert len(told(exchange)) == 1
+
+
+@pytest.mark.parametrize("born", [None, ANN["birthDate"]])
+def test_a_brother_is_told_by_his_sex_where_nothing_else_tells(exchange, born):
+    """Nobody has a number or a birthday, or they are twins: Ann's record is Tim's, and he is a boy."""
+    unknown = {"birthDate": born, "identifier": None}
+    sent(exchange, child={**ANN, **unknown, "gender": "female"})
+
+    put(exchange, REPORTS, without({**BROTHER, **unknown, "gender": "male"}))
+
+    assert is_ann(exchange)
+    assert len(told(exchange)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("unknown", "female"), (None, "male"), ("female", "female")]
+)
+def test_a_newborn_is_named_and_is_one_child(exchange, before, after):
+    """Reported as Baby Abel on the day of birth: her name follows, whatever was known of the sex."""
+    baby = {"name": [{"family": "Abel", "given": ["Baby"]}], "gender": before}
+    sent(exchange, child={**baby, "identifier": None, "birthDate": None})
+
+    put(exchange, REPORTS, without({"resourceType": "Patient", "id": "rosa", **baby,
+                                    "name": ANN["name"], "gender": after}))  # fmt: skip
+
+    assert one(exchange, "agency/intake", "Patient")["name"] == ANN["name"]
+    assert told(exchange) == []
+
+
+def without(child):
+    """What is said of a child, and nothing that is not."""
+    return {name: value for name, value in child.items() if value is not None}
 
 
 def test_a_record_that_was_deleted_and_given_to_another_does_not_follow(exchange):
