@@ -334,8 +334,9 @@ def _converted(fields: Fields, wanted: ucum.Unit, match: Match) -> bool:
     amounts = [Decimal(text) for text in fields[:2]]
     if any(abs(one.adjusted()) > _LARGEST for one in amounts):
         return False  # stored before it was refused: written out it fills the memory
-    one = ucum.amount(Decimal(1), wanted)
-    found = [_decimal(ucum.amount(amount, unit) / one) for amount in amounts]
+    found = [
+        _decimal(ucum.amount(amount, unit) / wanted.factor - wanted.offset) for amount in amounts
+    ]
     return match([str(value) for value in found])
 
 

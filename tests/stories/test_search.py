@@ -11,6 +11,7 @@ from app import fhir
 CHART = "clinic/chart/fhir"
 SUPPORT = "agency/support/fhir"
 CODES = "http://example.org/codes"
+UCUM = "http://unitsofmeasure.org"
 
 
 def put(exchange, resource, shelf=CHART):
@@ -248,6 +249,23 @@ CASES = {
     "Patient/rosa/Observation?code=w0": "o0 o2",
     "Patient/ben/*": "ben t2",
 }
+
+
+@pytest.mark.parametrize("asked", ["37|Cel", "98.6|[degF]", "310.15|K", "37.0|Cel"])
+def test_a_temperature_is_the_same_in_every_unit(exchange, asked):
+    """Degrees that begin elsewhere are converted as well: a fever is found, however it was read."""
+    for number, (value, unit) in enumerate([(37, "Cel"), (98.6, "[degF]"), (310.15, "K")]):
+        put(exchange, {
+            "resourceType": "Observation", "id": f"t{number}", "status": "final",
+            "code": concept("temperature"),
+            "valueQuantity": {"value": value, "system": UCUM, "code": unit},
+        })  # fmt: skip
+    value, unit = asked.split("|")
+
+    def at(prefix):
+        return found(exchange, f"Observation?value-quantity={prefix}{value}|{UCUM}|{unit}")
+
+    assert (at("eq"), at("gt"), at("lt")) == (["t0", "t1", "t2"], [], [])
 
 
 def test_what_is_asked_is_what_is_found(chart):
