@@ -162,7 +162,10 @@ def _entries(
         *((one, b"match") for one in result.page.found),
         *((one, b"include") for one in result.included),
     ]:
-        whole = found.body if plain else shown.of(service.definitions, found.body)
+        included = mode == b"include"
+        whole = found.body
+        if not plain:
+            whole = shown.of(service.definitions, whole, included=included)
         name = b'%b/%b","resource":' % (found.type.encode(), found.id.encode())
         yield home, name, whole, ends[mode]
     if result.cut:

@@ -25,20 +25,22 @@ class View:
     Which part of each resource is shown.
 
     summary     true | text | data | false; of a Bundle also count, which shows none
-    elements    names of those to show, none for all
+    elements    (type, name) of those to show, none for all; type "" is that of what was asked for
     source      https://hl7.org/fhir/R4/search.html#summary, #elements
     """
 
     summary: str = "false"
-    elements: frozenset[str] = frozenset()
+    elements: frozenset[tuple[str, str]] = frozenset()
 
-    def of(self, definitions: Definitions, body: bytes) -> bytes:
+    def of(self, definitions: Definitions, body: bytes, *, included: bool = False) -> bytes:
         """The part of a resource that was asked for; bytes as they are where that is all."""
         if self == WHOLE:
             return body
         subsets, resource = definitions.subsets, fhir.decode(body)
         if self.elements:
-            return fhir.encode(subsets.elements(resource, self.elements))
+            kinds = {resource["resourceType"], *(() if included else ("",))}
+            names = frozenset(name for kind, name in self.elements if kind in kinds)
+            return fhir.encode(subsets.elements(resource, names)) if names else body
         part = {"true": subsets.summary, "text": subsets.text, "data": subsets.data}[self.summary]
         return fhir.encode(part(resource))
 
@@ -56,16 +58,16 @@ def asked(params: QueryParams) -> View:
     if summary not in _SUMMARIES:
         raise Malformed("_summary is one of true, text, data, count, false.")
     names = ",".join(params.getlist("_elements")).split(",")
-    elements = frozenset(map(_element, names)) - {""}
+    elements = frozenset(one for one in map(_element, names) if one[1])
     if elements and summary != "false":
         raise Malformed("Ask for _summary or for _elements, not for both.")
     return View(summary, elements)
 
 
-def _element(name: str) -> str:
-    """The element of the resource: HAPI's clients write Patient.name, and others name.family."""
+def _element(name: str) -> tuple[str, str]:
+    """Type and element: HAPI's clients write Patient.name, and others name.family."""
     first, _, rest = name.strip().partition(".")
-    return rest.partition(".")[0] if first[:1].isupper() else first
+    return (first, rest.partition(".")[0]) if first[:1].isupper() else ("", first)
 
 
 def of_one(params: QueryParams) -> View:

@@ -52,6 +52,31 @@ def test_a_part_is_what_was_asked_for_and_says_so(exchange, document, query, mem
     assert list(part) == [name for name in document if name in part]
 
 
+@pytest.mark.parametrize(
+    ("elements", "of_the_document", "of_the_child"),
+    [
+        ("type", {"status", "content", "type"}, {"name", "gender"}),
+        ("type,Patient.gender", {"status", "content", "type"}, {"gender"}),
+        ("Patient.gender", WHOLE.keys() | {"subject"}, {"gender"}),
+    ],
+)
+def test_elements_are_those_of_what_was_searched_for(
+    exchange, patient, elements, of_the_document, of_the_child
+):
+    """What is included is whole, but where its type is named as well."""
+    child = {"resourceType": "Patient", "id": "c", "name": [{"family": "C"}], "gender": "female"}
+    exchange.call("PUT", f"{CHART}/Patient/c", child)
+    exchange.call("PUT", DOCUMENT, {**WHOLE, "subject": {"reference": "Patient/c"}})
+
+    query = f"_include=DocumentReference:subject&_elements={elements}"
+    found = exchange.get(f"{CHART}/DocumentReference?{query}").json()["entry"]
+
+    assert found[0]["resource"].keys() - {"_description"} == (ALWAYS | of_the_document) - {
+        "_description"
+    }
+    assert found[1]["resource"].keys() == {"resourceType", "id", "meta", *of_the_child}
+
+
 def test_a_summary_leaves_out_what_is_large(exchange, document):
     """An attachment's content is in no summary; why a value is missing stays with its element."""
     part = exchange.get(f"{DOCUMENT}?_summary=true").json()
