@@ -178,7 +178,22 @@ def resource_of(patched: Any) -> Resource:
     if not isinstance(patched, dict):
         raise Invalid("What the patch makes is no resource.")
     try:
-        made: Resource = fhir.decode(fhir.encode(patched))
+        made: Resource = fhir.decode(fhir.encode(_filled(patched)))
     except RecursionError:
         raise Malformed(_DEEP) from None
     return made
+
+
+def _filled(value: Any) -> Any:
+    """Without what a patch has emptied: https://hl7.org/fhir/R4/json.html has no empty lists."""
+    if isinstance(value, list):
+        return [one for one in map(_filled, value) if one not in ({}, [])]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _beside(name, one) for name, one in value.items()}
+    return {name: one for name, one in kept.items() if one not in ({}, [])}
+
+
+def _beside(name: str, value: Any) -> Any:
+    """As _filled; what stands beside the members of another list keeps its places."""
+    return value if name.startswith("_") else _filled(value)

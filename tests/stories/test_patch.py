@@ -47,6 +47,26 @@ def test_json_patch(exchange, patient):
     refused(exchange.call("PATCH", PATIENT, operations, Content_Type="text/plain"), 415)
 
 
+def test_what_a_json_patch_empties_goes(exchange, patient):
+    """A list whose last member is removed is no more there, as FHIR has no empty ones."""
+    child = {"resourceType": "Patient", "id": "c", "gender": "female",
+             "name": [{"family": "A"}], "contact": [{"name": {"given": ["B"]}}]}  # fmt: skip
+    exchange.call("PUT", f"{CHART}/Patient/c", child)
+    operations = [
+        {"op": "remove", "path": "/contact/0/name/given/0"},
+        {"op": "remove", "path": "/name/0"},
+        {"op": "add", "path": "/name/-", "value": {"family": "C"}},
+        {"op": "add", "path": "/telecom", "value": []},
+    ]
+
+    media = "application/json-patch+json"
+    made = exchange.call("PATCH", f"{CHART}/Patient/c", operations, Content_Type=media)
+
+    assert made.status_code == 200, made.text
+    assert made.json().keys() == {"resourceType", "id", "meta", "gender", "name"}
+    assert made.json()["name"] == [{"family": "C"}]
+
+
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
