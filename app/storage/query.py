@@ -117,6 +117,8 @@ class Reader:
     def condition(self, text: str) -> Query:
         """Type?… of a conditional interaction, as its door has read it."""
         kind, _, asked = text.partition("?")
+        if not self._is_type(kind):
+            raise Malformed(f"FHIR R4 has no type {named(kind)}.")
         made = self.query(kind, parse_qsl(asked, keep_blank_values=True))
         if not (made.criteria or made.linked or made.ids or made.since or made.until):
             raise Malformed("A condition says what the resource is like; this one says nothing.")

@@ -243,6 +243,17 @@ def test_a_conditional_reference_that_not_one_meets_is_refused(
     assert exchange.rows("SELECT count(*) FROM resource WHERE type = 'Observation'") == [(0,)]
 
 
+@pytest.mark.parametrize("reference", ["Nobody?name=Rosa", "Patient?nothing=Rosa"])
+def test_a_conditional_reference_that_cannot_be_asked_is_refused(exchange, patient, reference):
+    """A type or a parameter that FHIR does not have: the entry's fault, and in a batch its alone."""
+    wrong, sound = (asked("POST", "Observation", observed(one)) for one in (reference, PATIENT))
+
+    refused(exchange.call("POST", CHART, bundle("transaction", sound, wrong)), 400)
+    answer = exchange.call("POST", CHART, bundle("batch", wrong, sound)).json()
+
+    assert [one["response"]["status"][:3] for one in answer["entry"]] == ["400", "201"]
+
+
 def test_references_between_entries_follow_their_full_urls(exchange):
     """By urn:uuid, urn:oid, whole URL with a version, and relative to the entry's own base."""
     ehr = "https://ehr.example.org/fhir"
