@@ -100,8 +100,6 @@ def _let_go(case: Case, exchange: Exchange, name: str) -> Plan:
     if stored.stands and whose.is_anothers(case, exchange, stored.resource):
         own = ("resource", exchange.source, name)
         return Plan(Answer(()), purges=whose.purges(case, exchange, name, stored), stands=(own,))
-    if whose.sharing(case, exchange, name):
-        return Plan(Answer(()))
     return _gone(case, exchange, exchange.source, name)
 
 

@@ -55,50 +55,29 @@ def purges(case: Case, exchange: Exchange, name: str, stored: Stored) -> tuple[P
     Of what tells of another now (Type/id): every version goes but the one that stands.
 
     What was theirs up to a moment is expunged up to that moment, so that it is so too where a backup from
-    before brings it back; a backup from after has the other's, which stays. Where the other was sent too,
-    what was sent of them stays, since corrections are held against it.
+    before brings it back; a backup from after has the other's, which stays.
     """
-    shelf, past = exchange.source, _since(case, exchange, name, stored)
-    if not past:
+    last = _last(case, exchange, name, stored)
+    if not last:
         return ()
-    last, others = past[-1], [sent for one in sharing(case, exchange, name)
-                              if (sent := identity.sent(case, one, name))]  # fmt: skip
-    first = min((_at(one) for one in others), default="")
-    kept = next((at for at in past if at < first), "") if first else ""
-    if first and not kept:
-        return ()
-    return (
-        Purge(shelf, name, exchange.id, at=last),
-        Purge(shelf, name, exchange.id, "amended", at=kept),
-    )
-
-
-def sharing(case: Case, exchange: Exchange, name: str) -> list[Exchange]:
-    """The other exchanges, not expunged, that have sent the same (Type/id)."""
-    return case.loaded.sharing(exchange.source, exchange.id, name)
+    expunged = Purge(exchange.source, name, exchange.id, at=last)
+    return expunged, Purge(exchange.source, name, exchange.id, "amended")
 
 
 def is_shared(case: Case, exchange: Exchange, name: str) -> bool:
     """Whether another exchange has sent it while it told of the same person, or nobody knows of whom."""
-    sent = [identity.sent(case, one, name) for one in sharing(case, exchange, name)]
+    sharing = case.loaded.sharing(exchange.source, exchange.id, name)
+    sent = [identity.sent(case, one, name) for one in sharing]
     return any(one is None or not is_anothers(case, exchange, one) for one in sent)
 
 
-def _since(case: Case, exchange: Exchange, name: str, stored: Stored) -> list[str]:
-    """
-    When its past versions were written, the last first, as far as the last one that was not another's.
-
-    Nothing where none is kept that was not.
-    """
-    found = []
+def _last(case: Case, exchange: Exchange, name: str, stored: Stored) -> str:
+    """When the last of its versions was written that was not another's; "" where none is kept that was not."""
     for number in range(stored.version - 1, 0, -1):
         resource = _version(case, exchange.source, name, number)
-        if resource is None:
-            continue
-        found.append(_at(resource))
-        if not is_anothers(case, exchange, resource):
-            return found
-    return []
+        if resource and not is_anothers(case, exchange, resource):
+            return _at(resource)
+    return ""
 
 
 def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
@@ -111,7 +90,7 @@ def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
 
 def _is_as_sent(case: Case, exchange: Exchange, resource: Resource) -> bool:
     """Whether it says of nobody anything new since it was sent."""
-    if fhir.in_error(resource) or _at(resource) <= identity.sent_at(exchange):
+    if fhir.in_error(resource):
         return True
     sent = identity.sent(case, exchange, fhir.name(resource))
     return sent is not None and _said(sent) == _said(resource)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import bindparam, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Purge
-from app.storage import outbox
+from app.storage import copies, outbox
 from app.storage.database import Reading, Statement, Tx, statement
-from app.storage.tables import PURGE, VERSION
+from app.storage.tables import EXCHANGE, PURGE, VERSION
+
+_COLUMNS: Final = tuple(column.name for column in EXCHANGE.columns)
 
 
 def _noted(dialect: Any) -> Any:
@@ -26,26 +31,24 @@ def _noted(dialect: Any) -> Any:
 
 
 _NOTE: Final = Statement(_noted(sqlite), _noted(postgresql))
+_UP_TO: Final = (  # what has been written under this name since is another
+    VERSION.c.shelf == bindparam("shelf"),
+    VERSION.c.type == bindparam("type"),
+    VERSION.c.id == bindparam("id"),
+    VERSION.c.updated <= bindparam("at"),
+)
 _FORGET: Final = statement(
     delete(VERSION).where(
-        VERSION.c.shelf == bindparam("shelf"),
-        VERSION.c.type == bindparam("type"),
-        VERSION.c.id == bindparam("id"),
-        VERSION.c.updated
-        <= bindparam("at"),  # what has been written under this name since is another
+        *_UP_TO, VERSION.c.version > bindparam("above"), VERSION.c.version < bindparam("below")
     )
 )
 _PAST: Final = statement(
     select(VERSION.c.version)
-    .where(
-        VERSION.c.shelf == bindparam("shelf"),
-        VERSION.c.type == bindparam("type"),
-        VERSION.c.id == bindparam("id"),
-        VERSION.c.updated <= bindparam("at"),
-        VERSION.c.method != "DELETE",
-    )
-    .limit(1)
+    .where(*_UP_TO, VERSION.c.method != "DELETE")
+    .order_by(VERSION.c.version.desc())
+    .limit(bindparam("most"))
 )
+_NEWEST: Final = 2**31 - 1
 _EXPUNGED: Final = statement(
     select(PURGE.c.at).where(
         PURGE.c.shelf == bindparam("shelf"),
@@ -65,7 +68,8 @@ _SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(s
 
 async def purge(tx: Tx, purged: tuple[Purge, ...], times: Mapping[str, str]) -> None:
     """
-    Past versions go, what was owed of them is owed no more, and the list says so.
+    Past versions go, but for those that were sent of somebody else; what was owed of them is owed no more,
+    and the list says so.
 
     The tombstones were put before.
 
@@ -73,19 +77,41 @@ async def purge(tx: Tx, purged: tuple[Purge, ...], times: Mapping[str, str]) -> 
     """
     for one in purged:
         at = one.at or times[one.shelf]
-        kind, _, identity = one.name.partition("/")
-        key = {"shelf": one.shelf, "type": kind, "id": identity}
-        await tx.run(_FORGET, **key, at=at)
+        key = _key(one)
+        sent = await _sent(tx, one)
+        for above, below in pairwise([0, *sent, _NEWEST]):
+            await tx.run(_FORGET, **key, at=at, above=above, below=below)
         row = {"exchange": one.exchange, "why": one.why, "at": at, "scrubbed": 0}
         await tx.run(_NOTE, **key, **row)
     for exchange in {one.exchange for one in purged if one.why == "expunged"}:
         await outbox.forget(tx, exchange)
 
 
+def _key(purged: Purge) -> dict[str, str]:
+    kind, _, identity = purged.name.partition("/")
+    return {"shelf": purged.shelf, "type": kind, "id": identity}
+
+
+async def _sent(tx: Reading, purged: Purge) -> list[int]:
+    """
+    The numbers of its versions that other exchanges have sent, which stay: what follows them is held to these.
+
+    They tell of somebody else; where they do not, it is not purged.
+    """
+    rows = await copies.shared(tx, purged.shelf, purged.exchange, purged.name, most=MOST_COPIES)
+    found: set[int] = set()
+    for row in rows:
+        opened, terms = (row[_COLUMNS.index(name)] for name in ("opened", "terms"))
+        at = json.loads(terms).get("known") or opened
+        found |= {one[0] for one in await tx.rows(_PAST, **_key(purged), at=at, most=1)}
+    return sorted(found)
+
+
 async def remembered(tx: Reading, purged: Purge, at: str) -> bool:
     """Whether a version of it from before it was purged is there."""
-    kind, _, identity = purged.name.partition("/")
-    return bool(await tx.rows(_PAST, shelf=purged.shelf, type=kind, id=identity, at=at))
+    sent = await _sent(tx, purged)
+    past = await tx.rows(_PAST, **_key(purged), at=at, most=len(sent) + 1)
+    return not {one[0] for one in past} <= {*sent}
 
 
 async def expunged(tx: Reading, shelf: str, name: str) -> bool:

@@ -18,9 +18,12 @@ HIS = seen("bruise", valueString="his arm is broken")
 ADDRESS = {"address": [{"text": "nine Springfield Road"}]}
 
 
-def expunge(exchange, event="expunged", **more):
-    """The agency expunges the first report that was made."""
-    ((task,),) = exchange.rows("SELECT recipient_task FROM exchange ORDER BY opened LIMIT 1")
+def expunge(exchange, event="expunged", *, last=False, **more):
+    """The agency expunges the first report that was made, or the last."""
+    order = "DESC" if last else "ASC"
+    ((task,),) = exchange.rows(
+        f"SELECT recipient_task FROM exchange ORDER BY opened {order} LIMIT 1"
+    )
     done = record(exchange, task.split("/")[1], event, **more)
     assert done.status_code == 200, done.text
 
@@ -258,3 +261,70 @@ class TestReportedToo:
         assert "Zed" not in json.dumps(held(exchange, "agency/intake"))
         (his,) = held(exchange, "agency/intake", "Patient")
         assert his["name"] == TIM["name"]
+
+
+AGAIN = {**ANN, **ADDRESS, "resourceType": "Patient", "id": "rosa"}
+
+
+class TestHersNow:
+    """The record is Ann's when her report is expunged, and was Tim's when he was reported."""
+
+    def first(self, exchange):
+        """Tim was reported; his record is given to Ann, who is reported too."""
+        sent(exchange, seen("bruise", valueString="his arm is broken"), child=TIM)
+        put(exchange, REPORTS, AGAIN)
+        put(exchange, REPORTS, seen("bruise"))
+        made = attached(report(AGAIN, "two"), seen("bruise"))
+        assert resources(exchange.call("POST", REPORT, made), "Task")
+
+    def between(self, exchange):
+        """Ann was reported, then Tim under her id; the record is hers again."""
+        sent(exchange, seen("bruise"), child={**ANN, **ADDRESS})
+        put(exchange, REPORTS, TIM)
+        put(exchange, REPORTS, HIS)
+        made = attached(report(TIM, "two"), HIS)
+        assert resources(exchange.call("POST", REPORT, made), "Task")
+        put(exchange, REPORTS, AGAIN)
+        put(exchange, REPORTS, seen("bruise"))
+
+    @pytest.mark.parametrize("when", ["first", "between"])
+    def test_nothing_of_her_is_left(self, exchange, when):
+        """What stands is hers and goes; of him it stays how he was sent, and his report is held to that."""
+        getattr(self, when)(exchange)
+
+        expunge(exchange, last=when == "first")
+
+        assert exchange.get(f"{REPORTS}/Patient/rosa").status_code == 410
+        assert exchange.get(f"{REPORTS}/Observation/bruise").status_code == 410
+        assert left(exchange) == []
+        (his,) = held(exchange, "agency/intake", "Patient")
+        assert his["name"] == TIM["name"]
+        put(exchange, REPORTS, AGAIN)
+        assert held(exchange, "agency/intake", "Patient") == [his]
+        put(exchange, REPORTS, {**TIM, "telecom": [{"system": "phone", "value": "555-0777"}]})
+        (his,) = held(exchange, "agency/intake", "Patient")
+        assert his["telecom"][0]["value"] == "555-0777"
+
+    def test_a_record_that_is_his_again_tells_nothing_of_her(self, exchange):
+        """He was reported, then she, then the record was his again: his stands, and her version is gone."""
+        self.first(exchange)
+        put(exchange, REPORTS, TIM)
+
+        expunge(exchange, last=True)
+
+        assert stands(exchange, "Patient/rosa", name=TIM["name"])
+        assert left(exchange) == []
+
+    def test_she_does_not_come_back_and_he_stays_told_apart(self, exchange, tmp_path):
+        """A backup from before the expunge is put back: she is gone again, and his report is held to him."""
+        self.first(exchange)
+        assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+        expunge(exchange, last=True)
+
+        with restored(exchange, tmp_path / "before"):
+            assert exchange.get(f"{REPORTS}/Patient/rosa").status_code == 410
+            assert left(exchange) == []
+            (his,) = held(exchange, "agency/intake", "Patient")
+            put(exchange, REPORTS, AGAIN)
+            assert held(exchange, "agency/intake", "Patient") == [his]
+        exchange.http.__enter__()
