@@ -233,10 +233,10 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         shelf, caller = await access.enter(service, request)
         if shelf.role != "source":
             raise NotSupported("$account is for a shelf that refers or reports.")
-        target.only(request, "former")
+        target.only(request, "former", "at")
         subject = f"Patient/{body.id_of(request.path_params['id'])}"
-        former = target.flag(request, "former")
-        found = await account.about(service, shelf, caller, subject, former=former)
+        former, at = target.flag(request, "former"), target.moment(request, "at", account.ALWAYS)
+        found = await account.about(service, shelf, caller, subject, former=former, at=at)
         entries = ((b'{"resource":', one, b"}") for one in found)
         head = {"resourceType": "Bundle", "type": "collection"}
         return responses.spliced(request, head, entries)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 
+from app import fhir
 from app.api import body, header, view
 from app.domain import condition as conditions
 from app.domain.condition import Condition
@@ -43,6 +44,25 @@ def flag(request: Request, name: str) -> bool:
     if asked not in {"true", "false"}:
         raise Malformed(f"{name} is true or false.")
     return asked == "true"
+
+
+def moment(request: Request, name: str, default: str) -> str:
+    """
+    A time in the query, as FHIR instant in UTC; the default where it is not there.
+
+    raises      Malformed: it is none, or has no zone
+    """
+    asked = request.query_params.get(name)
+    if asked is None:
+        return default
+    try:
+        at = fhir.moment(asked.replace(" ", "+"))  # a + that was not written as %2B
+        said = fhir.instant(at) if at.tzinfo else ""
+    except (ValueError, OverflowError):
+        said = ""
+    if not said:
+        raise Malformed(f"{name} is an instant with a time zone, as in 2026-11-23T09:15:00Z.")
+    return said
 
 
 def key(request: Request) -> str:

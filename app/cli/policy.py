@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -75,14 +76,21 @@ def overrides(
 
 
 @app.command()
-def account(
+def account(  # noqa: PLR0913 — what an account is asked by
     shelf: Annotated[str, typer.Argument(help="TENANT/SHELF that disclosed.")],
     subject: Annotated[
         str, typer.Argument(help="Type/id of the person there, such as Patient/p1.")
     ],
     former: Annotated[  # noqa: FBT002 — a switch
-        bool, typer.Option("--former", help="Those alone of whom the record told before.")
+        bool, typer.Option("--former", help="Those alone of others of whom the record told.")
     ] = False,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z"],
+            help="Of whom the record told then, such as the time of a row.",
+        ),
+    ] = None,
     database: Database = None,
     config: Config = None,
 ) -> None:
@@ -104,7 +112,8 @@ def account(
         refuse(f"there is no shelf {shelf}; there are {', '.join(shelves)}")
     if not fhir.is_relative(subject):
         refuse(f"{subject} is no Type/id, such as Patient/p1")
-    work = partial(accounts.rows, shelf=shelf, subject=subject, former=former)
+    told = fhir.instant(at) if at else accounts.ALWAYS
+    work = partial(accounts.rows, shelf=shelf, subject=subject, former=former, at=told)
     found, others = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))
@@ -113,4 +122,4 @@ def account(
         typer.echo("\t".join(str(field) for field in fields))
     typer.echo(f"{len(found)} disclosure{'' if len(found) == 1 else 's'}")
     if others and not former:
-        typer.echo(f"{others} more of whom the record told before: --former lists them alone")
+        typer.echo(f"{others} more of others of whom the record told: --former lists them alone")

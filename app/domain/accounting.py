@@ -43,7 +43,8 @@ def apart(count: int) -> Resource:
     """What an account says of rows that are not of whom the record tells now."""
     text = (
         f"{count} more under this id: the record told of another person when that was sent, or was expunged"
-        " since. They are no part of this person's account; former=true lists them alone."
+        " since. They are no part of this person's account; former=true lists them alone, and at=, with the"
+        " time of one of them, that person's."
     )
     return {
         "resourceType": "OperationOutcome",

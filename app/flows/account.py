@@ -22,20 +22,27 @@ from app.storage.database import Reading
 from app.storage.resources import Version
 
 _TURN: Final = 100  # events that are made before others have their turn
-_ALWAYS: Final = "9999-12-31T23:59:59.999Z"
+ALWAYS: Final = "9999-12-31T23:59:59.999Z"
 _WORKED: Final = 6  # times its size, of a record that is taken apart
 
 
-async def about(
-    service: Service, shelf: Shelf, caller: Caller, subject: str, *, former: bool = False
+async def about(  # noqa: PLR0913 — who asks, where, for whom
+    service: Service,
+    shelf: Shelf,
+    caller: Caller,
+    subject: str,
+    *,
+    former: bool = False,
+    at: str = ALWAYS,
 ) -> list[bytes]:
     """
     AuditEvents as JSON, oldest first; they stay when the person's record, or the report itself, is gone.
 
-    Those of whom the record told before are apart, and how many they are is said in an OperationOutcome.
+    Those of others of whom the record told are apart, and how many they are is said in an OperationOutcome.
 
     subject     Type/id on that shelf
-    former      those alone of whom the record told before
+    former      those of the others alone
+    at          FHIR instant at which the record told of whom this is about
     raises      Forbidden: to read the accounting is a scope of its own
                 NotFound: nobody of this id was ever here; an empty account would say something else
                 Unavailable: there was no room for so much in time
@@ -53,7 +60,7 @@ async def about(
 
     async def look(tx: Reading) -> tuple[list[dict[str, Any]], dict[str, Sent]]:
         found = await _of(tx, shelf.key, records)
-        return found, await _sent(tx, shelf.key, found)
+        return found, await _sent(tx, shelf.key, found, at)
 
     async def version(name: str, number: int) -> Resource:
         return await _record(service, shelf, name, number) or {}
@@ -105,7 +112,7 @@ async def _record(service: Service, shelf: Shelf, name: str, number: int = 0) ->
 
 
 async def rows(
-    tx: Reading, shelf: str, subject: str, *, former: bool = False
+    tx: Reading, shelf: str, subject: str, *, former: bool = False, at: str = ALWAYS
 ) -> tuple[list[dict[str, Any]], int]:
     """The rows of a shelf about a person, as the command prints them, and how many others; as about."""
     records = [subject]
@@ -119,7 +126,7 @@ async def rows(
         return fhir.read(row.body) if row and row.stands else {}
 
     found = await _of(tx, shelf, records)
-    others = await _others(await _sent(tx, shelf, found), version)
+    others = await _others(await _sent(tx, shelf, found, at), version)
     chosen = [row for row in found if (row["exchange"] in others) is former]
     return chosen, len(found) - len(chosen)
 
@@ -132,43 +139,46 @@ async def _of(tx: Reading, shelf: str, records: list[str]) -> list[dict[str, Any
 
 class Sent(NamedTuple):
     """
-    Of whom an exchange was sent: a record (Type/id), by the number of its version then, and its last.
+    Of whom an exchange was sent: a record (Type/id), by the number of its version then, and of that asked about.
 
     then        0 where it was expunged since
+    told        0 where none stood at that moment, or is kept of it
     """
 
     name: str
     then: int
-    last: int
+    told: int
 
 
-async def _sent(tx: Reading, shelf: str, found: list[dict[str, Any]]) -> dict[str, Sent]:
-    """By exchange, as far as the record was written since."""
+async def _sent(tx: Reading, shelf: str, found: list[dict[str, Any]], at: str) -> dict[str, Sent]:
+    """By exchange, as far as the record said something else at a FHIR instant."""
     sent: dict[str, Sent] = {}
-    last: dict[str, int] = {}
+    told: dict[str, int] = {}
     for exchange, name in dict.fromkeys((row["exchange"], row["subject"]) for row in found):
         known = await resources.opened(tx, shelf, exchange)
         if known is None or not fhir.is_relative(name):
             continue
-        if name not in last:
-            last[name] = await resources.stood(tx, shelf, name, _ALWAYS)
+        if name not in told:
+            told[name] = await resources.stood(tx, shelf, name, at)
+        if at == ALWAYS and not told[name]:
+            continue  # nobody else came after whose it was
         then = await resources.stood(tx, shelf, name, identity.sent_at(known))
-        gone = not then and await purges.expunged(tx, shelf, name)
-        if last[name] and (gone or then not in {0, last[name]}):
-            sent[exchange] = Sent(name, then, last[name])
+        gone = not then and (at != ALWAYS or await purges.expunged(tx, shelf, name))
+        if gone or then not in {0, told[name]}:
+            sent[exchange] = Sent(name, then, told[name])
     return sent
 
 
 async def _others(
     sent: dict[str, Sent], version: Callable[[str, int], Awaitable[Resource]]
 ) -> set[str]:
-    """The exchanges that were of somebody else than their record tells of now; docs/decisions/0082."""
-    told: dict[Sent, bool] = {}
+    """The exchanges that were of somebody else than the one asked about; docs/decisions/0082."""
+    others: dict[Sent, bool] = {}
     for one in set(sent.values()):
-        told[one] = not one.then or identity.is_another(
-            await version(one.name, one.then), await version(one.name, one.last)
+        others[one] = not (one.then and one.told) or identity.is_another(
+            await version(one.name, one.then), await version(one.name, one.told)
         )
-    return {exchange for exchange, one in sent.items() if told[one]}
+    return {exchange for exchange, one in sent.items() if others[one]}
 
 
 def _row(stored: dict[str, Any]) -> tuple[str, Accounted]:

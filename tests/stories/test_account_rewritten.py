@@ -9,6 +9,8 @@ from test_expunge_rewritten import expunge, report
 from test_rewritten import ANN, BROTHER, TIM, TWIN, bit_by_bit, sent
 from test_what_leaves import REPORT
 
+ZOE = {**TIM, "name": [{"family": "Zed", "given": ["Zoe"]}], "birthDate": "2011-11-11",
+       "identifier": [{**TIM["identifier"][0], "value": "3"}]}  # fmt: skip
 TIMS = f"{REPORTS}/Patient/rosa/$account"
 
 
@@ -57,6 +59,24 @@ def test_what_was_told_of_him_is_his(exchange):
     assert not {one["id"] for one in his} & {one["id"] for one in hers}
 
 
+def test_each_who_had_the_record_has_an_account(exchange):
+    """Ann, Tim and Zoe were reported under one id: what is read to one family names no other child."""
+    for number, child in enumerate((ANN, TIM, ZOE)):
+        put(exchange, REPORTS, {**child, "resourceType": "Patient", "id": "rosa"})
+        assert resources(exchange.call("POST", REPORT, report(child, f"r{number}")), "Task")
+    put(exchange, REPORTS, {**ZOE, "telecom": [{"system": "phone", "value": "555-0777"}]})
+    hers, his = listed(exchange, "?former=true")[0]
+
+    for row in (hers, his):
+        assert listed(exchange, f"?at={row['recorded']}")[0] == [row]
+        *rows, last = account(exchange, "clinic/reports", "Patient/rosa", "--at", row["recorded"])[
+            :2
+        ]
+        assert (rows[0][0], last) == (row["recorded"], ["1 disclosure"])
+    assert len(listed(exchange)[0]) == 2
+    assert listed(exchange, "?at=1999-01-01T00:00:00Z")[0] == []
+
+
 def test_it_stays_apart_when_her_report_is_expunged(exchange):
     """Her versions are gone, so that nobody can tell whose it was: it is not Tim's."""
     sent(exchange)
@@ -102,4 +122,5 @@ def test_what_is_asked_wrongly_is_refused(exchange):
     """Neither yes nor no must not be taken for one of them."""
     sent(exchange)
 
-    refused(exchange.get(f"{TIMS}?former=yes"), 400)
+    for query in ("former=yes", "at=yesterday", "at=2026-11-23T15:00:00"):
+        refused(exchange.get(f"{TIMS}?{query}"), 400)

@@ -6,8 +6,8 @@ from test_backup import kinbridge
 from app.sandbox import family
 
 
-def account(exchange, shelf, subject):
-    done = kinbridge(exchange, "policy", "account", shelf, subject)
+def account(exchange, shelf, subject, *options):
+    done = kinbridge(exchange, "policy", "account", shelf, subject, *options)
     assert done.exit_code == 0, done.output
     return [line.split("\t") for line in done.output.splitlines()]
 
