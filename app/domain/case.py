@@ -64,6 +64,12 @@ class Case(Struct, frozen=True):
         """What came in, settled or not yet."""
         return self.entries or self.change.all_entries
 
+    def on(self, shelf: Shelf) -> Case:
+        """The case as it is seen on this shelf: on another than the caller's by what stands there."""
+        if shelf == self.shelf:
+            return self
+        return replace(self, change=replace(self.change, shelf=shelf), entries=())
+
     def arriving(self, name: str) -> Resource | None:
         """What came in under this name."""
         if len(self.entries) > _FEW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Final
 
@@ -21,17 +21,21 @@ _RECIPIENTS: Final = frozenset({"IRCP", "PRCP"})  # v3-ParticipationType: who re
 
 
 def facts(
-    consent: Resource | None, *, patient: str, recipient: Callable[[Resource], bool], now: str
+    consent: Resource | None,
+    *,
+    patient: Collection[str],
+    recipient: Callable[[Resource], bool],
+    now: str,
 ) -> set[str]:
     """
     Which facts about consent hold.
 
-    patient     Type/id of the one whom it must cover
+    patient     Type/id of each record of the one whom it must cover
     recipient   whether a Reference means the organization that receives
     now         FHIR instant
     source      SDOHCC-Consent 3.0.0; R4 Consent.provision
     """
-    if consent is None or (consent.get("patient") or {}).get("reference") != patient:
+    if consent is None or (consent.get("patient") or {}).get("reference") not in patient:
         return set()
     found = set()
     code = "http://terminology.hl7.org/CodeSystem"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app import fhir
-from app.domain import reminder, withdrawal
+from app.domain import patients, reminder, withdrawal
 from app.domain.case import Case, said_of
 from app.domain.change import Entry
 from app.domain.feedback import owed
@@ -115,10 +115,13 @@ def _stays(
     case: Case, exchange: Exchange, before: Resource, request: Resource
 ) -> tuple[tuple[Put, ...], tuple[Owed, ...]]:
     """A Task to whoever asked, where the change says something else."""
-    was, now = ({**said_of(one), **_UNSAID} for one in (before, request))
-    if was == now:
+    was, now = ({**said_of(one), **_UNSAID, "subject": None} for one in (before, request))
+    about = patients.about(case, exchange.person, consent="")
+    another = before.get("subject") != request.get("subject") and not about.means(
+        request.get("subject")
+    )
+    if was == now and not another:
         return (), ()
-    another = was.get("subject") != now.get("subject")
     return _raised(case, exchange, *(("child", _ANOTHER) if another else ("order", _CHANGED)))
 
 

@@ -15,6 +15,7 @@ from app.domain import (
     expunge,
     feedback,
     parties,
+    patients,
     progress,
     report,
     steps,
@@ -102,7 +103,13 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
     ended = {EXPUNGED} if wholly else {"cancelled", EXPUNGED}
     if status in withdrawal.CANCELLED and exchange.state not in ended:
         return withdrawal.plan(case, exchange, wholly=wholly)
-    if stored and same(copied.read(case, entry.resource, stored), entry.resource):
+    came = entry.resource
+    if stored and patients.about(case, exchange.person, consent="").means(came.get("for")):
+        came = {
+            **came,
+            "for": stored.resource["for"],
+        }  # by another record, or number, of the child's
+    if stored and same(copied.read(case, entry.resource, stored), came):
         return Plan(Answer((entry.name,)))
     mark = case.receipt(entry, exchange.source_task)
     if case.loaded.receipt(mark.shelf, mark.key) == mark:

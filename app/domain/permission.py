@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, contained, disclosure, identity, parties, report, routing
+from app.domain import consents, contained, disclosure, identity, parties, patients, report, routing
 from app.domain.case import Case
 from app.domain.disclosure import Decision
 from app.domain.parties import Parties
@@ -46,7 +46,7 @@ def refused(
 ) -> Invalid:
     """What it lacks, and what to do; of a report whom to call instead."""
     given = (consent or {}).get("patient") or {}
-    if given.get("reference") != request["subject"]["reference"]:
+    if given.get("reference") not in patients.records(case, str(request["subject"]["reference"])):
         # what a consent would have to say is no help where there is none, or another child's
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)
@@ -82,7 +82,7 @@ def consent(case: Case, request: Resource, party: Parties) -> Resource | None:
 def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
     found = consents.facts(
         consent,
-        patient=str(request["subject"]["reference"]),
+        patient=patients.records(case, str(request["subject"]["reference"])),
         recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
         now=fhir.instant(case.now),
     )

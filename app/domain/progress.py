@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, disclosed, disclosure, graph
+from app.domain import consents, disclosed, disclosure, graph, patients
 from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.event import Event
@@ -90,9 +90,11 @@ def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> se
         stored = case.loaded.resource(exchange.source, name)
         return stored.resource if stored and stored.stands else None
 
+    whom = str((task.resource.get("for") or {}).get("reference", ""))
+    source = case.settings.shelves.get(exchange.source)
     return consents.facts(
         given,
-        patient=str((task.resource.get("for") or {}).get("reference", "")),
+        patient=patients.records(case.on(source), whom) if source else [whom],
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),
     )

@@ -95,7 +95,7 @@ def _whole(case: Case, exchange: Exchange, source: Shelf, one: Resource) -> Reso
     """The same, and of the child what the record says that stands in place of the one that was sent."""
     if fhir.name(one) != exchange.person:
         return one
-    return patients.whole(replace(case, change=replace(case.change, shelf=source), entries=()), one)
+    return patients.whole(case.on(source), one)
 
 
 def _is_rewritten(case: Case, exchange: Exchange) -> bool:

@@ -2,10 +2,15 @@
 
 import pytest
 import test_rewritten
+from exchange import refused, resources
 from test_corrections import CHART, MOVED, REPORTS, ledger, often, one, put  # noqa: F401 — a fixture
+from test_report_contained import of
 from test_rewritten import ANN, BROTHER, sent
-from test_what_leaves import held, seen
+from test_what_leaves import REFER, held, seen
 from test_wrong_child import fact
+
+from app import fhir
+from app.sandbox import family
 
 RECORD = {**ANN, "resourceType": "Patient", "id": "new",
           "identifier": [{"system": ANN["identifier"][0]["system"], "value": "9"}]}  # fmt: skip
@@ -133,6 +138,70 @@ def test_however_often_she_was_referred_everyone_has_it(exchange):
         return sum(each.get("address") == MOVED for each in copies)
 
     exchange.until(lambda: moved() == 70)
+
+
+def moved(exchange, shelf, *more):
+    """What stands of the first record, each as it names the second; with these, as one transaction."""
+    names = {"Patient/rosa": SECOND["reference"]}
+    own = [each for each in held(exchange, shelf) if each["resourceType"] in
+           {"Consent", "Observation", "ServiceRequest", "Task"}]  # fmt: skip
+    return {"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+        for each in (*more, *(fhir.renamed(each, lambda one: names.get(one, one)) for each in own))
+    ]}  # fmt: skip
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_referral_outlives_a_merge(exchange, referred, patient, at_once):
+    """The EHR moves consent, order and Task to the record that stands: nothing is taken back, and both go on."""
+    _, theirs = referred
+    second = {**patient, "id": "new", "link": [IN_PLACE_OF]}
+    first = {**patient, "active": False, "link": [BY]}
+    if not at_once:
+        put(exchange, CHART, second)
+        put(exchange, CHART, first)
+
+    made = moved(exchange, "clinic/chart", *([second, first] if at_once else []))
+    assert exchange.call("POST", CHART, made).status_code == 200
+
+    assert not_followed(exchange, "clinic/chart") == []
+    accepted = {
+        **exchange.get(f"agency/support/fhir/Task/{theirs['id']}").json(),
+        "status": "accepted",
+    }
+    assert put(exchange, "agency/support/fhir", accepted).status_code == 200
+    assert one(exchange, "clinic/chart", "Task")["status"] == "accepted"
+    assert put(exchange, CHART, {**second, "address": MOVED}).status_code == 200
+    assert one(exchange, "agency/support", "Patient")["address"] == MOVED
+    consent = one(exchange, "clinic/chart", "Consent")
+    put(exchange, CHART, {**consent, "status": "inactive"})
+    assert one(exchange, "clinic/chart", "Task")["status"] == "cancelled"
+
+
+def test_a_consent_on_the_record_that_was_replaced_covers_her(exchange, patient):
+    """The family signed before the two records were made one: the referral of the one that stands goes."""
+    put(
+        exchange, CHART, {**patient, "id": "new", "link": [{"other": FIRST, "type": "replaced-by"}]}
+    )
+    made = family.referral("ServiceRequest/none", consented=True)
+    of(made, "Patient")["link"] = [{"other": SECOND, "type": "replaces"}]
+    of(made, "Consent")["patient"] = SECOND
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
+
+    copy = one(exchange, "agency/support", "Consent")
+    assert copy["patient"] == {
+        "reference": f"Patient/{one(exchange, 'agency/support', 'Patient')['id']}"
+    }
+
+
+def test_another_childs_consent_does_not(exchange, patient):
+    """The two records are linked by nobody."""
+    put(exchange, CHART, {**patient, "id": "new"})
+    made = family.referral("ServiceRequest/none", consented=True)
+    of(made, "Consent")["patient"] = SECOND
+
+    refused(exchange.call("POST", REFER, made), 422)
 
 
 class TestHandedOn:
