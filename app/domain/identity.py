@@ -12,6 +12,8 @@ from app.fhir import Resource, listed
 
 # v2-0203: of an account, a member, a subscriber; a family may share it
 _SHARED: Final = frozenset({"AN", "MB", "SN"})
+_YEAR: Final = 4  # letters; a birth date of no more is an estimate, as the profile cps-child has it
+_NEAR: Final = 2  # years by which an estimate is off
 _WORDS: Final = re.compile(r"\w+")
 
 
@@ -40,7 +42,7 @@ def is_another(before: Resource, after: Resource) -> bool:
         return named is False or born is False
     if shared:
         return named is False and born is False and _is_kin(before, after)
-    forgotten = bool(before.get("birthDate")) and not after.get("birthDate")
+    forgotten = bool(_birth(before)) and not _birth(after)
     return named is False and (born is False or forgotten or _are_girl_and_boy(before, after))
 
 
@@ -159,10 +161,24 @@ def _parts(said: object) -> list[str]:
 
 
 def _born(one: Resource, other: Resource) -> bool | None:
-    born, theirs = (str(who.get("birthDate") or "") for who in (one, other))
+    """Whether their birth dates may be one; None where one has none, or they are estimates near each other."""
+    born, theirs = _birth(one), _birth(other)
     if not born or not theirs:
         return None
-    return born.startswith(theirs) or theirs.startswith(born)
+    if born.startswith(theirs) or theirs.startswith(born):
+        return True
+    estimated = _YEAR in {len(born), len(theirs)}
+    near = abs(int(born[:_YEAR]) - int(theirs[:_YEAR])) <= _NEAR
+    return None if estimated and near else False
+
+
+def _birth(who: Resource) -> str:
+    """The birth date that a record says; "" where it lay ahead when that was written, as of who is unborn."""
+    born, written = (
+        str(who.get("birthDate") or ""),
+        str((who.get("meta") or {}).get("lastUpdated", "")),
+    )
+    return "" if written and born > written else born
 
 
 def _are_girl_and_boy(one: Resource, other: Resource) -> bool:

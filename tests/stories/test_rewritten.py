@@ -97,6 +97,34 @@ def test_a_brother_is_told_by_his_sex_where_nothing_else_tells(exchange, born):
     assert len(told(exchange)) == 1
 
 
+@pytest.mark.parametrize(("before", "after"), [
+    ({"name": [{"text": "Unborn child of Maria Abel"}], "birthDate": "2027-01-10"}, "2026-12-28"),
+    ({"name": [{"text": "Unborn child of Maria Abel"}], "birthDate": "2027-01-10"}, None),
+    ({"name": [{"text": "Girl of about six"}], "birthDate": "2020"}, "2018-11-30"),
+])  # fmt: skip
+def test_who_was_born_or_found_out_since_is_one_child(exchange, before, after):
+    """A date that lay ahead, and a year, were estimates: the name and the birthday that are known now follow."""
+    sent(exchange, child={**before, "identifier": None})
+
+    known = {"resourceType": "Patient", "id": "rosa", "name": ANN["name"], "birthDate": after}
+    put(exchange, REPORTS, without(known))
+
+    copy = one(exchange, "agency/intake", "Patient")
+    assert (copy["name"], copy.get("birthDate")) == (ANN["name"], after)
+    assert told(exchange) == []
+
+
+def test_a_year_far_off_is_anothers(exchange):
+    """An estimate is not off by ten years."""
+    sent(exchange, child={**ANN, "birthDate": "2020", "identifier": None})
+
+    put(exchange, REPORTS, {name: each for name, each in BROTHER.items() if name != "identifier"}
+        | {"birthDate": "2010"})  # fmt: skip
+
+    assert one(exchange, "agency/intake", "Patient")["name"] == ANN["name"]
+    assert len(told(exchange)) == 1
+
+
 @pytest.mark.parametrize(
     ("before", "after"), [("unknown", "female"), (None, "male"), ("female", "female")]
 )
