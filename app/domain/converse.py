@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import numbered, parties, patients, talk
+from app.domain import numbered, parties, patients, talk, whose
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Stored
@@ -172,10 +172,13 @@ def _of_one(case: Case, exchange: Exchange, message: Resource) -> None:
 
 
 def _about(case: Case, both: talk.Sides, message: Resource) -> None:
-    """Raises Invalid: it says that it is about another person than the referral."""
+    """Raises Invalid: it says that it is about another person than the referral, whose record that is by now."""
     said = fhir.versionless(str((message.get("subject") or {}).get("reference", "")))
-    person = both.exchange.person
-    theirs = patients.records(case, person) if both.outward else [both.exchange.copies.get(person)]
-    if said.startswith("Patient/") and said not in theirs:
+    exchange, person = both.exchange, both.exchange.person
+    theirs = patients.records(case, person) if both.outward else [exchange.copies.get(person)]
+    if not said.startswith("Patient/"):
+        return
+    is_anothers = both.outward and said == person and whose.is_given_away(case, exchange)
+    if said not in theirs or is_anothers:
         text = "This is about another person than the referral; write it on theirs, or leave out subject."
         raise Invalid(text, expression="Communication.subject")

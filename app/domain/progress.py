@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, disclosed, disclosure, graph, patients
+from app.domain import consents, disclosed, disclosure, graph, patients, whose
 from app.domain.case import Case
 from app.domain.disclosure import Rule
 from app.domain.event import Event
@@ -67,7 +67,8 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
 
 _LEFT: Final = (
     "What an output points at does not go to the clinic: it has to stand on this shelf, be of a type that"
-    " the rule shows, such as Procedure, and name as its subject the referral's patient."
+    " the rule shows, such as Procedure, and name as its subject the referral's patient, whose record there must"
+    " not be another's by now."
 )
 
 
@@ -135,6 +136,8 @@ def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copie
     subject = str((task.get("for") or {}).get("reference", ""))
     about = About(subject)
     targets = [one for one in targets if graph.goes(one, rule, about, case.find)]
+    if targets and whose.is_given_away(case, exchange):
+        targets = []  # it would stand in another's chart
     return graph.copies(targets, rule, case.find, about=about, known=known, place=place)
 
 

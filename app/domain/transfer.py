@@ -43,7 +43,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     case.loaded.expect(source.key, [*names, exchange.source_task])
     each = at_once(partial(_kept, case, exchange), names)
     sent = [one for one in each if one]
-    if _is_rewritten(case, exchange):
+    if whose.is_given_away(case, exchange):
         sent = _before(case, exchange, names)
     else:
         theirs = at_once(partial(_theirs, case, exchange), sent)
@@ -96,13 +96,6 @@ def _whole(case: Case, exchange: Exchange, source: Shelf, one: Resource) -> Reso
     if fhir.name(one) != exchange.person:
         return one
     return patients.whole(case.on(source), one)
-
-
-def _is_rewritten(case: Case, exchange: Exchange) -> bool:
-    """Whether the record of the child tells of another now."""
-    now = _standing(case, exchange.source, exchange.person)
-    before = identity.sent(case, exchange, exchange.person) if now else None
-    return bool(now and before and identity.is_another(before, now))
 
 
 def _before(case: Case, exchange: Exchange, names: list[str]) -> list[Resource]:

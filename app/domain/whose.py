@@ -39,6 +39,16 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     return not _is_record_of(case, exchange, name, record)
 
 
+def is_given_away(case: Case, exchange: Exchange) -> bool:
+    """Whether the record of the one whom it was sent of tells of another now."""
+    name = exchange.person
+    stored = case.loaded.resource(exchange.source, name) if name else None
+    now = stored.resource if stored and stored.stands else None
+    if case.shelf.key == exchange.source:
+        now = case.arriving(name) or now
+    return now is not None and _is_rewritten(case, exchange, name, now)
+
+
 def was_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     """
     Whether it was written while the record that it names told of somebody else, whose it tells of now.

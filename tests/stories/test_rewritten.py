@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from exchange import resources
+from exchange import refused, resources
 from test_another_person import FIRST, MRN, drafts, kept, local
 from test_backup import kinbridge
 from test_corrections import CHART, REPORTS, one, put
@@ -253,6 +253,46 @@ def test_a_finding_of_hers_that_moves_with_her_is_no_error(exchange):
         each for each in held(exchange, "agency/intake", "Observation") if each["code"].get("text")
     )
     assert copy["status"] == "final"
+
+
+def test_a_message_about_him_is_none_about_her(exchange):
+    """The EHR gives each message the same ids: what a nurse writes of Tim does not go to Ann's caseworker."""
+    sent(exchange)
+    said = {"resourceType": "Communication", "status": "completed", "sender": {"display": "Nurse Roe"},
+            "subject": {"reference": "Patient/rosa"}, "basedOn": [{"reference": "ServiceRequest/one"}],
+            "payload": [{"contentString": "His arm is broken."}]}  # fmt: skip
+    put(exchange, REPORTS, TIM)
+
+    answer = exchange.call("POST", f"{REPORTS}/Communication", said)
+
+    refused(answer, 422)
+    assert "His arm" not in json.dumps(held(exchange, "agency/intake"))
+    put(exchange, REPORTS, {"resourceType": "Patient", "id": "rosa", **ANN})
+    assert exchange.call("POST", f"{REPORTS}/Communication", said).status_code == 201
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_was_done_for_her_does_not_come_into_his_chart(exchange, referred, patient, given):
+    """The agency has helped Rosa; her record at the clinic is Tim's by now: it learns that, and no more."""
+    task = referred[1]
+    if given:
+        put(exchange, CHART, TIM)
+    done = {"resourceType": "Procedure", "id": "done", "status": "completed", "code": {"text": "meals"},
+            "subject": task["for"], "performedDateTime": "2026-11-23"}  # fmt: skip
+    put(exchange, "agency/support/fhir", done)
+    for status in ("accepted", "in-progress"):
+        put(exchange, "agency/support/fhir", {**task, "status": status})
+    kind = {"coding": [{"system": family.DOMAIN,
+                        "code": "resulting-activity"}]}  # fmt: skip
+    output = [{"type": kind, "valueReference": {"reference": "Procedure/done"}}]
+
+    answer = put(exchange, "agency/support/fhir", {**task, "status": "completed", "output": output},
+                 Prefer="return=OperationOutcome")  # fmt: skip
+
+    assert answer.status_code == 200, answer.text
+    assert ("does not go to the clinic" in answer.text) is given
+    assert len(held(exchange, "clinic/chart", "Procedure")) == (not given)
+    assert "completed" in [one["status"] for one in held(exchange, "clinic/chart", "Task")]
 
 
 def test_what_was_said_of_him_in_between_is_not_hers(exchange):
