@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RESOLVED: Final = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _AS: Final = re.compile(r"^(.*)\.(?:as|ofType)\((\w+)\)$|^(.*) as (\w+)$")
+_PART_AS: Final = re.compile(r"^\(([\w.]+) as (\w+)\)\.([\w.]+)$")
 _PLAIN: Final = re.compile(r"[A-Za-z]+(\.[A-Za-z]+)*")
 _HEAD: Final = re.compile(r"\(*([A-Z]\w+)\b")
 ABOVE: Final = ("Resource", "DomainResource")  # types whose parameters are those of each type
@@ -159,19 +160,22 @@ class Compiled:
             canonical=kind == "reference" and bool(types) and types <= {"canonical", "uri"},
         )  # fmt: skip
         if name not in self.extractions:
-            take = extraction.plain(found, name, kind) if found else None
-            if take is None:
+            if found:
+                take = extraction.plain(found, name, kind)
+            else:
                 take = extraction.evaluated(text, context, name, kind)
-            if take is None:
-                return None
-            self.extractions[name] = take
+                if take is None:
+                    return None
+            if take:
+                self.extractions[name] = take
         return atom
 
     def path(self, text: str, context: str) -> extraction.Path | None:
         """A plain path, which is taken from the JSON as it stands; None for any other expression."""
-        narrowed = _AS.match(text)
-        path, kind = text, ""
-        if narrowed:
+        path, kind, beyond = text, "", ""
+        if narrowed := _PART_AS.match(text):
+            path, kind, beyond = narrowed[1], narrowed[2], narrowed[3]
+        elif narrowed := _AS.match(text):
             path, kind = _bare(narrowed[1] or narrowed[3]), narrowed[2] or narrowed[4]
         if not _PLAIN.fullmatch(path) or (context and not _PLAIN.fullmatch(context)):
             return None
@@ -183,7 +187,10 @@ class Compiled:
         if not steps or not names:
             return None
         name = ".".join(names) + (f":{kind}" if kind else "")
-        return extraction.Path(name, steps, len(around))
+        if beyond:
+            rest = _steps(r4().types[kind], beyond.split("."), "")
+            name, steps = text, [*steps, *rest] if rest else []
+        return extraction.Path(name, steps, len(around)) if steps else None
 
     def is_contact(self, text: str, context: str) -> bool:
         """Whether the values are phones and the like, perhaps only some of them."""
