@@ -72,18 +72,23 @@ class Case(Struct, frozen=True):
 
     def arriving(self, name: str) -> Resource | None:
         """What came in under this name."""
-        if len(self.entries) > _FEW:
-            once = self.loaded.once
-            return once("arriving", str(id(self.entries)), _named, self.entries)[1].get(name)
-        return next((one.resource for one in self.entries if fhir.name(one.resource) == name), None)
+        return self._said_of(name) or None
 
     def find(self, name: str) -> Resource | None:
         """What came in under this name, whatever version it names, else what stands on the shelf."""
         name = fhir.versionless(name)
-        if arrived := self.arriving(name):
-            return arrived
+        came = self._said_of(name)
+        if came is not None:
+            return came or None
         stored = self.loaded.resource(self.shelf.key, name)
         return stored.resource if stored and stored.stands else None
+
+    def _said_of(self, name: str) -> Resource | None:
+        """What came in under this name; {} where it is deleted."""
+        if len(self.entries) > _FEW:
+            once = self.loaded.once
+            return once("arriving", str(id(self.entries)), _named, self.entries)[1].get(name)
+        return next((_said(one) for one in self.entries if fhir.name(one.resource) == name), None)
 
     def id(self, *parts: str) -> str:
         """
@@ -136,8 +141,12 @@ def _named(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, Res
     """The first resource of each name; with the entries, so that their identity stays theirs."""
     found: dict[str, Resource] = {}
     for one in entries:
-        found.setdefault(fhir.name(one.resource), one.resource)
+        found.setdefault(fhir.name(one.resource), _said(one))
     return entries, found
+
+
+def _said(entry: Entry) -> Resource:
+    return {} if entry.method == "DELETE" else entry.resource
 
 
 def shaped(definitions: Definitions, entry: Entry) -> None:

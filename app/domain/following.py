@@ -269,7 +269,8 @@ class Correction:
         """The rule by which it was sent, decided anew by what may have changed: the consent."""
         stands = disclosure.done(mandated=self.exchange.terms.mandated)
         given = self.case.find(self.exchange.consent) if self.exchange.consent else None
-        facts = stands | progress.consent(self.case, self.exchange, given)
+        agreed = progress.consent(self.case, self.exchange, given) if given else set()
+        facts = stands | agreed
         decision = disclosure.decide(
             self.case.mappings.rules, kind=self.exchange.kind, direction="outward", facts=facts
         )
@@ -281,8 +282,15 @@ class Correction:
         return asked.obeying(sent.resource if sent else {})
 
     def _about(self) -> About:
-        subject = self.exchange.person
-        return patients.about(self.case, subject, consent=self.exchange.consent)
+        """Of whom it was sent; by the record, too, that this names, and that has a number of theirs."""
+        subject, named = self.exchange.person, person(self.put.resource)
+        about = patients.about(self.case, subject, consent=self.exchange.consent)
+        if not fhir.is_relative(named) or named in about.records:
+            return about
+        before, record = self._sent(subject), self.case.find(named)
+        if before and record and identity.has_a_number_of(before, record):
+            return About(subject, about.numbers, about.consent, about.records | {named})
+        return about
 
     def _find(self, name: str) -> Resource | None:
         """Of what stands on the sender's shelf what this agency was sent."""

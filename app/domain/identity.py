@@ -48,9 +48,13 @@ def is_another(before: Resource, after: Resource) -> bool:
 
 def is_one(one: Resource, other: Resource) -> bool:
     """Whether two records under ids of their own are of one person: a number says so, or name and birth date."""
+    return bool(_named(one, other) and _born(one, other)) or has_a_number_of(one, other)
+
+
+def has_a_number_of(one: Resource, other: Resource) -> bool:
+    """Whether two records under ids of their own have a number in common, and it is no family's."""
     shared, _ = _numbers(one, other)
-    told = bool(_named(one, other) and _born(one, other))
-    return told or (shared and not is_another(one, other))
+    return shared and not is_another(one, other)
 
 
 def is_doubtful(before: Resource, after: Resource) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from app import fhir
 from app.domain import condition
 from app.domain.case import Case
+from app.domain.change import Entry
 from app.domain.graph import About
 from app.domain.plan import Answer, Plan, Put, Stored, Waiting, derive, put
 from app.errors import Conflict, Issue, NotFound
@@ -166,10 +167,25 @@ def _replacing(case: Case, name: str) -> set[str]:
 
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
-    """The records on the shelf whose links make them one with this one, and that are not found yet."""
-    others = case.loaded.found(case.shelf.key, f"Patient?link={name}")
-    new = [one for one in others if one not in found and name in further(case.find(one) or {}, [])]
+    """The records whose links make them one with this one, and that are not found yet."""
+    came = case.loaded.once("leading", str(id(case.entries)), _leads, case.entries)[1]
+    others = [*came.get(name, []), *case.loaded.found(case.shelf.key, f"Patient?link={name}")]
+    new = [
+        one
+        for one in dict.fromkeys(others)
+        if one not in found and name in further(case.find(one) or {}, [])
+    ]
     return new[: max(_FOLLOWED + 1 - len(found), 0)]
+
+
+def _leads(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, list[str]]]:
+    """{Type/id: the records that came, and whose links lead there}; with the entries, as in Case."""
+    led: dict[str, list[str]] = {}
+    for one in entries:
+        if one.type == "Patient":
+            for name in further(one.resource, []):
+                led.setdefault(name, []).append(fhir.name(one.resource))
+    return entries, led
 
 
 def further(patient: Resource, found: list[str]) -> list[str]:

@@ -123,6 +123,25 @@ def test_a_finding_goes_on_when_the_first_record_is_deleted(exchange):
     assert (found["status"], found["valueString"]) == ("final", "two bruises")
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_record_that_is_deleted_by_the_merge_makes_no_error(exchange, at_once, linked):
+    """The EHR keeps one record, moves the finding to it and deletes the other, in one transaction or step by step."""
+    sent(exchange, seen("bruise"))
+    number = {} if linked else {"identifier": [*RECORD["identifier"], *ANN["identifier"]]}
+    stands = {**RECORD, **number, **({"link": [IN_PLACE_OF]} if linked else {})}
+    finding = seen("bruise", subject=SECOND, valueString="two bruises")
+    gone = {"request": {"method": "DELETE", "url": "Patient/rosa"}}
+    steps = [{"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+             for each in (stands, finding)]  # fmt: skip
+    for entry in [[*steps, gone]] if at_once else [[steps[0]], [gone], [steps[1]]]:
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entry}
+        assert exchange.call("POST", REPORTS, bundle).status_code == 200
+
+    found = fact(exchange, "bruise")
+    assert (found["status"], found["valueString"]) == ("final", "two bruises")
+
+
 @pytest.mark.usefixtures("often")
 def test_however_often_she_was_referred_everyone_has_it(exchange):
     """Seventy open referrals of a record that was replaced: the last of them follow by and by."""

@@ -293,3 +293,19 @@ def test_a_message_at_the_very_moment_does_not_stay_alone(exchange, patient):
     orders = {f"ServiceRequest/{one['id']}" for one in held(exchange, "agency/support", "ServiceRequest")}  # fmt: skip
     left = held(exchange, "agency/support", "Communication")
     assert all(one["basedOn"][0]["reference"] in orders for one in left)
+
+
+def test_what_is_corrected_as_the_consent_is_deleted_stays(exchange, referred, patient, given):
+    """One transaction deletes the consent and has the family's new address: the agency does not learn it."""
+    put(exchange, AGENCY, {**referred[1], "status": "accepted"})
+    moved = {**patient, "address": [{"text": "where nobody finds us"}]}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"resource": moved, "request": {"method": "PUT", "url": "Patient/rosa"}},
+        {"request": {"method": "DELETE", "url": f"Consent/{given['id']}"}},
+    ]}  # fmt: skip
+
+    assert exchange.call("POST", CHART, bundle).status_code == 200
+
+    assert "where nobody finds us" not in json.dumps(held(exchange, "agency/support"))
+    (theirs,) = held(exchange, "agency/support", "Task")
+    assert theirs["status"] == "cancelled"
