@@ -141,13 +141,14 @@ def _unheard(case: Case, exchange: Exchange, name: str, why: str) -> Plan:
 
     name        Type/id of what does not follow
     """
+    what = "another" if why.endswith(ANOTHER) else "stays"
     nothing = Plan(Answer(()))
     parent = case.loaded.resource(exchange.source, exchange.source_task)
     if parent is None or not parent.stands:
         return nothing
     to, kind = parent.resource["requester"], name.partition("/")[0]
     task = reminder.task(
-        case, exchange.id, parent.resource, f"stays-{name.replace('/', '-')}", to=to,
+        case, exchange.id, parent.resource, f"{what}-{name.replace('/', '-')}", to=to,
         text=f"{kind}: {why} Call the agency where that matters.", system=reminder.STAYS,
     )  # fmt: skip
     if case.loaded.resource(exchange.source, fhir.name(task)) is not None:

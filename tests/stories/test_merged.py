@@ -5,7 +5,7 @@ import test_rewritten
 from exchange import refused, resources
 from test_corrections import CHART, MOVED, REPORTS, ledger, often, one, put  # noqa: F401 — a fixture
 from test_report_contained import of
-from test_rewritten import ANN, BROTHER, sent
+from test_rewritten import ANN, BROTHER, TIM, sent
 from test_what_leaves import REFER, held, seen
 from test_wrong_child import fact
 
@@ -221,6 +221,19 @@ def test_another_childs_consent_does_not(exchange, patient):
     of(made, "Consent")["patient"] = SECOND
 
     refused(exchange.call("POST", REFER, made), 422)
+
+
+def test_a_second_reason_is_told_too(exchange):
+    """Whoever reported was told that the record was replaced by one elsewhere; then it is given to a boy."""
+    sent(exchange)
+    mine = exchange.get(f"{REPORTS}/Patient/rosa").json()
+    put(exchange, REPORTS, {**mine, "link": [BY]})
+
+    put(exchange, REPORTS, TIM)
+
+    told = [each["code"]["text"] for each in not_followed(exchange)]
+    assert len(told) == 2
+    assert any("tells of another person now" in each for each in told)
 
 
 class TestHandedOn:
