@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check bench million peers soak oracle lock
+.PHONY: install demo test check bench million peers beside soak oracle lock
 
 install: .venv/installed
 
@@ -60,3 +60,7 @@ million: install
 # HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some fourteen minutes.
 peers: install
 	@$(BIN)/python benchmarks/peers.py --shared $(SHARED)
+
+# What HAPI's server and ours answer differently that nobody knows yet; the same needs, some four minutes.
+beside: install
+	@$(BIN)/python benchmarks/beside.py --shared $(SHARED)
