@@ -41,9 +41,8 @@ READS = "metadata X/1 P/twin P/none P/twin/_history/1 P/twin/_history/9 P/twin/_
 BODIES = '"active":true "name":[] "a":1 "gender":"Male" "id":"a","id":"b" "birthDate":"2020-02-30"'
 SUBJECTS = "Patient/twin Patient?_id=twin Patient?identifier=urn:twin|1 Nobody?name=a urn:uuid:none"
 STEPS: list[tuple[Any, ...]] = [
-    *(("PATCH", "Patient/patched", [{"op": op, "path": path, "value": value}], PATCH)
-      for op, path, value in (("add", "/name/-", {"family": "C"}), ("remove", "/telecom/0", None),
-                              ("test", "/active", 1), ("add", "/a~2", 1))),
+    *(("PATCH", "Patient/patched", [{"op": op, "path": at, "value": to}], PATCH)
+      for op, at, to in (("add", "/active", True), ("remove", "/telecom/0", 0), ("test", "/id", 1))),
     *((method, one.replace("P/", "Patient/")) for method in ("GET", "HEAD") for one in READS.split()),
     *(("GET", "Patient/twin", None, {"If-None-Match": one}) for one in ('W/"1"', 'W/"9"')),
     *(("PUT", "Patient/twin", TWIN, {"If-Match": one}) for one in ('W/"1"', 'W/"9"', "x")),

@@ -35,7 +35,9 @@ from app.flows.room import Moving, Rooms
 from app.formats import xml
 from app.formats.xml import Find
 
-_MEDIA: Final = frozenset({"application/fhir+json", "application/json", "application/json+fhir"})
+_MEDIA: Final = frozenset(
+    {"application/fhir+json", "application/json", "application/json+fhir", "text/json"}
+)
 _XML: Final = frozenset({"application/fhir+xml", "application/xml", "text/xml"})
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"

@@ -15,7 +15,7 @@ from app.storage.asked import Criterion, Include, Linked, Query
 from app.storage.compiled import Parameter
 from app.storage.criteria import Criteria, any_of, named
 from app.storage.matching import Facts
-from app.storage.parameters import Parameters
+from app.storage.parameters import NATIVE, Parameters
 
 
 class NotIndexed(Malformed):
@@ -84,6 +84,8 @@ class Reader:
         if "." in name:
             return replace(query, linked=(*query.linked, self._chain(query.kind, name, value)))
         code, _, modifier = name.partition(":")
+        if code in NATIVE:
+            raise Malformed(f"{code} does not take the modifier :{named(modifier)}.")
         parameter = self._known(query.kind, code)
         criteria = Criteria(self.parameters, self.base, self.now)
         criterion = criteria.criterion(parameter, modifier, value)

@@ -120,6 +120,7 @@ def test_another_media_type_is_refused(exchange, media):
         "application/fhir+json;charset=utf-8",
         "application/json",
         "application/json+fhir",
+        "text/json",
         "Application/FHIR+JSON",
     ],
 )

@@ -313,6 +313,11 @@ def test_what_is_asked_is_what_is_found(chart):
         ("Task?patient:above=rosa", "above"),
         ("Task?patient:below=rosa", "below"),
         ("Task?_page=AAAA", "_page"),
+        ("Task?_id:not=t1", "modifier :not"),
+        ("Task?_lastUpdated:missing=true", "modifier :missing"),
+        ("Task?authored-on=2026-01-10T25:00:00Z", "A date"),
+        ("Task?authored-on=2026-01-10T10:00:00%2B99:99", "A date"),
+        ("Task?authored-on=%D9%A2%D9%A0%D9%A2%D9%A6", "A date"),  # Arabic digits
         ("Task?code:in=http://example.org/nowhere", "value set"),
         ("Task?code:below=1", "below"),
         ("Observation?component-code-value-concept=c1", "2 values"),
