@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app import fhir
 from app.conformance.structure import BASE
-from app.domain import contained, profiles
+from app.domain import contained, identity, profiles
 from app.domain.case import Case
 from app.domain.plan import Plan, Put
 from app.errors import Invalid, Issue, OurFault
@@ -115,6 +115,8 @@ def _originals(case: Case, plan: Plan, put: Put) -> Iterator[Resource]:
         for mine, theirs in step.copies.items():
             if (put.shelf, name) == (step.recipient, theirs):
                 places.add((step.source, mine))
+                if step.terms.known and (before := identity.sent(case, step, mine)):
+                    yield before  # it goes on as it was sent
             elif (put.shelf, name) == (step.source, mine):
                 places.add((step.recipient, theirs))
         if put.shelf == step.recipient and contained.is_inside(put.origin):

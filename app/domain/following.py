@@ -282,15 +282,19 @@ class Correction:
         return asked.obeying(sent.resource if sent else {})
 
     def _about(self) -> About:
-        """Of whom it was sent; by the record, too, that this names, and that has a number of theirs."""
+        """Of whom it was sent; by the record, too, that this names, and that has, and had, a number of theirs."""
         subject, named = self.exchange.person, person(self.put.resource)
         about = patients.about(self.case, subject, consent=self.exchange.consent)
         if not fhir.is_relative(named) or named in about.records:
             return about
         before, record = self._sent(subject), self.case.find(named)
-        if before and record and identity.has_a_number_of(before, record):
-            return About(subject, about.numbers, about.consent, about.records | {named})
-        return about
+        if not before or not record or not identity.has_a_number_of(before, record):
+            return about
+        at = self.put.resource["meta"]["lastUpdated"]
+        then = self.case.loaded.past(self.put.shelf, named, at)
+        if then and not identity.has_a_number_of(before, then):
+            return about
+        return About(subject, about.numbers, about.consent, about.records | {named})
 
     def _find(self, name: str) -> Resource | None:
         """Of what stands on the sender's shelf what this agency was sent."""

@@ -12,7 +12,7 @@ from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.disclosure import Rule
 from app.domain.event import STATUS
-from app.domain.plan import Exchange, Plan, tracking
+from app.domain.plan import Answer, Exchange, Plan, tracking
 from app.domain.sending import Sending
 from app.errors import Invalid
 from app.fhir import Resource, concept
@@ -35,10 +35,17 @@ def authority(case: Case, exchange: Exchange, to: str) -> tuple[Tenant, Shelf]:
 
 
 def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
-    """The same report, as it was sent, on the other authority's shelf; the clinic has a new Task."""
+    """
+    The same report, as it was sent, on the other authority's shelf; the clinic has a new Task.
+
+    Nothing where that authority has it: who clicks twice sends once.
+    """
     source = case.settings.shelves.get(exchange.source)
     if source is None:
         raise Invalid("The one who reported has left this exchange; call.", expression="to")
+    known_as = _placed(case, exchange, tenant)
+    if case.loaded.resource(source.key, f"Task/{known_as}"):
+        return Plan(Answer(()))
     names = [name for name in exchange.copies if name != exchange.source_task]
     case.loaded.expect(source.key, [*names, exchange.source_task])
     each = at_once(partial(_kept, case, exchange), names)
@@ -59,7 +66,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     made = Sending(
         case=here,
         sent=next(one for one in entries if one.resource is request),
-        task=_task(here, exchange, old, tenant),
+        task=_task(case, known_as, old, tenant),
         request=request,
         attestation=parties.attestation(here, request),
         consent="",
@@ -133,10 +140,15 @@ def _standing(case: Case, shelf: str, name: str) -> Resource | None:
     return stored.resource if stored and stored.stands else None
 
 
-def _task(case: Case, exchange: Exchange, old: Resource, tenant: Tenant) -> Resource:
-    identity = graph.placed(
+def _placed(case: Case, exchange: Exchange, tenant: Tenant) -> str:
+    """The id of the clinic's Task for the other authority."""
+    place = graph.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
-    )(f"transfer-{tenant.id}")
+    )
+    return place(f"transfer-{tenant.id}")
+
+
+def _task(case: Case, identity: str, old: Resource, tenant: Tenant) -> Resource:
     kept = ("intent", "code", "focus", "for", "requester", "priority", "extension")
     meta = {name: value for name, value in (old.get("meta") or {}).items() if name == "security"}
     return {

@@ -142,6 +142,19 @@ def test_a_record_that_is_deleted_by_the_merge_makes_no_error(exchange, at_once,
     assert (found["status"], found["valueString"]) == ("final", "two bruises")
 
 
+def test_a_finding_that_was_written_while_that_record_was_anothers(exchange):
+    """It was put into a boy's chart, and that chart has her number by now: it is his, and not told of her."""
+    sent(exchange, seen("bruise"))
+    put(exchange, REPORTS, {**TIM, "id": "new"})
+    put(exchange, REPORTS, seen("bruise", subject=SECOND, valueString="his arm is broken"))
+    put(exchange, REPORTS, {**RECORD, "identifier": ANN["identifier"]})
+    later = "SELECT * FROM copied WHERE due <> 0"
+
+    exchange.until(lambda: exchange.rows(later) == [])
+
+    assert "his arm" not in str(held(exchange, "agency/intake"))
+
+
 @pytest.mark.usefixtures("often")
 def test_however_often_she_was_referred_everyone_has_it(exchange):
     """Seventy open referrals of a record that was replaced: the last of them follow by and by."""
@@ -254,11 +267,20 @@ class TestHandedOn:
         put(exchange, REPORTS, {**stands, "address": [{"text": "a third house"}]})
         assert one(exchange, "county/intake", "Patient")["address"][0]["text"] == "a third house"
 
-    def test_a_report_goes_on_when_the_childs_record_was_deleted(self, exchange):
-        """What was sent of her goes on as it was sent."""
-        sent(exchange)
-        exchange.call("DELETE", f"{REPORTS}/Patient/rosa")
+    @pytest.mark.parametrize("how", ["deleted", "given away"])
+    def test_a_report_goes_on_as_it_was_sent(self, exchange, how):
+        """Her record, and a finding that fits no profile, are deleted since, or another child's and mended."""
+        sent(exchange, seen("bruise"))
+        if how == "deleted":
+            for name in ("Patient/rosa", "Observation/bruise"):
+                exchange.call("DELETE", f"{REPORTS}/{name}")
+        else:
+            put(exchange, REPORTS, TIM)
+            (own,) = (each for each in held(exchange, "clinic/reports", "Observation")
+                      if each["id"] != "bruise")  # fmt: skip
+            put(exchange, REPORTS, seen("bruise", code=own["code"]))
 
         self.transfer(exchange)
 
         assert one(exchange, "county/intake", "Patient")["name"] == ANN["name"]
+        assert "said of bruise" in str(held(exchange, "county/intake", "Observation"))

@@ -54,6 +54,20 @@ def test_a_transfer_takes_no_new_fact_along(exchange):
     assert exchange.get(f"{REPORTS}/{task['focus']['reference']}").json() == standing
 
 
+def test_who_clicks_twice_sends_once(exchange, reported):
+    """The second click is answered as the first; the county has one report, and the clinic one Task of it."""
+    task, theirs = reported
+    transferred(exchange, task)
+    tasks = len(held(exchange, "clinic/reports", "Task"))
+
+    again = {"event": "transferred", "to": "county"}
+    answer = exchange.call("POST", f"agency/intake/fhir/Task/{theirs['id']}/$record-event", again)
+
+    assert answer.status_code == 200, answer.text
+    assert len(held(exchange, "county/intake", "Task")) == 1
+    assert len(held(exchange, "clinic/reports", "Task")) == tasks
+
+
 def test_a_transfer_takes_what_was_corrected_along(exchange, reported):
     """The new authority goes to the new address."""
     task, _ = reported
