@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -103,17 +103,22 @@ def account(  # noqa: PLR0913 — what an account is asked by
     import json
     from functools import partial
 
-    from app import fhir
+    from app import fhir, main
     from app.cli import opened
     from app.flows import account as accounts
+    from app.storage.parameters import Parameters
+    from app.storage.query import Reader
 
-    shelves = opened.settings_of(config, database).shelves
-    if shelf not in shelves:
-        refuse(f"there is no shelf {shelf}; there are {', '.join(shelves)}")
+    settings = opened.settings_of(config, database)
+    if shelf not in settings.shelves:
+        refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     if not fhir.is_relative(subject):
         refuse(f"{subject} is no Type/id, such as Patient/p1")
+    reader = Reader(Parameters(main.definitions_of(settings)), "", datetime.now(UTC))
     told = fhir.instant(at) if at else accounts.ALWAYS
-    work = partial(accounts.rows, shelf=shelf, subject=subject, former=former, at=told)
+    work = partial(
+        accounts.rows, shelf=shelf, subject=subject, reader=reader, former=former, at=told
+    )
     found, others = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))

@@ -16,7 +16,7 @@ from app.fhir import Resource, listed
 
 _BETWEEN: Final = "\x1f"
 _ONE: Final = frozenset({"replaced-by", "replaces"})
-_FOLLOWED: Final = 8  # links from one record to the next; a chain is no longer
+FOLLOWED: Final = 8  # links from one record to the next; a chain is no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _leading(case: Case, name: str, found: list[str]) -> list[str]:
         for one in dict.fromkeys(others)
         if one not in found and name in further(case.find(one) or {}, [])
     ]
-    return new[: max(_FOLLOWED + 1 - len(found), 0)]
+    return new[: max(FOLLOWED + 1 - len(found), 0)]
 
 
 def _leads(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, list[str]]]:
@@ -196,7 +196,7 @@ def further(patient: Resource, found: list[str]) -> list[str]:
         if link.get("type") in _ONE
     ]
     new = [one for one in dict.fromkeys(others) if one not in found]
-    return new[: max(_FOLLOWED + 1 - len(found), 0)]
+    return new[: max(FOLLOWED + 1 - len(found), 0)]
 
 
 def about(case: Case, name: str, *, consent: str) -> About:
@@ -295,7 +295,7 @@ def _standing(case: Case, name: str) -> Stored:
 def _chain(case: Case, name: str) -> list[str]:
     """Where the links of a record lead, one after the other."""
     found: list[str] = []
-    for _ in range(_FOLLOWED):
+    for _ in range(FOLLOWED):
         patient = case.find(name)
         onward = _replaced_by(patient or {})
         if not onward or onward in found:

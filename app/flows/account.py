@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from app import fhir
 from app.domain import accounting, identity, patients
 from app.domain.change import Caller
+from app.domain.loaded import Want
 from app.domain.plan import Accounted
 from app.errors import NotFound
 from app.fhir import Resource
@@ -19,11 +20,14 @@ from app.flows.service import Service
 from app.settings import Shelf
 from app.storage import ledger, purges, resources
 from app.storage.database import Reading
+from app.storage.query import Reader
 from app.storage.resources import Version
 
 _TURN: Final = 100  # events that are made before others have their turn
 ALWAYS: Final = "9999-12-31T23:59:59.999Z"
 _WORKED: Final = 6  # times its size, of a record that is taken apart
+
+_Record = Callable[..., Awaitable[Resource | None]]  # Type/id, and the number of a version
 
 
 async def about(  # noqa: PLR0913 — who asks, where, for whom
@@ -48,12 +52,16 @@ async def about(  # noqa: PLR0913 — who asks, where, for whom
                 Unavailable: there was no room for so much in time
     """
     caller.must_act("account")
-    records = [subject]
-    known = False
-    for one in records:
-        record = await _record(service, shelf, one) if fhir.is_relative(one) else None
-        known = known or record is not None
-        records += patients.further(record, records) if record else []
+    reader = Reader(service.parameters, "", service.clock())
+
+    async def record(name: str, number: int = 0) -> Resource | None:
+        return await _record(service, shelf, name, number)
+
+    async def leading(name: str) -> list[str]:
+        look = partial(_leading, shelf=shelf.key, name=name, reader=reader)
+        return await service.database.read(look, shelves=(shelf.key,))
+
+    records, known = await _records(subject, record, leading)
 
     async def weigh(tx: Reading) -> int:
         return sum([await ledger.weight(tx, shelf.key, one) for one in records])
@@ -62,15 +70,12 @@ async def about(  # noqa: PLR0913 — who asks, where, for whom
         found = await _of(tx, shelf.key, records)
         return found, await _sent(tx, shelf.key, found, at)
 
-    async def version(name: str, number: int) -> Resource:
-        return await _record(service, shelf, name, number) or {}
-
     weight = await service.database.read(weigh, shelves=(shelf.key,))
     await room.take(service.rooms, service.rooms.way, weight)
     found, sent = await service.database.read(look, shelves=(shelf.key,))
     if not found and not known:
         raise NotFound("Nobody of this id was ever on this shelf.")
-    others = await _others(sent, version)
+    others = await _others(sent, record)
     events = accounting.events(
         map(_row, found),
         source=service.settings.tenant(shelf.tenant),
@@ -111,24 +116,51 @@ async def _record(service: Service, shelf: Shelf, name: str, number: int = 0) ->
     return record
 
 
-async def rows(
-    tx: Reading, shelf: str, subject: str, *, former: bool = False, at: str = ALWAYS
+async def rows(  # noqa: PLR0913 — as about
+    tx: Reading,
+    shelf: str,
+    subject: str,
+    *,
+    reader: Reader,
+    former: bool = False,
+    at: str = ALWAYS,
 ) -> tuple[list[dict[str, Any]], int]:
     """The rows of a shelf about a person, as the command prints them, and how many others; as about."""
-    records = [subject]
-    for one in records:
-        row = await resources.read(tx, shelf, one) if fhir.is_relative(one) else None
-        if row and row.stands:
-            records += patients.further(fhir.read(row.body), records)
 
-    async def version(name: str, number: int) -> Resource:
-        row = await resources.read_version(tx, shelf, name, number)
-        return fhir.read(row.body) if row and row.stands else {}
+    async def record(name: str, number: int = 0) -> Resource | None:
+        read = partial(resources.read_version, version=number) if number else resources.read
+        row = await read(tx, shelf, name)
+        return (fhir.read(row.body) if row.stands else {}) if row else None
 
+    records, _ = await _records(subject, record, partial(_leading, tx, shelf, reader=reader))
     found = await _of(tx, shelf, records)
-    others = await _others(await _sent(tx, shelf, found, at), version)
+    others = await _others(await _sent(tx, shelf, found, at), record)
     chosen = [row for row in found if (row["exchange"] in others) is former]
     return chosen, len(found) - len(chosen)
+
+
+async def _records(
+    subject: str, record: _Record, leading: Callable[[str], Awaitable[list[str]]]
+) -> tuple[list[str], bool]:
+    """The records that links make one person with this one, whichever says so; and whether one was ever here."""
+    found, known = [subject], False
+    for one in found:
+        if not fhir.is_relative(one):
+            continue
+        said = await record(one)
+        known = known or said is not None
+        found += patients.further(said or {}, found)
+        for other in await leading(one):
+            if other not in found and one in patients.further(await record(other) or {}, []):
+                found += [other][: patients.FOLLOWED + 1 - len(found)]
+    return found, known
+
+
+async def _leading(tx: Reading, shelf: str, name: str, *, reader: Reader) -> list[str]:
+    """The records whose links name this one (Type/id)."""
+    want = Want("found", shelf, f"Patient?link={name}")
+    found: list[str] = (await resources.load(tx, [want], reader))[want]
+    return found
 
 
 async def _of(tx: Reading, shelf: str, records: list[str]) -> list[dict[str, Any]]:
@@ -169,14 +201,12 @@ async def _sent(tx: Reading, shelf: str, found: list[dict[str, Any]], at: str) -
     return sent
 
 
-async def _others(
-    sent: dict[str, Sent], version: Callable[[str, int], Awaitable[Resource]]
-) -> set[str]:
+async def _others(sent: dict[str, Sent], version: _Record) -> set[str]:
     """The exchanges that were of somebody else than the one asked about; docs/decisions/0082."""
     others: dict[Sent, bool] = {}
     for one in set(sent.values()):
         others[one] = not (one.then and one.told) or identity.is_another(
-            await version(one.name, one.then), await version(one.name, one.told)
+            await version(one.name, one.then) or {}, await version(one.name, one.told) or {}
         )
     return {exchange for exchange, one in sent.items() if others[one]}
 

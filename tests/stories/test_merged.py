@@ -3,6 +3,8 @@
 import pytest
 import test_rewritten
 from exchange import refused, resources
+from test_account import events
+from test_accounting import account
 from test_corrections import CHART, MOVED, REPORTS, ledger, often, one, put  # noqa: F401 — a fixture
 from test_report_contained import of
 from test_rewritten import ANN, BROTHER, TIM, sent
@@ -234,6 +236,19 @@ def test_another_childs_consent_does_not(exchange, patient):
     of(made, "Consent")["patient"] = SECOND
 
     refused(exchange.call("POST", REFER, made), 422)
+
+
+@pytest.mark.parametrize("says", ["both", "first", "second"])
+def test_the_record_that_stands_has_her_whole_account(exchange, says):
+    """Her family asks under the number that she has now: that she was reported under the other is in it."""
+    sent(exchange)
+    merged(exchange, says=says)
+
+    for name in ("rosa", "new"):
+        found = events(exchange.get(f"{REPORTS}/Patient/{name}/$account"))
+        assert {each["entity"][0]["what"]["reference"] for each in found} == {"Patient/rosa"}
+        *rows, _ = account(exchange, "clinic/reports", f"Patient/{name}")
+        assert len(rows) == len(found)
 
 
 def test_a_second_reason_is_told_too(exchange):
