@@ -126,7 +126,8 @@ def records(case: Case, name: str) -> list[str]:
     found = [name]
     for one in found:
         record = case.find(one)
-        found += further(record, found) if record else _leading(case, one, found)
+        if one:  # "": whose it is was not said
+            found += further(record, found) if record else _leading(case, one, found)
     return found
 
 
