@@ -169,6 +169,8 @@ def _replacing(case: Case, name: str) -> set[str]:
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
     """The records whose links make them one with this one, and that are not found yet."""
+    if not name:  # an exchange need not say of whom it is
+        return []
     came = case.loaded.once("leading", str(id(case.entries)), _leads, case.entries)[1]
     others = [*came.get(name, []), *case.loaded.found(case.shelf.key, f"Patient?link={name}")]
     new = [
