@@ -34,14 +34,13 @@ def arrived(case: Case) -> Case:
     source      https://hl7.org/fhir/R4/http.html#trules
     """
     case.loaded.announce(conditions(case))
-    names, numbered = Names(case.change), _numbered(case)
+    names, numbered = Names(case.change, gone=_gone(case)), _numbered(case)
     entries: list[tuple[Entry, str, bool]] = []
     written: set[str] = set()
     new: dict[Want, Any] = {}
     again: list[str] = []  # what stands there where the message comes again
     for position, entry in enumerate(case.change.entries):
-        met = names.conditions.get((entry.type, entry.if_none_exist))
-        identity = met.split("/", 1)[1] if met else blamed(entry, _met, case, entry)
+        identity, anew = _found(case, names, entry)
         known = bool(identity)
         derived = numbered[position] if numbered and not (known or entry.id) else ""
         identity = identity or entry.id or derived or case.id("entry", str(position))
@@ -53,11 +52,14 @@ def arrived(case: Case) -> Case:
             text = "Two entries write the same resource; each may stand once."
             raise Malformed(text, expression=entry.at.removesuffix(".resource"))
         written.add(name)
-        entries.append((entry, identity, known))
+        # what meets the condition goes, and is guarded by its version
+        made = replace(entry, if_none_exist="", condition="") if anew else entry
+        entries.append((made, identity, known))
         if derived:
             again.append(name)
         elif not (known or entry.id):  # chance made this id: nothing can stand there
             new |= _nothing(case.shelf.key, name)
+    _alone(names, entries)
     case.loaded.expect(case.shelf.key, again)
     for name in again:
         if case.loaded.resource(case.shelf.key, name) is None:
@@ -66,7 +68,7 @@ def arrived(case: Case) -> Case:
     def resolved(one: tuple[Entry, str, bool]) -> Entry:
         return blamed(one[0], _resolved, case, names, *one)
 
-    made = at_once(resolved, entries)
+    settled = at_once(resolved, entries)
     return Case(
         case.change,
         Loaded({**case.loaded.seen, **new}),
@@ -75,9 +77,22 @@ def arrived(case: Case) -> Case:
         case.definitions,
         case.key,
         case.now,
-        tuple(made),
+        tuple(settled),
         tuple(names.order),
     )
+
+
+def _alone(names: Names, entries: list[tuple[Entry, str, bool]]) -> None:
+    """Raises Malformed: as Names.alone, of what a condition makes."""
+    for entry, identity, known in entries:
+        if not known and _sought(entry):
+            names.alone(entry, f"{entry.type}/{identity}")
+
+
+def _gone(case: Case) -> frozenset[str]:
+    """What the change deletes."""
+    deleted = [one for one in case.change.entries if one.method == "DELETE"]
+    return frozenset(f"{one.type}/{one.id or blamed(one, _met, case, one)}" for one in deleted)
 
 
 def _numbered(case: Case) -> list[str]:
@@ -137,6 +152,25 @@ def _nothing(shelf: str, name: str) -> dict[Want, Any]:
         Want("exchange", shelf, name): None,
         Want("waiting", shelf, name): (),
     }
+
+
+def _sought(entry: Entry) -> str:
+    """The condition by which an entry makes a resource where nothing meets it; "" for none."""
+    return entry.if_none_exist or (entry.condition if entry.method == "PUT" else "")
+
+
+def _found(case: Case, names: Names, entry: Entry) -> tuple[str, bool]:
+    """
+    The id of what an entry's condition names, "" where nothing does or that goes in the same change.
+
+    returns     also whether it goes, so that the entry makes it anew
+    """
+    said = _sought(entry)
+    if met := names.conditions.get((entry.type, said)):
+        return met.split("/", 1)[1], False
+    identity = blamed(entry, _met, case, entry)
+    goes = bool(said and identity) and f"{entry.type}/{identity}" in names.gone
+    return "" if goes else identity, goes
 
 
 def _met(case: Case, entry: Entry) -> str:

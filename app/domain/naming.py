@@ -25,6 +25,7 @@ class Names:
     urls        {fullUrl: Type/id}
     conditions  {(type, condition that the entry came with): Type/id}
     order       the name of each entry, in their order
+    gone        what the change deletes, which is before all else: nothing is met by it
     carrying    as _carrying makes it
     source      https://hl7.org/fhir/R4/http.html#trules, https://hl7.org/fhir/R4/bundle.html#references
     """
@@ -33,6 +34,7 @@ class Names:
     urls: dict[str, str] = field(default_factory=dict)
     conditions: dict[tuple[str, Condition], str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    gone: frozenset[str] = frozenset()
     carrying: dict[tuple[str, str, str], list[str]] | None = None
 
     def add(self, entry: Entry, name: str) -> None:
@@ -42,9 +44,22 @@ class Names:
             raise Malformed("Two entries have the same fullUrl.", expression=at)
         if entry.full_url:
             self.urls[entry.full_url] = name
-        if said := entry.if_none_exist or entry.condition:
+        if entry.method != "DELETE" and (said := entry.if_none_exist or entry.condition):
             self.conditions[entry.type, said] = name
         self.order.append(name)
+
+    def alone(self, entry: Entry, name: str) -> None:
+        """
+        What a condition that nothing met makes is the only one in the change that will meet it.
+
+        raises      Malformed: another entry makes one as well
+        source      https://hl7.org/fhir/R4/http.html#trules: identities that overlap
+        """
+        wanted = condition.identified(entry.if_none_exist or entry.condition)
+        made = self._carrying().get((entry.type, *wanted), []) if wanted else []
+        if any(one != name for one in made) or (entry.method == "PUT" and len(made) > 1):
+            text = "Another entry makes a resource that meets this condition; send it once."
+            raise Malformed(text, expression=entry.at.removesuffix(".resource"))
 
     def plain(self, entry: Entry, target: str, loaded: Loaded) -> str:
         """
@@ -96,7 +111,7 @@ class Names:
         wanted = condition.identified(said)  # only an identifier can be told here
         names = set(self._carrying().get((kind, *wanted), ())) if wanted else set()
         self.change.caller.must("s", condition.searched(said))
-        names |= set(loaded.meeting(self.change.shelf.key, said))
+        names |= set(loaded.meeting(self.change.shelf.key, said)) - self.gone
         if len(names) != 1:
             how = "Several resources meet" if names else "No resource meets"
             text = f"{how} the condition of a reference; it must be met by one."

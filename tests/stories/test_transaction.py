@@ -309,6 +309,61 @@ def test_links_within_a_bundle_lead_to_what_it_made(exchange):
     assert stored["identifier"][0]["value"] == scan
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_what_a_transaction_deletes_meets_no_condition_of_it(exchange, patient, method):
+    """Deletes come first, wherever they stand: the child that is sent anew is made anew, and stands."""
+    child = {"resourceType": "Patient", "identifier": [MRN]}
+    url, request = (
+        ("Patient", {"ifNoneExist": FOUND}) if method == "POST" else (f"Patient?{FOUND}", {})
+    )
+    made = asked(method, url, child, fullUrl="urn:uuid:a", request=request)
+    seen = asked("POST", "Observation", observed("urn:uuid:a"))
+    deleted = asked("DELETE", "Patient/rosa")
+
+    entries = answered(exchange.call("POST", CHART, bundle("transaction", made, seen, deleted)))
+
+    assert [one["response"]["status"][:3] for one in entries] == ["201", "201", "204"]
+    [found] = exchange.get(f"{CHART}/Patient?{FOUND}").json()["entry"]
+    assert found["resource"]["id"] != "rosa"
+    assert (
+        exchange.get(f"{CHART}/Observation?patient={found['resource']['id']}").json()["total"] == 1
+    )
+
+
+def test_what_a_transaction_deletes_is_not_referred_to(exchange, patient):
+    """A conditional reference that only what goes away meets is met by nothing."""
+    seen = asked("POST", "Observation", observed(f"Patient?{FOUND}"))
+
+    for deleted in (asked("DELETE", "Patient/rosa"), asked("DELETE", f"Patient?{FOUND}")):
+        refused(exchange.call("POST", CHART, bundle("transaction", deleted, seen)), 412)
+
+    assert exchange.get(PATIENT).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [("PUT", f"Patient?{FOUND}"), ("PUT", f"Patient?{FOUND}")],
+        [("POST", "Patient"), ("PUT", f"Patient?{FOUND}")],
+        [("POST", "Patient"), ("POST", "Patient", {"ifNoneExist": FOUND})],
+        [("POST", "Patient", {"ifNoneExist": FOUND}), ("PUT", f"Patient?{FOUND}")],
+        [("PUT", "Patient/p"), ("PUT", f"Patient?{FOUND}")],
+    ],
+)
+def test_a_condition_makes_no_second_beside_what_comes_with_it(exchange, entries):
+    """One record number is one child: what would make two of one Bundle is refused, whole."""
+    made = []
+    for method, url, *request in entries:
+        child = {"resourceType": "Patient", "identifier": [MRN]}
+        child |= {"id": "p"} if url == "Patient/p" else {}
+        made.append(asked(method, url, child, request=request[0] if request else {}))
+
+    for sent in (made, made[::-1]):
+        refused(exchange.call("POST", CHART, bundle("transaction", *sent)), 400)
+
+    assert exchange.rows("SELECT count(*) FROM resource") == [(0,)]
+
+
 def test_one_condition_twice_makes_one(exchange):
     """Two conditional creates of one record number in one Bundle are one child."""
     child = {"resourceType": "Patient", "identifier": [MRN]}
