@@ -109,6 +109,8 @@ class World:
         if want.kind == "held":
             return [name for (shelf, name), one in self.stands.items()
                     if shelf == want.shelf and one.exchange == want.key]  # fmt: skip
+        if want.kind == "expunged":
+            return ""
         return [] if want.kind in {"found", "search", "shared"} else None
 
     def plan(self, change):

@@ -194,17 +194,27 @@ class Correction:
         """Whether whom it is of is somebody else now than when it was sent: the child, or a clinician."""
         if self._kind == "PractitionerRole":
             return self._is_anothers_role()
-        name = self.whose
-        if self.name != name and not fhir.about(self.put.resource):
+        before, now = self._sent(self.whose), self.put.resource
+        if before is None:
             return False
-        is_other = identity.is_another
         if self._kind == "Practitioner":
-            is_other = identity.is_another_clinician
-        now = self.put.resource if self.name == name else self.case.find(name)
-        before = self._sent(name) if now else None
-        instead = patients.survivor(self.case, name) if self._is_own else None
-        told = [one for one in (now, instead) if one]
-        return before is not None and any(is_other(before, one) for one in told)
+            return identity.is_another_clinician(before, now)
+        if self._is_own:
+            instead = patients.survivor(self.case, self.name)
+            return any(identity.is_another(before, one) for one in (now, instead) if one)
+        if not fhir.about(now):
+            return False
+        names = {self.exchange.person, *({person(now)} & self._about().records)}
+        return any(self._tells_of_another(before, one) for one in sorted(names))
+
+    def _tells_of_another(self, before: Resource, name: str) -> bool:
+        """Whether a record (Type/id) tells of somebody else; one that is deleted, as it stood last."""
+        record = self.case.find(name)
+        if record is None and whose.is_lost(self.case, self.exchange, name):
+            return True
+        at = self.put.resource["meta"]["lastUpdated"]
+        record = record or self.case.loaded.past(self.put.shelf, name, at)
+        return record is not None and identity.is_another(before, record)
 
     @property
     def _is_own(self) -> bool:

@@ -32,7 +32,7 @@ class Want(NamedTuple):
                 | copied (key: Type/id; answers the open exchanges that sent it, MOST_COPIES and one more
                 of them; of a Consent every one)
                 | shared (key: exchange|Type/id; answers other exchanges that sent it too, MOST_COPIES)
-                | expunged (key: Type/id; answers whether it was, though a backup from before was restored)
+                | expunged (key: Type/id; answers when it was, though a backup from before was restored)
                 | crosswalk (key: what is mapped; answers the target, or None)
                 | waiting (key: Type/id of a source; answers what of it waits)
                 | awaiting (key: what is waited for; answers the names of the sources that wait)
@@ -135,9 +135,10 @@ class Loaded(Struct, frozen=True):
         found: Exchange | None = self._get(Want("opened", shelf, exchange))
         return found
 
-    def expunged(self, shelf: str, name: str) -> bool:
-        """Whether the list of what was purged says that this (Type/id) was expunged."""
-        return bool(self._get(Want("expunged", shelf, name)))
+    def expunged(self, shelf: str, name: str) -> str:
+        """When this (Type/id) was expunged by the list of what was purged, as FHIR instant; "" for never."""
+        found: str = self._get(Want("expunged", shelf, name))
+        return found
 
     def sharing(self, shelf: str, exchange: str, name: str) -> list[Exchange]:
         """Other exchanges, not expunged, that have sent the same resource."""

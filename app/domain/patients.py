@@ -169,7 +169,7 @@ def _replacing(case: Case, name: str) -> set[str]:
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
     """The records whose links make them one with this one, and that are not found yet."""
-    if not name:  # an exchange need not say of whom it is
+    if not fhir.is_relative(name):
         return []
     came = case.loaded.once("leading", str(id(case.entries)), _leads, case.entries)[1]
     others = [*came.get(name, []), *case.loaded.found(case.shelf.key, f"Patient?link={name}")]

@@ -35,8 +35,21 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     name = name or exchange.person
     record = _then(case, exchange, name, resource)
     if name in exchange.copies or name == exchange.person:
+        stored, lost = case.loaded.resource(exchange.source, name), is_lost(case, exchange, name)
+        if lost and (_at(resource) <= lost or not (stored and stored.stands)):
+            return True
         return record is not None and _is_rewritten(case, exchange, name, record)
     return not _is_record_of(case, exchange, name, record)
+
+
+def is_lost(case: Case, exchange: Exchange, name: str) -> str:
+    """
+    When another's record of this name (Type/id) was expunged since this was sent, as FHIR instant; "" for never.
+
+    What was written until then may be the other's, and nobody can tell.
+    """
+    at = case.loaded.expunged(exchange.source, name)
+    return at if at > identity.sent_at(exchange) else ""
 
 
 def is_given_away(case: Case, exchange: Exchange) -> bool:
@@ -56,7 +69,7 @@ def was_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     An EHR that gives each message the same ids gives the record back with the next one.
     """
     name = fhir.versionless(str(fhir.about(resource).get("reference", "")))
-    known = bool(name) and (name in exchange.copies or name == exchange.person)
+    known = name in exchange.copies or name in _records(case, exchange)
     return known and is_anothers(case, exchange, resource)
 
 
@@ -96,6 +109,12 @@ def _version(case: Case, shelf: str, name: str, number: int) -> Resource | None:
         Want("version", shelf, f"{name}/_history/{one}") for one in range(number, first, -1)
     })  # fmt: skip
     return case.loaded.version(shelf, name, number)
+
+
+def _records(case: Case, exchange: Exchange) -> list[str]:
+    """Those that links make one person with whom it was sent of, that one first."""
+    source = case.settings.shelves.get(exchange.source)
+    return patients.records(case.on(source), exchange.person) if source else [exchange.person]
 
 
 def _is_as_sent(case: Case, exchange: Exchange, resource: Resource) -> bool:

@@ -114,10 +114,11 @@ async def remembered(tx: Reading, purged: Purge, at: str) -> bool:
     return not {one[0] for one in past} <= {*sent}
 
 
-async def expunged(tx: Reading, shelf: str, name: str) -> bool:
-    """Whether what had this name (Type/id) was expunged."""
+async def expunged(tx: Reading, shelf: str, name: str) -> str:
+    """When what had this name (Type/id) was expunged, as FHIR instant; "" for never."""
     kind, _, identity = name.partition("/")
-    return bool(await tx.rows(_EXPUNGED, shelf=shelf, type=kind, id=identity))
+    rows = await tx.rows(_EXPUNGED, shelf=shelf, type=kind, id=identity)
+    return str(rows[0][0]) if rows else ""
 
 
 async def unscrubbed(tx: Reading) -> bool:

@@ -157,6 +157,28 @@ def test_a_finding_that_was_written_while_that_record_was_anothers(exchange):
     assert "his arm" not in str(held(exchange, "agency/intake"))
 
 
+def test_a_finding_in_the_linked_record_is_whose_that_is_by_now(exchange):
+    """The two records were one, and the second was given to a boy: what is written there is none of hers."""
+    sent(exchange, seen("bruise"))
+    merged(exchange, says="first")
+    put(exchange, REPORTS, {**TIM, "id": "new"})
+
+    put(exchange, REPORTS, seen("bruise", subject=SECOND, valueString="his arm is broken"))
+
+    assert "his arm" not in str(held(exchange, "agency/intake"))
+
+
+def test_a_finding_in_a_record_that_was_deleted_is_whose_that_was(exchange):
+    """Her record was given to a boy and deleted, and the EHR still writes what it has of him."""
+    sent(exchange, seen("bruise"))
+    put(exchange, REPORTS, TIM)
+    exchange.call("DELETE", f"{REPORTS}/Patient/rosa")
+
+    put(exchange, REPORTS, seen("bruise", valueString="his arm is broken"))
+
+    assert "his arm" not in str(held(exchange, "agency/intake"))
+
+
 @pytest.mark.usefixtures("often")
 def test_however_often_she_was_referred_everyone_has_it(exchange):
     """Seventy open referrals of a record that was replaced: the last of them follow by and by."""
@@ -281,6 +303,18 @@ class TestHandedOn:
 
         put(exchange, REPORTS, {**stands, "address": [{"text": "a third house"}]})
         assert one(exchange, "county/intake", "Patient")["address"][0]["text"] == "a third house"
+
+    def test_a_boys_record_does_not_go_on_in_place_of_hers(self, exchange):
+        """Two charts were merged by mistake, and the report is handed on: not a word of him goes."""
+        sent(exchange, seen("bruise"))
+        merged(exchange, survivor={**TIM, "id": "new"})
+        put(exchange, REPORTS, seen("bruise", subject=SECOND, valueString="his arm is broken"))
+
+        self.transfer(exchange)
+
+        told = str(held(exchange, "county/intake"))
+        assert ("Baker" in told, "his arm" in told) == (False, False)
+        assert one(exchange, "county/intake", "Patient")["name"] == ANN["name"]
 
     @pytest.mark.parametrize("how", ["deleted", "given away"])
     def test_a_report_goes_on_as_it_was_sent(self, exchange, how):
