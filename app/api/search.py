@@ -93,9 +93,9 @@ def _compartment(service: Service, request: Request, rest: str) -> tuple[tuple[s
     head = body.type_of(request.path_params["type"])
     identity = body.id_of(request.path_params["id"])
     rest = rest.strip("/").removesuffix("/_search")
+    kind = "" if rest in {"*", "$everything"} else body.type_of(rest)
     if head.lower() not in service.parameters.compartments:
         raise NotFound("R4 has no compartment of this type.")
-    kind = "" if rest in {"*", "$everything"} else body.type_of(rest)
     return (head, identity), kind, f"{head}/{identity}/{rest}"
 
 

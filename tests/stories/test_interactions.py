@@ -132,7 +132,9 @@ def test_whatever_is_got_has_a_head(exchange, patient, path):
         assert head.headers[name] == whole.headers[name]
 
 
-@pytest.mark.parametrize("path", ["$nothing", "Patient/$nothing", "Patient/rosa/$nothing"])
+@pytest.mark.parametrize(
+    "path", ["$nothing", "Patient/$nothing", "Patient/rosa/$nothing", "Group/g/$export"]
+)
 def test_an_operation_that_is_not_there_is_called_one(exchange, patient, path):
     """And not a resource type or an id that nobody has."""
     (issue,) = refused(exchange.get(f"{CHART}/{path}"), 404)
