@@ -126,8 +126,7 @@ def records(case: Case, name: str) -> list[str]:
     found = [name]
     for one in found:
         record = case.find(one)
-        if one:  # "": whose it is was not said
-            found += further(record, found) if record else _leading(case, one, found)
+        found += further(record, found) if record else _leading(case, one, found)
     return found
 
 
@@ -169,7 +168,7 @@ def _replacing(case: Case, name: str) -> set[str]:
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
     """The records whose links make them one with this one, and that are not found yet."""
-    if not fhir.is_relative(name):
+    if not fhir.is_relative(name):  # "": whose it is was not said
         return []
     came = case.loaded.once("leading", str(id(case.entries)), _leads, case.entries)[1]
     others = [*came.get(name, []), *case.loaded.found(case.shelf.key, f"Patient?link={name}")]
