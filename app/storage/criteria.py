@@ -104,7 +104,7 @@ class Criteria:
             case "number":
                 return [matching.number(atom, value)]
             case _:
-                return [matching.quantity(atom, escaping.unescaped(value))]
+                return [matching.quantity(atom, value)]
 
     def _missing(self, parameter: Parameter, value: str) -> Criterion:
         if value not in {"true", "false"}:

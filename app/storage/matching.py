@@ -302,8 +302,8 @@ def number(atom: Atom, value: str) -> Alternative:
 
 def quantity(atom: Atom, value: str) -> Alternative:
     """https://hl7.org/fhir/R4/search.html#quantity: number, number|system|code, number||code."""
-    parts = [*value.split("|"), "", ""][:3]
-    amount, system, code = parts[0], clean(parts[1]), clean(parts[2])
+    parts = [escaping.unescaped(one) for one in escaping.split(value, "|")]
+    amount, system, code = (clean(one) for one in [*parts, "", ""][:3])
     match = _amount(amount)
     if not system and not code:
         return Alternative(atom.name, match)

@@ -1,7 +1,7 @@
 """Search: what is asked is what is found, and nothing else."""
 
 from decimal import Decimal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from exchange import refused
@@ -266,6 +266,17 @@ def test_a_temperature_is_the_same_in_every_unit(exchange, asked):
         return found(exchange, f"Observation?value-quantity={prefix}{value}|{UCUM}|{unit}")
 
     assert (at("eq"), at("gt"), at("lt")) == (["t0", "t1", "t2"], [], [])
+
+
+def test_a_bar_that_is_escaped_is_of_the_unit(exchange):
+    """As in every other value: what is escaped divides nothing."""
+    measured = {"value": 3, "system": UCUM, "code": "{a|b}"}
+    put(exchange, {"resourceType": "Observation", "id": "o", "status": "final",
+                   "code": concept("x"), "valueQuantity": measured})  # fmt: skip
+
+    for asked in (rf"3|{UCUM}|{{a\|b}}", r"3||{a\|b}", r"3,4||{a\|b}"):
+        assert found(exchange, f"Observation?value-quantity={quote(asked)}") == ["o"], asked
+    assert found(exchange, r"Observation?value-quantity=3||{a\|c}") == []
 
 
 def test_what_is_asked_is_what_is_found(chart):
