@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app import fhir
-from app.domain import condition
+from app.domain import condition, identity
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.graph import About
@@ -142,7 +142,7 @@ def survivor(case: Case, name: str) -> Resource | None:
 def whole(case: Case, record: Resource) -> Resource:
     """What is said of a person; of a record that was replaced what the other one says, and what it alone says."""
     other = survivor(case, fhir.name(record))
-    if other is None:
+    if other is None or identity.is_another(record, other):
         return record
     metas = [one.get("meta") or {} for one in (record, other)]
     meta = {**metas[0], "security": [one for each in metas for one in listed(each.get("security"))]}

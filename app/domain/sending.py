@@ -182,6 +182,8 @@ class Sending:
             resource = find(name)
             if resource and name == self.consent:
                 return consents.addressed(resource, self._is_theirs)
+            if resource and "link" in resource and resource["resourceType"] == "Patient":
+                return patients.whole(self.case, resource)
             return resource
 
         return found

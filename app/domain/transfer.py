@@ -102,11 +102,7 @@ def _whole(case: Case, exchange: Exchange, source: Shelf, one: Resource) -> Reso
     """The same, and of the child what the record says that stands in place of the one that was sent."""
     if fhir.name(one) != exchange.person:
         return one
-    here, before = case.on(source), identity.sent(case, exchange, exchange.person)
-    instead = patients.survivor(here, exchange.person)
-    if instead and before and identity.is_another(before, instead):
-        return one
-    return patients.whole(here, one)
+    return patients.whole(case.on(source), one)
 
 
 def _before(case: Case, exchange: Exchange, names: list[str]) -> list[Resource]:

@@ -251,6 +251,24 @@ def test_a_consent_on_the_record_that_was_replaced_covers_her(exchange, patient)
     }
 
 
+@pytest.mark.parametrize("survivor", ["hers", "a boy's"])
+def test_an_order_of_the_record_that_was_replaced_has_what_stands(exchange, patient, survivor):
+    """A clinician orders under the old number: the agency goes to the door of today, and to no other child's."""
+    child = patient if survivor == "hers" else TIM
+    put(exchange, CHART, {**child, "id": "new", "address": MOVED})
+    put(exchange, CHART, {**patient, "active": False, "link": [BY]})
+    made = family.referral("ServiceRequest/none", consented=True)
+    made["entry"] = [
+        each for each in made["entry"] if each["resource"]["resourceType"] != "Patient"
+    ]
+
+    assert resources(exchange.call("POST", REFER, made), "Task")
+
+    copy = one(exchange, "agency/support", "Patient")
+    assert copy["name"] == patient["name"]
+    assert copy["address"] == (MOVED if survivor == "hers" else patient["address"])
+
+
 def test_another_childs_consent_does_not(exchange, patient):
     """The two records are linked by nobody."""
     put(exchange, CHART, {**patient, "id": "new"})
