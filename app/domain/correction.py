@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, patients, reminder, retold, turns
+from app.domain import consents, identity, patients, reminder, retold, turns
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.feedback import owed
@@ -84,8 +84,8 @@ def again(case: Case) -> Plan:
     Those that are due since it was sent are looked at only where something was written at about that moment:
     a write has the time at which it began, and may be on the disk after one that began later.
     """
-    identity, due = case.change.said
-    exchange = case.loaded.opened(case.shelf.key, identity)
+    named, due = case.change.said
+    exchange = case.loaded.opened(case.shelf.key, named)
     nothing = Plan(Answer(()))
     if exchange is None or not _standing(case, [exchange]):
         return nothing
@@ -284,17 +284,27 @@ def _standing(case: Case, exchanges: list[Exchange]) -> list[Exchange]:
 
 
 def _joined(case: Case, changed: list[Put]) -> list[Correction]:
-    """The records that were sent, and in whose place one stands that is changed: it follows as theirs."""
+    """
+    The records that were sent, and in whose place one stands that is changed: it follows as theirs.
+
+    One that is deleted is as it was sent.
+    """
     shelf = case.shelf.key
     names = list({one: None for found in _in_place_of(case, changed) for one in found})
     case.loaded.expect(shelf, names)
     stands = [(name, one) for name in names if (one := case.loaded.resource(shelf, name))]
     sent = at_once(lambda pair: _sent(case, pair[0]), stands)
-    return [
-        Correction(case, exchange, Put(shelf, case.find(name) or one.resource, one.version), one)
+    theirs = [
+        (name, one, exchange)
         for (name, one), exchanges in zip(stands, sent, strict=True)
         for exchange in exchanges
         if exchange.person == name
+    ]
+    said = at_once(lambda each: case.find(each[0]) or identity.sent(case, each[2], each[0]), theirs)
+    return [
+        Correction(case, exchange, Put(shelf, record, one.version), one)
+        for (_, one, exchange), record in zip(theirs, said, strict=True)
+        if record
     ]
 
 

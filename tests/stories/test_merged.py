@@ -113,6 +113,18 @@ def test_a_merge_that_is_undone_is_undone_at_the_agency(exchange):
     assert one(exchange, "agency/intake", "Patient")["address"] == [{"text": "her house"}]
 
 
+def test_the_record_that_stands_is_followed_when_the_first_is_deleted(exchange):
+    """The EHR keeps the one record alone, and the family moves."""
+    sent(exchange)
+    stands = merged(exchange)
+    exchange.call("DELETE", f"{REPORTS}/Patient/rosa")
+
+    answer = put(exchange, REPORTS, {**stands, "address": MOVED})
+
+    assert answer.status_code == 200, answer.text
+    assert one(exchange, "agency/intake", "Patient")["address"] == MOVED
+
+
 def test_a_finding_goes_on_when_the_first_record_is_deleted(exchange):
     """The EHR keeps the one record alone: what it amends of her is amended, and is no error."""
     sent(exchange, seen("bruise"))
