@@ -63,7 +63,7 @@ KNOWN = {
     r"_sort=-date": "downwards a period counts by its end, with HAPI by its beginning",
     r"quantity=(sa|eb)": "HAPI has no sa and eb of numbers",
     r"quantity=.*unitsofmeasure": "units are converted; HAPI does so where it is set up for it",
-    r"quantity=(ne)?[01][.0]* ": "R4: what rounds to 0 or 1 is found; HAPI asks for these exactly",
+    r"quantity=(ne)?[01][.0]*[ |]": "R4: what rounds to 0 or 1 is found; HAPI asks for these exactly",
     r"(value|quantity|date|concept|string):missing": "a composite is there where each of its parts is",
     r"container:missing|near:missing|missing=true => 400": "a text alone is there; near is not; HAPI lacks some",
     r"(code|concept):text=": "any word of a text may begin so; HAPI looks at its first",
