@@ -65,7 +65,7 @@ def facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(pages / 2**30, 1),
         "kernel": platform.release().split("-")[0],
-        "python": platform.python_version(),
+        "python": " ".join((platform.python_version(), *platform.python_build())),
         "packages": {name: version(name) for name in packages},
         "load_average": [round(one, 1) for one in os.getloadavg()],
     }
