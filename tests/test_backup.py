@@ -1,16 +1,19 @@
 """A backup that is taken under load and restored is whole, on either database and from one to the other."""
 
+import asyncio
 import itertools
 import json
 import sqlite3
 import threading
 from contextlib import closing
 
+import asyncpg
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.sandbox import family
+from app.storage import backup as copies
 from app.storage import migration
 
 REFERRALS, BACKUPS = 8, 5  # at least
@@ -164,6 +167,32 @@ def test_a_database_in_use_is_not_overwritten(exchange, patient, tmp_path):
     assert refused.exit_code == 2
     assert "stop it first" in refused.output
     assert exchange.rows("SELECT id, version FROM resource") == before
+
+
+def test_a_service_that_has_just_ended_is_waited_for(postgres, tmp_path):
+    """Its connections are gone from the server a moment after it; a script that stops and restores need not know."""
+    postgres.empty()
+    file, url = tmp_path / "one.backup", f"sqlite:///{tmp_path / 'one.db'}"
+    migration.migrate(url)
+    copies.backup(url, file)
+
+    async def leaves_late():
+        last = await asyncpg.connect(
+            postgres.url(), server_settings={"application_name": "kinbridge"}
+        )
+        there.set()
+        await asyncio.sleep(0.5)
+        await last.close()
+
+    there = threading.Event()
+    leaving = threading.Thread(target=asyncio.run, args=(leaves_late(),))
+    leaving.start()
+    there.wait(10)
+    env = {"KINBRIDGE_DATABASE_URL": postgres.url(), "KINBRIDGE_OWNER_URL": postgres.url("owner")}
+    done = CliRunner().invoke(cli, ["restore", str(file)], env=env)
+    leaving.join()
+
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", json.dumps({}).encode()])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import asyncpg
 
 _ROWS: Final = 500  # held in memory at once
+_LOOKS: Final = 20  # whether the service is gone
+_LOOK_SECONDS: Final = 0.1
 _CONNECT_SECONDS: Final = 10.0
 _COLUMNS: Final = {
     table.name: [column.name for column in table.columns] for table in METADATA.sorted_tables
@@ -236,10 +238,8 @@ async def _to_postgres(
     connection = await _as_owner(owner_url)
     names = ", ".join(_COLUMNS)
     try:
+        await _alone(connection)
         async with connection.transaction():
-            if await connection.fetchval(_SERVED):
-                message = "a service runs on this database; stop it first"
-                raise NotEmpty(message)
             await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             asked = f"SELECT {', '.join(_PURGE)} FROM purge"  # noqa: S608
             known = [_unscrubbed(row) for row in await connection.fetch(asked)]
@@ -262,6 +262,20 @@ _SERVED: Final = """
     SELECT EXISTS (SELECT FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'kinbridge')
 """
+
+
+async def _alone(connection: asyncpg.Connection[Any]) -> None:
+    """
+    A service that has just ended has left soon: the server ends its side of a connection a moment later.
+
+    raises      NotEmpty: one runs on it
+    """
+    for _ in range(_LOOKS):
+        if not await connection.fetchval(_SERVED):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    message = "a service runs on this database; stop it first"
+    raise NotEmpty(message)
 
 
 async def _fill(
