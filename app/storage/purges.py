@@ -14,7 +14,7 @@ from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Purge
 from app.storage import copies, outbox
 from app.storage.database import Reading, Statement, Tx, statement
-from app.storage.tables import EXCHANGE, PURGE, VERSION
+from app.storage.tables import EXCHANGE, PURGE, RESOURCE, VERSION
 
 _COLUMNS: Final = tuple(column.name for column in EXCHANGE.columns)
 
@@ -47,6 +47,15 @@ _PAST: Final = statement(
     .where(*_UP_TO, VERSION.c.method != "DELETE")
     .order_by(VERSION.c.version.desc())
     .limit(bindparam("most"))
+)
+_STANDS: Final = statement(
+    select(RESOURCE.c.version).where(
+        RESOURCE.c.shelf == bindparam("shelf"),
+        RESOURCE.c.type == bindparam("type"),
+        RESOURCE.c.id == bindparam("id"),
+        RESOURCE.c.updated <= bindparam("at"),
+        RESOURCE.c.method != "DELETE",
+    )
 )
 _NEWEST: Final = 2**31 - 1
 _EXPUNGED: Final = statement(
@@ -103,7 +112,8 @@ async def _sent(tx: Reading, purged: Purge) -> list[int]:
     for row in rows:
         opened, terms = (row[_COLUMNS.index(name)] for name in ("opened", "terms"))
         at = json.loads(terms).get("known") or opened
-        found |= {one[0] for one in await tx.rows(_PAST, **_key(purged), at=at, most=1)}
+        if not await tx.rows(_STANDS, **_key(purged), at=at):  # else it stands still
+            found |= {one[0] for one in await tx.rows(_PAST, **_key(purged), at=at, most=1)}
     return sorted(found)
 
 

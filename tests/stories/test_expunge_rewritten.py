@@ -305,6 +305,19 @@ class TestHersNow:
         (his,) = held(exchange, "agency/intake", "Patient")
         assert his["telecom"][0]["value"] == "555-0777"
 
+    def test_what_he_was_sent_with_and_stands_keeps_nothing_of_her(self, exchange):
+        """Ann was reported, then Tim by what stands now: her version before that is gone."""
+        sent(exchange, seen("bruise"), child={**ANN, **ADDRESS})
+        put(exchange, REPORTS, TIM)
+        put(exchange, REPORTS, HIS)
+        made = attached(report(TIM, "two"), HIS)
+        assert resources(exchange.call("POST", REPORT, made), "Task")
+
+        expunge(exchange)
+
+        assert stands(exchange, "Observation/bruise", valueString="his arm is broken")
+        assert left(exchange) == []
+
     def test_a_record_that_is_his_again_tells_nothing_of_her(self, exchange):
         """He was reported, then she, then the record was his again: his stands, and her version is gone."""
         self.first(exchange)
