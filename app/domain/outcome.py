@@ -105,10 +105,7 @@ def _of_the_sender(case: Case, entry: Entry, exchange: Exchange, stored: Stored 
         return withdrawal.plan(case, exchange, wholly=wholly)
     came = entry.resource
     if stored and patients.about(case, exchange.person, consent="").means(came.get("for")):
-        came = {
-            **came,
-            "for": stored.resource["for"],
-        }  # by another record, or number, of the child's
+        came = {**came, "for": stored.resource["for"]}  # the child, by another record or number
     if stored and same(copied.read(case, entry.resource, stored), came):
         return Plan(Answer((entry.name,)))
     mark = case.receipt(entry, exchange.source_task)
