@@ -20,7 +20,7 @@ ROUNDS = 150
 _GIVEN = re.compile(
     r"(?:[A-Z][A-Za-z]+/)?(?:[a-z2-7]{26}|[0-9a-f]{32})"
 )  # an id, alone or after its type
-_OWN = {"secret", "client", "indexed"}  # what the service wrote when it started
+_OWN = {"secret", "client", "indexed", "clock"}  # what the service wrote before, or has once
 
 Rows = dict[str, list[tuple[Any, ...]]]  # by table
 
