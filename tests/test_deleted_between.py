@@ -9,6 +9,7 @@ import pytest
 from app import settings
 from app.domain import condition
 from app.domain.change import Caller, Change, Entry
+from app.errors import Stale
 from app.flows import read, write
 from app.main import open_service
 
@@ -94,3 +95,30 @@ def test_what_was_there_already_is_answered_as_long_as_it_is(url):
     assert done.answer.names[0] != name
     assert done.answer.created
     assert len(standing) == 1
+
+
+def test_no_second_stands_where_a_transaction_deletes_and_makes_anew(url):
+    """Another makes one at that moment: whoever asked for the only one is told that there are two."""
+
+    async def opened():
+        service = await open_service(settings.read(database_url=url), **loaded.stand_ins())
+        shelf = service.settings.shelves["clinic/chart"]
+
+        async def done(where, nonce, *entries):
+            act = "transaction" if len(entries) > 1 else "create"
+            made = Change(shelf, Caller("ehr"), act, entries, base="http://x", nonce=nonce)
+            return (await write.write(where, made)).answer.names
+
+        try:
+            (name,) = await done(service, "1", Entry("POST", NAMED))
+            gone = {"resourceType": "Patient", "id": name.split("/")[1]}
+            anew = (Entry("DELETE", gone, gone["id"]), Entry("POST", NAMED, if_none_exist=SAID))
+            between = Between(service.database, 1, lambda: done(service, "2", Entry("POST", NAMED)))
+            beside = dataclasses.replace(service, database=between)
+            with pytest.raises(Stale):
+                await done(beside, "3", *anew)
+            assert between.reads < 0
+        finally:
+            await service.database.close()
+
+    asyncio.run(opened())

@@ -40,7 +40,7 @@ def arrived(case: Case) -> Case:
     new: dict[Want, Any] = {}
     again: list[str] = []  # what stands there where the message comes again
     for position, entry in enumerate(case.change.entries):
-        identity, anew = _found(case, names, entry)
+        identity = _found(case, names, entry)
         known = bool(identity)
         derived = numbered[position] if numbered and not (known or entry.id) else ""
         identity = identity or entry.id or derived or case.id("entry", str(position))
@@ -52,9 +52,7 @@ def arrived(case: Case) -> Case:
             text = "Two entries write the same resource; each may stand once."
             raise Malformed(text, expression=entry.at.removesuffix(".resource"))
         written.add(name)
-        # what meets the condition goes, and is guarded by its version
-        made = replace(entry, if_none_exist="", condition="") if anew else entry
-        entries.append((made, identity, known))
+        entries.append((entry, identity, known))
         if derived:
             again.append(name)
         elif not (known or entry.id):  # chance made this id: nothing can stand there
@@ -159,18 +157,13 @@ def _sought(entry: Entry) -> str:
     return entry.if_none_exist or (entry.condition if entry.method == "PUT" else "")
 
 
-def _found(case: Case, names: Names, entry: Entry) -> tuple[str, bool]:
-    """
-    The id of what an entry's condition names, "" where nothing does or that goes in the same change.
-
-    returns     also whether it goes, so that the entry makes it anew
-    """
+def _found(case: Case, names: Names, entry: Entry) -> str:
+    """The id of what an entry's condition names, "" where nothing does or that goes in the same change."""
     said = _sought(entry)
     if met := names.conditions.get((entry.type, said)):
-        return met.split("/", 1)[1], False
+        return met.split("/", 1)[1]
     identity = blamed(entry, _met, case, entry)
-    goes = bool(said and identity) and f"{entry.type}/{identity}" in names.gone
-    return "" if goes else identity, goes
+    return "" if said and f"{entry.type}/{identity}" in names.gone else identity
 
 
 def _met(case: Case, entry: Entry) -> str:

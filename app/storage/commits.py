@@ -244,8 +244,14 @@ def readied(made: Made) -> Made:
 
 
 async def _absent(tx: Tx, made: Made) -> None:
+    """Nothing meets its conditions but what it deletes."""
+    gone = {
+        (put.shelf, fhir.name(put.resource)) for put in made.plan.puts if put.method == "DELETE"
+    }
     for shelf, condition in sorted(made.plan.absent):
-        if await search.names(tx, shelf, made.reader.condition(condition), most=1):
+        query = made.reader.condition(condition)
+        found = await search.names(tx, shelf, query, most=1 + len(gone))
+        if any((shelf, name) not in gone for name in found):
             raise Overtaken
 
 
