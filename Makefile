@@ -61,6 +61,6 @@ million: install
 peers: install
 	@$(BIN)/python benchmarks/peers.py --shared $(SHARED)
 
-# What HAPI's server and ours answer differently that nobody knows yet; the same needs, some four minutes.
+# What HAPI's server and ours answer differently that nobody knows yet; the same needs, a minute or two.
 beside: install
 	@$(BIN)/python benchmarks/beside.py --shared $(SHARED)

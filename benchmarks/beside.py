@@ -4,7 +4,7 @@ The same asked of HAPI's server and of ours: what the two answer differently, an
     python benchmarks/beside.py [--shared ../shared]
 
 US Core's examples and what beside_cases.py makes up are stored on both; then come searches for what
-each parameter has in them, interactions, patches. What is not KNOWN there is printed; four minutes.
+each parameter has in them, interactions, patches. What is not KNOWN there is printed; a minute or two.
 """
 
 from __future__ import annotations
