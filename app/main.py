@@ -16,11 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from app import conformance, fhir
-from app import settings as settings_module
 from app.api import access, allowed, openapi, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
-from app.conformance import Definitions, library
+from app.conformance import Definitions
 from app.domain import mappings, specimens
 from app.domain.mappings import Mappings
 from app.errors import NotAllowed, NotFound, Refusal, Unavailable
@@ -70,11 +69,10 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     for shelf in settings.shelves.values():
         if shelf.endpoint and shelf.endpoint.smart:
             key_of(shelf.endpoint.smart)
-    definitions = definitions or definitions_of(settings)
+    definitions = definitions or conformance.load(settings.packages)
     if known is None:
-        folder = settings.mappings or settings_module.folder("mappings")
-        known = mappings.load(folder, definitions)
-        specimens.hold(known, definitions, folder)
+        known = mappings.load(settings.mappings, definitions)
+        specimens.hold(known, definitions, settings.mappings)
     await migration.check(settings.database_url)
     opened = connection.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
@@ -106,14 +104,6 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     )
     await purge.replay(service)
     return service
-
-
-def definitions_of(settings: Settings) -> Definitions:
-    """What comes with the service, and what the deployer has added."""
-    found = conformance.load(settings_module.folder("fhir_profiles"))
-    for package in library.load(settings.packages):
-        found.add(package)
-    return found
 
 
 async def build(

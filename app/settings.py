@@ -29,6 +29,12 @@ _NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+def folder(name: str) -> Path:
+    """A data folder that comes with the service: inside the wheel, or beside app/ in a checkout."""
+    inside = _APP / name
+    return inside if inside.is_dir() else _APP.parent / name
+
+
 class SettingsError(Exception):
     """A setting that cannot be read; the text names file and key, never a value."""
 
@@ -173,7 +179,7 @@ class Settings(BaseSettings):
     )  # for migrate, backup, restore
     database_connections: int = Field(default=10, ge=2)  # PostgreSQL: for each process, at most
     public_url: str = ""  # how partners reach this service; http://host:port when empty
-    mappings: Path | None = None  # a folder that stands in for the one that comes with the service
+    mappings: Path = folder("mappings")
     packages: Path = Path("kinbridge-packages")  # FHIR packages, put there by `profiles add`
     registry_url: str = Field(default="https://packages.fhir.org", pattern="^https?://.+")
     max_body_bytes: int = Field(default=10 * 2**20, gt=0)
@@ -254,9 +260,3 @@ def read(path: Path | None = None, **overrides: object) -> Settings:
             for fault in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("\n".join(faults)) from None
-
-
-def folder(name: str) -> Path:
-    """A data folder that comes with the service: inside the wheel, or beside app/ in a checkout."""
-    inside = _APP / name
-    return inside if inside.is_dir() else _APP.parent / name

@@ -59,7 +59,7 @@ def warm(folder: Path) -> None:
     60 us at base, issue 7 a Task and a screening Observation 100 us by profile, and a PRAPARE form
     1,000 us.
     """
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     for path in sorted(folder.glob("Questionnaire-*.json")):
         definitions.add(path)
     now = datetime.now(UTC)
@@ -97,7 +97,7 @@ def beside(folder: Path) -> None:
 
 def memory(folder: Path) -> None:
     """Every definition of the loaded guides read, and what the examples need of them compiled."""
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     now = datetime.now(UTC)
     count = 0
     for _, entry in definitions.entries("StructureDefinition"):

@@ -124,7 +124,7 @@ def _look(want: Want) -> Any:
 
 def parts() -> dict[str, float]:
     """Where the time goes, each part alone, in milliseconds of CPU; storage as on SQLite."""
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     known = mappings.load(settings.folder("mappings"), definitions)
     configured = settings.Settings()
     raw = fhir.encode(form(0, known))

@@ -213,7 +213,7 @@ def main() -> None:
     command.add_argument("--tries", type=int, default=7)
     command.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     given = command.parse_args()
-    parameters = Parameters(conformance.load(conformance.folder()))
+    parameters = Parameters(conformance.load())
     with (
         filled(given.database, FEW, parameters) as few,
         filled(given.database, given.tasks, parameters) as many,

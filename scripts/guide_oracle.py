@@ -62,7 +62,7 @@ def verdict(answer: dict[str, Any]) -> bool | None:
 
 
 def main(command: str) -> int:
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     now = datetime.now(UTC)
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:

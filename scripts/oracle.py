@@ -171,7 +171,7 @@ def report(what: str, counts: Counter[str]) -> int:
 
 
 def main(command: str, paths: list[Path], *, plant: bool, only: str) -> int:
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     now = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as scratch:
         found = files(paths, Path(scratch))

@@ -16,7 +16,7 @@ from app.storage.parameters import Parameters
 
 @cache
 def definitions() -> Definitions:
-    return conformance.load(settings.folder("fhir_profiles"))
+    return conformance.load()
 
 
 @cache

@@ -23,7 +23,7 @@ RANK = {"draft": 0, "requested": 0, "received": 1, "accepted": 2, "in-progress":
         "rejected": 4, "completed": 4, "failed": 4, "cancelled": 4, "entered-in-error": 5}  # fmt: skip
 # the order, not the shape: that what is put fits its profile has its own stories
 MAPPINGS = dataclasses.replace(mappings.load(settings.folder("mappings")), profiles=())
-DEFINITIONS = conformance.load(settings.folder("fhir_profiles"))
+DEFINITIONS = conformance.load()
 SETTINGS = settings.Settings()
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 STORED = {"lastUpdated": fhir.instant(NOW)}

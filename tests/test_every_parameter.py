@@ -307,7 +307,7 @@ def asked_of(chance, definition, resources):
 @pytest.fixture(scope="module")
 def defined():
     """{type: its parameters}, as R4 defines them."""
-    loaded = conformance.load(conformance.folder())
+    loaded = conformance.load()
     found = {kind: {} for kind in TYPES}
     for package, entry in loaded.entries("SearchParameter"):
         one = package.read(entry)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
@@ -13,7 +14,10 @@ import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from typer.testing import CliRunner
 
+from app import settings
+from app.cli import app as cli
 from app.storage import migration
 from app.storage.tables import METADATA
 
@@ -128,3 +132,20 @@ def test_policy_explain_says_every_rule():
         assert rule in said
     assert "What no rule permits is denied" in said
     assert "45 CFR 164.512(b)(1)(ii)" in said
+
+
+def test_policy_explain_says_the_rules_that_are_in_force(tmp_path):
+    """Where the service reads rules of its own, the officer is shown those and no others."""
+    shutil.copytree(settings.folder("mappings"), tmp_path / "mappings")
+    rules = tmp_path / "mappings" / "disclosure.toml"
+    rules.write_text(rules.read_text().replace('id = "receipt"', 'id = "our-receipt"'))
+    config = tmp_path / "kinbridge.toml"
+    config.write_text(f'mappings = "{tmp_path}/mappings"\n')
+
+    by_file = CliRunner().invoke(cli, ["policy", "explain", "--config", str(config)])
+    by_environment = CliRunner(env={"KINBRIDGE_MAPPINGS": str(tmp_path / "mappings")}).invoke(
+        cli, ["policy", "explain"]
+    )
+
+    assert "our-receipt" in by_file.stdout
+    assert "our-receipt" in by_environment.stdout

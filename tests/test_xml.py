@@ -54,7 +54,7 @@ JSON = {
 
 @pytest.fixture(scope="module")
 def definitions():
-    return conformance.load(conformance.folder())
+    return conformance.load()
 
 
 def read(raw, definitions):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
@@ -55,10 +56,9 @@ def purges(
     config: Config = None,
 ) -> None:
     """Write down what was expunged, ids and times alone, so that a restore can purge it again."""
-    from app.cli import opened
     from app.storage import backup as copies
 
-    opened.standing(opened.settings_of(config, database))
+    opened.standing(opened.settings_of(config, database_url=database))
     _run(config, database, lambda read: file.write_text(json.dumps(
         copies.purge_list(read.database_url, owner_url=read.owner_url)
     )))  # fmt: skip
@@ -76,12 +76,11 @@ def _purged(file: Path) -> tuple[Any, ...]:
 
 
 def _run(config: Path | None, database: str | None, work: Callable[[Any], object]) -> None:
-    from app import settings
     from app.errors import Unavailable
     from app.storage.backup import NotEmpty
     from app.storage.migration import NeedsMigration
 
     try:
-        work(settings.read(config, database_url=database))
-    except (settings.SettingsError, NeedsMigration, NotEmpty, Unavailable, OSError) as refused:
+        work(opened.settings_of(config, database_url=database))
+    except (NeedsMigration, NotEmpty, Unavailable, OSError) as refused:
         refuse(refused)

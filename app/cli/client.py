@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove the clients that may call.")
-
-_T = TypeVar("_T")
 
 
 @app.command()
@@ -37,11 +34,10 @@ def add(  # noqa: PLR0913 — what a client is registered by
 ) -> None:
     """Register a client and show its secret, once; or one that signs, by its public keys."""
     from app import fhir
-    from app.cli import opened
     from app.domain.scopes import is_scope
     from app.storage import keys as clients
 
-    settings = opened.settings_of(config, database)
+    settings = opened.settings_of(config, database_url=database)
     if shelf not in settings.shelves:
         refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     for scope in scopes:
@@ -61,7 +57,7 @@ def add(  # noqa: PLR0913 — what a client is registered by
             tx, client=client, shelf=shelf, scopes=scopes, at=now, keys=known_by
         )
 
-    secret = asyncio.run(opened.write(config, database, register, makes=True))
+    secret = opened.write(config, database, register, makes=True)
     typer.echo(f"client  {client}\nshelf   {shelf}\ntoken   {settings.token_url(shelf)}")
     if secret:
         typer.echo(f"secret  {secret}")
@@ -88,7 +84,7 @@ def list_clients(database: Database = None, config: Config = None) -> None:
     """Every client with its shelf and scopes."""
     from app.storage import keys
 
-    found = _run(config, database, keys.clients)
+    found = opened.write(config, database, keys.clients)
     for one in found:
         scopes, by = " ".join(sorted(one.scopes)), "signs" if one.keys else "has a secret"
         typer.echo(f"{one.id}\t{one.shelf}\t{scopes}\tsince {one.created}\t{by}")
@@ -101,7 +97,7 @@ def remove(client: str, database: Database = None, config: Config = None) -> Non
     """Take a client's access away, at once."""
     from app.storage import keys
 
-    if not _run(config, database, lambda tx: keys.remove_client(tx, client)):
+    if not opened.write(config, database, lambda tx: keys.remove_client(tx, client)):
         refuse(f"{client} is not registered")
     _until_known()
 
@@ -113,11 +109,3 @@ def _until_known() -> None:
     from app.flows.callers import REMEMBERED_SECONDS
 
     time.sleep(REMEMBERED_SECONDS)
-
-
-def _run(
-    config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
-) -> _T:
-    from app.cli import opened
-
-    return asyncio.run(opened.write(config, database, work))

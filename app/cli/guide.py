@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app import conformance
 from app.cli.refusal import refuse
 
 
@@ -20,12 +21,11 @@ def package(
     ),
 ) -> None:
     """Make an installable FHIR package, with snapshots; the same folder gives the same bytes."""
-    from app import conformance
     from app.conformance import packing
     from app.errors import Refusal
 
     ours = conformance.folder() / "kinbridge"
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     try:
         if folder is not None and folder.resolve() != ours.resolve():
             definitions.add(folder)

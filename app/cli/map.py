@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
@@ -50,14 +51,14 @@ def file(
     from app.errors import MappingError, Refusal, outcome
     from app.flows import preview
 
-    settings = _settings(config, None)
+    settings = opened.settings_of(config, mappings=mappings)
     if shelf not in settings.shelves:
         refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     if form not in {"text", "json"}:
         refuse("--format is text or json")
     try:
         sent = fhir.decode(path.read_bytes())
-        seen = preview.offline(settings, mappings, shelf, sent)
+        seen = preview.offline(settings, shelf, sent)
     except OSError as error:
         refuse(f"{path}: {error.strerror}")
     except MappingError as error:
@@ -212,7 +213,7 @@ def sign_off(  # noqa: PLR0913 — who signs what off, when, and where
     from app.domain import mappings as data
     from app.errors import MappingError
 
-    folder = mappings or _folder(config)
+    folder = opened.settings_of(config, mappings=mappings).mappings
     try:
         day = date.fromisoformat(on) if on else date.today()  # noqa: DTZ011 — the signer's own day
         data.sign_off(folder, (instrument, question, answer), by=by, on=day)
@@ -256,28 +257,15 @@ def _charts(settings: Any, only: str | None) -> list[Any]:
     return found
 
 
-def _settings(config: Path | None, database: str | None) -> Any:
-    from app.cli import opened
-
-    return opened.settings_of(config, database)
-
-
-def _folder(config: Path | None) -> Path:
-    from app import settings
-
-    return _settings(config, None).mappings or settings.folder("mappings")
-
-
 def _with_service(
     config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
 ) -> _T:
     """Work with the database and the mappings, beside a running service if there is one."""
-    from app.cli import opened
     from app.errors import MappingError, Unavailable
     from app.main import open_service
     from app.storage.migration import NeedsMigration
 
-    settings = _settings(config, database)
+    settings = opened.settings_of(config, database_url=database)
     opened.standing(settings)
 
     async def run() -> _T:

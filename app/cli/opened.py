@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.cli.refusal import refuse
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 _T = TypeVar("_T")
 
 
-def settings_of(config: Path | None, database: str | None) -> Any:
-    """The settings; says what is wrong with them and ends."""
+def settings_of(config: Path | None, **said: object) -> Settings:
+    """The settings, in which what is said on the command line is strongest; says what is wrong and ends."""
     from app import settings
 
     try:
-        return settings.read(config, database_url=database)
+        return settings.read(config, **said)
     except settings.SettingsError as error:
         refuse(error)
 
 
-def standing(settings: Any) -> None:
+def standing(settings: Settings) -> None:
     """
     Refuses a SQLite file that is not there, which would be made, and then say that it has nothing.
 
@@ -35,7 +39,7 @@ def standing(settings: Any) -> None:
         refuse(f"there is no database {path_of(url)}; name it by --database or --config")
 
 
-async def write(
+def write(
     config: Path | None,
     database: str | None,
     work: Callable[[Any], Coroutine[Any, Any, _T]],
@@ -52,15 +56,19 @@ async def write(
     from app.errors import Unavailable
     from app.storage import connection, migration
 
-    settings = settings_of(config, database)
+    settings = settings_of(config, database_url=database)
     if not makes:
         standing(settings)
-    try:
+
+    async def run() -> _T:
         await migration.check(settings.database_url)
         opened = connection.connect(settings.database_url)
         try:
             return await opened.write(work, shelves=shelves)
         finally:
             await opened.close()
+
+    try:
+        return asyncio.run(run())
     except (migration.NeedsMigration, Unavailable) as refused:
         refuse(refused)

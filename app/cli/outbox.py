@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
@@ -44,7 +44,6 @@ def resend(push: int, database: Database = None, config: Config = None) -> None:
 def _run(
     config: Path | None, database: str | None, work: Callable[[Any], Coroutine[Any, Any, _T]]
 ) -> _T:
-    from app.cli import opened
     from app.storage.database import QUEUE
 
-    return asyncio.run(opened.write(config, database, work, shelves=QUEUE))
+    return opened.write(config, database, work, shelves=QUEUE)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from app import conformance
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
@@ -17,14 +19,14 @@ app = typer.Typer(no_args_is_help=True, help="The disclosure rules, and what was
 @app.command()
 def explain(
     mappings: Annotated[Path | None, typer.Option(help="Folder with disclosure.toml.")] = None,
+    config: Config = None,
 ) -> None:
     """Print every rule: what it permits, what it requires, what goes and what stays behind."""
-    from app import settings
     from app.domain import mappings as data
     from app.errors import MappingError
 
     try:
-        known = data.load(mappings or settings.folder("mappings"))
+        known = data.load(opened.settings_of(config, mappings=mappings).mappings)
     except MappingError as error:
         refuse(error)
     typer.echo("What no rule permits is denied. Every disclosure is written into the accounting.\n")
@@ -62,14 +64,10 @@ def overrides(
     config: Config = None,
 ) -> None:
     """List the reports that were sent in spite of a rule; the reason stands in the request."""
-    import asyncio
-
-    from app.cli import opened
     from app.storage import exchanges
     from app.storage.database import QUEUE
 
-    work = opened.write(config, database, exchanges.overridden, shelves=QUEUE)
-    found, every = asyncio.run(work)
+    found, every = opened.write(config, database, exchanges.overridden, shelves=QUEUE)
     for one in found:
         typer.echo(f"{one.opened}\t{one.rule}\t{one.source}\t{one.request}\tto {one.recipient}")
     typer.echo(f"{len(found)} of {every} reports")
@@ -99,27 +97,25 @@ def account(  # noqa: PLR0913 — what an account is asked by
 
     Whether it is shown to who asks is a human's decision: a parent may be who is suspected.
     """
-    import asyncio
     import json
     from functools import partial
 
-    from app import fhir, main
-    from app.cli import opened
+    from app import fhir
     from app.flows import account as accounts
     from app.storage.parameters import Parameters
     from app.storage.query import Reader
 
-    settings = opened.settings_of(config, database)
+    settings = opened.settings_of(config, database_url=database)
     if shelf not in settings.shelves:
         refuse(f"there is no shelf {shelf}; there are {', '.join(settings.shelves)}")
     if not fhir.is_relative(subject):
         refuse(f"{subject} is no Type/id, such as Patient/p1")
-    reader = Reader(Parameters(main.definitions_of(settings)), "", datetime.now(UTC))
+    reader = Reader(Parameters(conformance.load(settings.packages)), "", datetime.now(UTC))
     told = fhir.instant(at) if at else accounts.ALWAYS
     work = partial(
         accounts.rows, shelf=shelf, subject=subject, reader=reader, former=former, at=told
     )
-    found, others = asyncio.run(opened.write(config, database, work, shelves=(shelf,)))
+    found, others = opened.write(config, database, work, shelves=(shelf,))
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))
         what = ", ".join(sorted({name.split("/")[0] for name in json.loads(one["disclosed"])}))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from app import fhir
-from app.cli import guide
+from app import conformance, fhir
+from app.cli import checked, guide, opened
+from app.conformance import changes, library, packages
 from app.errors import Malformed, NotFound, Refusal
 
 if TYPE_CHECKING:
@@ -76,21 +77,19 @@ def add(  # noqa: PLR0913 — the options of the command
 ) -> None:
     """Add packages; the service loads them at its next start, and `validate` at once."""
     with _refusals():
-        settings = _settings(config)
-        where = _where(settings, folder)
+        settings = opened.settings_of(config, packages=folder, registry_url=registry)
+        where = settings.packages
         for source in sources:
-            have = {one.name for one in _definitions(where).packages} if dependencies else None
-            for package, origin in _read(settings, source, registry, sha256=sha256, have=have):
+            have = {one.name for one in conformance.load(where).packages} if dependencies else None
+            for package, origin in _read(settings, source, sha256=sha256, have=have):
                 _put(where, package, origin)
 
 
 def _put(where: Path, package: Package, origin: str) -> None:
-    from app.conformance import library
-
     made = library.add(where, package, origin=origin)
     count = sum(one.resource_type == "StructureDefinition" for one in package.entries)
     typer.echo(f"{made.name} {made.version}: {len(package.entries)} definitions, {count} profiles")
-    loaded = {one.name for one in _definitions(where).packages}
+    loaded = {one.name for one in conformance.load(where).packages}
     for name, version in sorted(package.dependencies.items()):
         if name not in loaded:
             typer.echo(f"  needs {name} {version}, which is not loaded", err=True)
@@ -99,13 +98,11 @@ def _put(where: Path, package: Package, origin: str) -> None:
 @app.command(name="list")
 def list_(config: Config = None, folder: Folder = None, said: Said = Format.TEXT) -> None:
     """What is loaded: what comes with the service, and what was added."""
-    from app.conformance import library
-
     with _refusals():
-        where = _where(_settings(config), folder)
+        where = opened.settings_of(config, packages=folder).packages
         added = {(one.name, one.version): one for one in library.held(where)}
         rows = []
-        for package in _definitions(where).packages:
+        for package in conformance.load(where).packages:
             held = added.get((package.name, package.version))
             rows.append({
                 "name": package.name or "kinbridge",
@@ -130,10 +127,8 @@ def remove(
     folder: Folder = None,
 ) -> None:
     """Take packages out that were added."""
-    from app.conformance import library
-
     with _refusals():
-        where = _where(_settings(config), folder)
+        where = opened.settings_of(config, packages=folder).packages
         for one in packages:
             gone = library.remove(where, *_named(one))
             typer.echo(f"{gone.name} {gone.version}: removed")
@@ -150,7 +145,7 @@ def snapshot(
 ) -> None:
     """Write a profile with its snapshot, made from its differential; exit 1 where it cannot be so."""
     with _refusals():
-        definitions = _definitions(_where(_settings(config), folder))
+        definitions = conformance.load(opened.settings_of(config, packages=folder).packages)
         for one in package or ():
             definitions.add(one)
         definition = _definition(definitions, profile)
@@ -176,13 +171,10 @@ def diff(  # noqa: PLR0913 — the options of the command
     said: Said = Format.TEXT,
 ) -> None:
     """What a new version of a guide changes for its profiles, by element."""
-    from app.conformance import changes
-
     with _refusals():
-        settings = _settings(config)
-        where = _where(settings, folder)
-        definitions = _definitions(where)
-        before, after = (_one(settings, definitions, one, registry) for one in (old, new))
+        settings = opened.settings_of(config, packages=folder, registry_url=registry)
+        definitions = conformance.load(settings.packages)
+        before, after = (_one(settings, definitions, one) for one in (old, new))
         both, gone, come = (_only(urls, profile) for urls in changes.profiles(before, after))
         if profile and not (both or gone or come):
             raise NotFound("Neither package has such a profile.")
@@ -217,33 +209,10 @@ def _only(urls: list[str], wanted: list[str] | None) -> list[str]:
     return [one for one in urls if one in wanted or one.rpartition("/")[2] in wanted]
 
 
-def _settings(config: Path | None) -> Settings:
-    from app.cli import opened
-
-    found: Settings = opened.settings_of(config, None)
-    return found
-
-
-def _where(settings: Settings, folder: Path | None) -> Path:
-    return folder or settings.packages
-
-
-def _definitions(where: Path) -> Definitions:
-    from app import conformance
-    from app.conformance import library
-
-    found = conformance.load(conformance.folder())
-    for package in library.load(where):
-        found.add(package)
-    return found
-
-
 def _definition(definitions: Definitions, profile: str) -> fhir.Resource:
     path = Path(profile)
     found: Any
     if path.is_file():
-        from app.cli import checked
-
         found = fhir.decode(checked.as_json(definitions, path.read_bytes()))
     else:
         _refuse_file(path)
@@ -268,33 +237,23 @@ def _named(source: str) -> tuple[str, str]:
 
 
 def _read(
-    settings: Settings,
-    source: str,
-    registry: str | None,
-    *,
-    sha256: str = "",
-    have: set[str] | None = None,
+    settings: Settings, source: str, *, sha256: str = "", have: set[str] | None = None
 ) -> list[tuple[Package, str]]:
     """
     The packages that a source means, each with where it came from.
 
     have        names of what need not be fetched; None fetches nothing that it depends on
     """
-    from app.conformance import packages
-
     path = Path(source)
     if path.exists():
         if path.suffix == ".xml":
-            from app.cli import checked
-            from app.conformance import folder, load
-
-            raw = checked.as_json(load(folder()), path.read_bytes())
+            raw = checked.as_json(conformance.load(), path.read_bytes())
             return [(packages.read_definition(raw), path.name)]
         if sha256 and path.is_file():
             _same(path, sha256)
         return [(one, path.name) for one in packages.load(path)]
     _refuse_file(path)
-    fetched = asyncio.run(_fetch(settings, source, registry, sha256=sha256, have=have))
+    fetched = asyncio.run(_fetch(settings, source, sha256=sha256, have=have))
     return [(one.package, one.origin) for one in fetched]
 
 
@@ -306,18 +265,13 @@ def _same(path: Path, sha256: str) -> None:
 
 
 async def _fetch(
-    settings: Settings,
-    source: str,
-    registry: str | None,
-    *,
-    sha256: str,
-    have: set[str] | None,
+    settings: Settings, source: str, *, sha256: str, have: set[str] | None
 ) -> list[Fetched]:
     from app.flows import registry as door
     from app.partners import Partners
 
     partners = Partners(seconds=120)
-    url = (registry or settings.registry_url).rstrip("/")
+    url = settings.registry_url.rstrip("/")
     try:
         first = await door.fetch(partners, url, *_named(source), sha256=sha256)
         if have is None:
@@ -327,9 +281,7 @@ async def _fetch(
         await partners.close()
 
 
-def _one(
-    settings: Settings, definitions: Definitions, source: str, registry: str | None
-) -> Package:
+def _one(settings: Settings, definitions: Definitions, source: str) -> Package:
     """One package, by a path, of those that are loaded, or from the registry."""
     if not Path(source).exists():
         name, version = _named(source)
@@ -338,7 +290,7 @@ def _one(
         ]
         if loaded:
             return loaded[-1]
-    found = _read(settings, source, registry)
+    found = _read(settings, source)
     if len(found) != 1:
         raise Malformed(f"{source} holds several packages; name one.")
     return found[0][0]

@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from app import conformance
+from app.cli import opened
 from app.cli.options import Config, Database
 from app.cli.refusal import refuse
 
@@ -20,9 +22,7 @@ def reindex(
 
     Start the service with the new parameters first; a run that is stopped goes on where it was.
     """
-    from app.cli import opened
-
-    settings = opened.settings_of(config, database)
+    settings = opened.settings_of(config, database_url=database)
     opened.standing(settings)
     changed = asyncio.run(fill(settings))
     typer.echo(f"The index knows every search parameter; {changed} resources were new to it.")
@@ -33,7 +33,6 @@ async def fill(settings: Any) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from app import main
     from app.errors import Unavailable
     from app.storage import connection, migration, reindex
     from app.storage.database import is_postgres
@@ -45,7 +44,7 @@ async def fill(settings: Any) -> int:
         owner = settings.owner_url if is_postgres(url) else ""
         opened = connection.connect(owner or url)
         try:
-            parameters = Parameters(main.definitions_of(settings))
+            parameters = Parameters(conformance.load(settings.packages))
             seen = await reindex.shelves_of(opened)
             shelves = {*settings.shelves, *seen}
             with Progress(transient=True, console=Console(stderr=True)) as bar:

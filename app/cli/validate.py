@@ -19,7 +19,6 @@ from app import conformance
 from app.cli import checked, known, reports
 from app.cli.checked import Checked
 from app.cli.reports import Format
-from app.conformance import library
 from app.errors import Refusal
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ class Asked:
     placed: bool
 
     def definitions(self) -> Definitions:
-        found = conformance.load(conformance.folder())
-        for package in library.load(self.added):
-            found.add(package)
+        found = conformance.load(self.added)
         for one in self.packages:
             if one.suffix == ".xml":
                 found.add(checked.as_json(found, one.read_bytes()))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.conformance import native, packages, questionnaires, structure, support
+from app.conformance import library, native, packages, questionnaires, structure, support
 from app.conformance.checker import CLAIMED, Asked, Checker
 from app.conformance.conforming import Profiles
 from app.conformance.findings import Findings, named
@@ -17,10 +16,12 @@ from app.conformance.snapshots import Snapshot, Snapshots
 from app.conformance.subset import Subsets
 from app.conformance.terminology import Terminology
 from app.errors import NotSupported
+from app.fhirpath.model import folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from app.conformance.structure import Structure
     from app.errors import Issue
@@ -29,21 +30,18 @@ if TYPE_CHECKING:
 MAX_NAMES: Final = 4096  # names that are asked for come from resources; there are 148 types
 
 
-def folder() -> Path:
-    """Where the compiled definitions are: in the wheel beside the code, else in the checkout."""
-    inside = Path(__file__).parent.parent / "fhir_profiles"
-    return inside if inside.is_dir() else inside.parent.parent / "fhir_profiles"
-
-
-def load(where: Path) -> Definitions:
+def load(added: Path | None = None) -> Definitions:
     """
-    What comes with the service: every pack and every folder of definitions in a folder.
+    What comes with the service, and what the deployer has added.
 
     Only indexes of packs are read; a definition is read when it is first needed.
-    raises      Malformed, TooLarge: as packages.load
+    added       the folder that `kinbridge profiles add` fills
+    raises      Malformed, TooLarge: as packages.load and library.load
     """
     definitions = Definitions()
-    for package in packages.load(where):
+    for package in packages.load(folder()):
+        definitions.add(package)
+    for package in library.load(added) if added else ():
         definitions.add(package)
     return definitions
 

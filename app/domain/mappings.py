@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from app import settings
+from app import conformance, settings
 from app.conformance import Definitions
 from app.domain import concept_map
 from app.domain.completeness import Standard
@@ -148,7 +148,7 @@ def load(folder: Path, definitions: Definitions | None = None) -> Mappings:
         jurisdictions={one.id: one for one in jurisdictions},
         completeness=completeness,
         profiles=profiles,
-        concept_maps=concept_map.load(settings.folder("fhir_profiles") / "kinbridge"),
+        concept_maps=concept_map.load(conformance.folder() / "kinbridge"),
     )
 
 

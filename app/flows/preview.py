@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
 from app import conformance, fhir
-from app import settings as settings_module
 from app.domain import mappings, planner, screening
 from app.domain.case import Case, shaped
 from app.domain.change import Caller, Change, Entry
@@ -67,15 +65,14 @@ def _seen(case: Case, plan: Plan, change: Change) -> Preview:
     return Preview(resources, (*fields, *plan.answer.fates), plan.answer.issues, findings)
 
 
-def offline(settings: Settings, mappings_folder: Path | None, shelf: str, sent: object) -> Preview:
+def offline(settings: Settings, shelf: str, sent: object) -> Preview:
     """
     The dry run of a file, without a database: nothing stands, and each patient is taken as known.
 
     raises      Refusal, MappingError
     """
-    definitions = conformance.load(settings_module.folder("fhir_profiles"))
-    where = mappings_folder or settings.mappings or settings_module.folder("mappings")
-    known = mappings.load(where, definitions)
+    definitions = conformance.load()
+    known = mappings.load(settings.mappings, definitions)
     entries = _entries(sent)
     change = Change(
         settings.shelves[shelf], Caller("kinbridge map"), "transaction", entries, "", "dry-run"

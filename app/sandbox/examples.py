@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import jsonpatch
 
-from app import settings
+from app import conformance
 
 Resource = dict[str, Any]
 
-FOLDER: Final = settings.folder("fhir_profiles") / "kinbridge" / "examples"
+FOLDER: Final = conformance.folder() / "kinbridge" / "examples"
 
 
 @dataclass(frozen=True, slots=True)

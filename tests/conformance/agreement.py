@@ -94,5 +94,5 @@ def differences(definitions: conformance.Definitions, folder: Path, now: datetim
 
 
 if __name__ == "__main__":
-    loaded, at = conformance.load(conformance.folder()), datetime.now(UTC)
+    loaded, at = conformance.load(), datetime.now(UTC)
     sys.stdout.write("\n".join(differences(loaded, Path(sys.argv[1]), at)) + "\n")

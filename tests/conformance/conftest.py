@@ -17,7 +17,7 @@ SHARED = Path(__file__).parents[3] / "shared"
 
 @pytest.fixture(scope="session")
 def definitions():
-    return conformance.load(conformance.folder())
+    return conformance.load()
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,7 @@ def test_a_display_is_that_of_the_code(definitions, now):
     definitions = Definitions()
     from app import conformance
 
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
     definitions.add(json.dumps(ANIMALS).encode())
 
     def found(display, **more):

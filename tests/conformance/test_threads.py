@@ -25,7 +25,7 @@ def restless():
 
 
 def verdicts():
-    definitions = conformance.load(conformance.folder())
+    definitions = conformance.load()
 
     def checked(resources):
         return [definitions.check(one, now=NOW) for one in resources]

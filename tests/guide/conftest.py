@@ -8,7 +8,7 @@ from app import conformance
 
 @pytest.fixture(scope="session")
 def loaded():
-    return conformance.load(conformance.folder())
+    return conformance.load()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import re
 import pytest
 from guided import DEFINITIONS, EXAMPLES, ROOT, read
 
-from app import settings
+from app import conformance
 from app.conformance import packages
 from app.sandbox import examples
 
@@ -59,7 +59,7 @@ def test_every_code_has_a_source():
     )
     loaded = {
         (system, code)
-        for package in packages.load(settings.folder("fhir_profiles"))
+        for package in packages.load(conformance.folder())
         for entry in package.entries
         if entry.resource_type == "ValueSet" and "kinbridge.example.org" not in entry.url
         for system, code, _ in codings(package.read(entry))

@@ -12,7 +12,7 @@ from exchange import refused
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from app import main, settings
+from app import conformance, main, settings
 from app.cli import app as cli
 from app.storage import connection, reindex
 from app.storage.parameters import Parameters
@@ -114,7 +114,7 @@ def run(asked, told):
     async def use():
         opened = connection.connect(asked.owner_url or asked.database_url)
         try:
-            parameters = Parameters(main.definitions_of(asked))
+            parameters = Parameters(conformance.load(asked.packages))
             return await reindex.run(opened, parameters, asked.shelves, told=told)
         finally:
             await opened.close()
