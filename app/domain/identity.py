@@ -95,9 +95,11 @@ def was_another(case: Case, name: str, at: str) -> bool:
     What a human said of it then, such as a consent, was of that one.
     """
     shelf, now = case.shelf.key, case.find(name)
-    stored = case.loaded.resource(shelf, name)
-    if now is None or (stored and now is stored.resource and now["meta"]["lastUpdated"] <= at):
+    if now is None:
         return False
+    stored = case.loaded.resource(shelf, name)
+    if stored and stored.stands and stored.resource["meta"]["lastUpdated"] <= at:
+        return now is not stored.resource and is_another(stored.resource, now)
     before = case.loaded.past(shelf, name, at)
     return before is not None and is_another(before, now)
 
