@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
+from app.domain import letters
 from app.domain.case import Case
 from app.domain.plan import Exchange
 from app.fhir import Resource, listed
@@ -161,9 +161,9 @@ def _words(name: Resource) -> set[str]:
 
 
 def _parts(said: object) -> list[str]:
-    """Words as they compare: letter for letter, in whatever form and case they were typed."""
+    """Words as they compare: the next system may know no accents."""
     text = " ".join(str(one) for one in listed(said) if one)
-    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORDS.findall(letters.plain(text))
 
 
 def _born(one: Resource, other: Resource) -> bool | None:

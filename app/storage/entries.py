@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
+
+from app.domain import letters
 
 ENTRY: Final = "\x1e"
 FIELD: Final = "\x1f"
@@ -83,11 +84,8 @@ def kept(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Without accents, case and surplus white space; https://hl7.org/fhir/R4/search.html#string."""
-    if not text.isascii():
-        apart = unicodedata.normalize("NFKD", text)
-        text = "".join(one for one in apart if not unicodedata.combining(one))
-    return " ".join(clean(text).casefold().split())
+    """Its plain letters, without our own marks and surplus white space."""
+    return " ".join(clean(letters.plain(text)).split())
 
 
 def instants(text: str) -> tuple[int, int] | None:

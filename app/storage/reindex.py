@@ -14,7 +14,7 @@ from app.storage.database import NONE, Database, Statement, Tx, insert_once, sta
 from app.storage.parameters import Parameters
 from app.storage.tables import INDEXED, RESOURCE
 
-RULE: Final = "1"  # what index.py and entries.py keep; another number makes every index old
+RULE: Final = "2"  # what index.py and entries.py keep; another number makes every index old
 _BATCH: Final = 100  # resources in one transaction: some 20 ms in which nobody else writes
 _PLACE: Final = ""
 

@@ -262,6 +262,19 @@ def test_a_number_that_was_mistyped_follows(exchange):
     assert copy_["address"] == [{"text": "new"}]
 
 
+def test_a_name_that_another_system_writes_without_its_accents_is_one(exchange):
+    """A registrar corrects the number of Zoë Đặng in a system that knows ASCII alone."""
+    given = local({**FIRST, "name": [{"family": "Đặng", "given": ["Zoë"]}]}, order="one")
+    exchange.call("POST", REPORT, given)
+    child = exchange.get(f"{REPORTS}/Patient/rosa").json()
+    child |= {"name": [{"family": "Dang", "given": ["Zoe"]}]}
+    child |= {"identifier": [{"system": MRN, "value": "1-1"}]}
+
+    put(exchange, REPORTS, child)
+
+    assert names(exchange) == ["Dang"]
+
+
 SCREENED_OUT = {"event": "screened-out", "reason": "insufficient-to-locate"}
 
 

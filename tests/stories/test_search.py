@@ -251,6 +251,25 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("Đặng", "dang"), ("Nguyễn", "NGUYEN"), ("Wałęsa", "walesa"), ("Sørensen", "Sorensen"),
+        ("Ægir", "aegir"), ("Þórsdóttir", "thors"), ("Y\u0131lmaz", "yilmaz"), ("İpek", "ipek"),
+        ("Strauß", "strauss"), ("O\u2019Brien", "O'Brien"), ("O'Brien", "O\u2019Brien"),
+        ("Ka\u02bbahanui", "Ka'ahanui"), ("Smith\u2010Jones", "Smith-Jones"),
+        ("Smith-Jones", "Smith\u2013Jones"), ("Dang", "Đặng"), ("王", "王"),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_as_it_is_typed_where_its_letters_are_on_no_key(exchange, written, asked):
+    """A form that was read over the telephone, and a telephone that curls its apostrophes."""
+    put(exchange, {"resourceType": "Patient", "id": "one", "name": [{"family": written}]})
+    put(exchange, {"resourceType": "Patient", "id": "two", "name": [{"family": "Ortiz"}]})
+
+    assert found(exchange, f"Patient?family={quote(asked)}") == ["one"]
+    assert found(exchange, f"Patient?family:exact={quote(written)}") == ["one"]
+
+
 @pytest.mark.parametrize("asked", ["37|Cel", "98.6|[degF]", "310.15|K", "37.0|Cel"])
 def test_a_temperature_is_the_same_in_every_unit(exchange, asked):
     """Degrees that begin elsewhere are converted as well: a fever is found, however it was read."""
