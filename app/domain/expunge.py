@@ -15,6 +15,7 @@ from app.domain.feedback import owed
 from app.domain.plan import (
     Answer,
     Exchange,
+    Owed,
     Plan,
     Purge,
     Put,
@@ -53,16 +54,9 @@ def plan(case: Case, exchange: Exchange) -> Plan:
         *at_once(lambda one: _gone(case, exchange, *one), sorted(names)),
         *at_once(lambda one: _let_go(case, exchange, one[1]), own),
     ]
-    tasks = {exchange.recipient: exchange.recipient_task, exchange.source: exchange.source_task}
-    tasks |= exchange.terms.inboxes
-    told = tuple(
-        due
-        for shelf, task in tasks.items()
-        for one in plans
-        for due in owed(
-            case, shelf, exchange, tuple(p for p in one.puts if p.shelf == shelf and _is(p, task))
-        )
-    )
+    shelves = (exchange.recipient, exchange.source, *exchange.terms.inboxes)
+    puts = [put for one in plans for put in one.puts]
+    due = tuple(each for shelf in shelves for each in told(case, exchange, shelf, puts))
     kept = exchange.terms  # where its tombstones are, and that a rule was overridden
     terms = Terms(jurisdiction=kept.jurisdiction, inboxes=kept.inboxes, override=kept.override)
     after = replace(
@@ -75,11 +69,22 @@ def plan(case: Case, exchange: Exchange) -> Plan:
         due=0.0,
     )
     answer = Answer((exchange.recipient_task,))
-    return together([*plans, Plan(answer, exchanges=(after,), owed=told)], answer)
+    return together([*plans, Plan(answer, exchanges=(after,), owed=due)], answer)
 
 
-def _is(put: Put, task: str) -> bool:
-    return fhir.name(put.resource) == task
+def told(case: Case, exchange: Exchange, shelf: str, puts: list[Put]) -> tuple[Owed, ...]:
+    """
+    The tombstones to the shelf's own server, of each Task that it was pushed: nobody goes on with one.
+
+    What was asked from the shelf itself was not.
+    """
+    tombs = [one for one in puts if one.shelf == shelf and one.method != "DELETE"]
+    pushed = tuple(
+        one
+        for one in tombs
+        if listed(one.resource.get("identifier")) != [tracking(one.resource["id"])]
+    )
+    return owed(case, shelf, exchange, pushed)
 
 
 def _own(exchange: Exchange) -> list[str]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from app.domain import disclosed
 from app.domain.case import Case
-from app.domain.expunge import buried
+from app.domain.expunge import buried, told
 from app.domain.feedback import owed
 from app.domain.plan import Answer, Exchange, Plan, Purge, Put, put, together, touched
 from app.domain.steps import refused
@@ -118,7 +118,8 @@ def _taken_back(case: Case, exchange: Exchange) -> list[Plan]:
             continue
         purge = Purge(exchange.recipient, name, exchange.id, "withdrawn")
         puts = buried(stored, purge, case.now) if stored.stands else ()
-        plans.append(Plan(Answer(()), puts, purges=(purge,)))
+        due = told(case, exchange, exchange.recipient, list(puts))
+        plans.append(Plan(Answer(()), puts, owed=due, purges=(purge,)))
     return plans
 
 
