@@ -167,6 +167,11 @@ def is_relative(reference: str) -> bool:
     return bool(kind[:1].isupper() and identity and "/" not in identity and ":" not in kind)
 
 
+def literal(reference: Resource | None) -> str:
+    """Where a Reference leads, as it is written; "" where it leads nowhere."""
+    return str((reference or {}).get("reference", ""))
+
+
 def pointer(reference: Resource) -> Resource:
     """Where a reference leads and what it shows, without what its author wrote beside."""
     return {name: reference[name] for name in ("reference", "type", "display") if name in reference}
@@ -175,6 +180,11 @@ def pointer(reference: Resource) -> Resource:
 def versionless(reference: str) -> str:
     """A literal reference without the version that it may name."""
     return reference.partition("/_history/")[0]
+
+
+def target(reference: Resource | None) -> str:
+    """As literal, without the version."""
+    return versionless(literal(reference))
 
 
 def numbers(identifiers: Any) -> frozenset[str]:

@@ -206,7 +206,7 @@ def two(sent: Resource) -> tuple[Entry, Entry]:
     raises      Invalid: anything else
     """
     found = {
-        one.get("name"): str((one.get("valueReference") or {}).get("reference", ""))
+        one.get("name"): fhir.literal(one.get("valueReference"))
         for one in fhir.listed(sent.get("parameter"))
         if isinstance(one, dict) and isinstance(one.get("valueReference") or {}, dict)
     }

@@ -6,8 +6,9 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from app.conformance import profile
-from app.conformance.demands import Demand, holds
+from app.conformance.demands import Demand
 from app.conformance.findings import EnoughError, Findings
+from app.conformance.invariants import holds
 from app.conformance.structure import BASE
 from app.errors import Malformed
 

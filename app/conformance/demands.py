@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.conformance import facets, invariants, slicing, values
 from app.conformance.facets import RESOURCES
 from app.conformance.findings import Findings, finding
+from app.conformance.invariants import holds
 from app.conformance.values import At
 
 if TYPE_CHECKING:
@@ -324,13 +325,6 @@ class Slices:
             elif not self._told and one.fits(At(value, beside, kind, ""), scope):
                 return index
         return otherwise
-
-
-def holds(test: Test, value: Any, scope: Scope) -> bool:
-    try:
-        return bool(test(value, scope))
-    except invariants.FAILED:
-        return False
 
 
 def within(node: Node, value: Any, scope: Scope) -> Scope:

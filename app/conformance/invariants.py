@@ -53,6 +53,13 @@ class Invariant:
         found.add(Issue(severity, "invariant", text, path, rule.key, source))
 
 
+def holds(test: Test, value: Any, scope: Scope) -> bool:
+    try:
+        return bool(test(value, scope))
+    except FAILED:
+        return False
+
+
 def compiled(constraint: Constraint, type_name: str) -> Invariant:
     """
     A constraint, compiled for the type of the element that it stands on.

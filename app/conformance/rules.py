@@ -287,7 +287,7 @@ class Rule:
             return
         sure = not world.broken and beside is None
         for at, check in enumerate(self._checks_of(key)):
-            if sure and _holds(check.test, value, scope):
+            if sure and invariants.holds(check.test, value, scope):
                 continue
             if at == 0 or path not in world.around:
                 check.walk(value, path, scope, found, beside)
@@ -338,13 +338,6 @@ def _test(  # noqa: C901 — hot: what is called costs a frame
         return True
 
     return test if by_hand or runs else test_members
-
-
-def _holds(test: Test, value: Any, scope: Scope) -> bool:
-    try:
-        return bool(test(value, scope))
-    except invariants.FAILED:
-        return False
 
 
 def _all(tests: list[Test]) -> Test:

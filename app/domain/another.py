@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app import fhir
 from app.domain import again, following, identity, numbered, parties, patients
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
@@ -65,7 +66,7 @@ def person(case: Case, request: Resource | None) -> Conflict | None:
 
     Or with what is said of the child, under the id of what was sent of another.
     """
-    name = str(((request or {}).get("subject") or {}).get("reference", ""))
+    name = fhir.literal((request or {}).get("subject"))
     if not name.startswith("Patient/"):
         return None
     came = case.arriving(name)

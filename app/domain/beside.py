@@ -58,7 +58,7 @@ def _addressed(case: Case, task: Resource) -> None:
     """What a partner is asked for, and that sends no request of this shelf."""
     if task.get("status") not in _ASKED or task.get("intent") in _THOUGHT:
         return
-    focus = str((task.get("focus") or {}).get("reference", ""))
+    focus = fhir.literal(task.get("focus"))
     if focus.startswith("ServiceRequest/") and task.get("intent") in unsent.ORDERS:
         return  # from a source it would be a referral; an agency passes work on to who reads its shelf
     tenant = parties.recipient(case, task.get("owner")).tenant
@@ -76,9 +76,9 @@ def _addressed(case: Case, task: Resource) -> None:
 
 def _asks(case: Case, task: Resource) -> None:
     focus = task.get("focus") or {}
-    if not (
-        str(focus.get("reference", "")).startswith("Task/") or numbered.is_alone(focus, "Task")
-    ) or not any(fhir.has_code(task.get("code"), _TASK_CODE, code) for code in _ASKED_OF_A_TASK):
+    if not (fhir.literal(focus).startswith("Task/") or numbered.is_alone(focus, "Task")) or not any(
+        fhir.has_code(task.get("code"), _TASK_CODE, code) for code in _ASKED_OF_A_TASK
+    ):
         return
     name = numbered.one(case, focus, "Task")
     stored = case.loaded.resource(case.shelf.key, name) if name.startswith("Task/") else None

@@ -81,7 +81,7 @@ def hold(case: Case, reference: Resource, at: str) -> None:
 
     raises      Invalid: this shelf is an inbox, to which the referral's Task was only told
     """
-    name = fhir.versionless(str(reference.get("reference", "")))
+    name = fhir.target(reference)
     if not name.startswith(("ServiceRequest/", "Task/")):
         return
     stored = case.loaded.resource(case.shelf.key, name)
@@ -173,7 +173,7 @@ def _of_one(case: Case, exchange: Exchange, message: Resource) -> None:
 
 def _about(case: Case, both: talk.Sides, message: Resource) -> None:
     """Raises Invalid: it says that it is about another person than the referral, whose record that is by now."""
-    said = fhir.versionless(str((message.get("subject") or {}).get("reference", "")))
+    said = fhir.target(message.get("subject"))
     exchange, person = both.exchange, both.exchange.person
     theirs = patients.records(case, person) if both.outward else [exchange.copies.get(person)]
     if not said.startswith("Patient/"):

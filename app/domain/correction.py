@@ -237,11 +237,7 @@ _REPLACED: Final = "This record was replaced by another that is not here; what i
 
 def _replacing(patient: Resource) -> set[str]:
     links = listed(patient.get("link"))
-    return {
-        str((one.get("other") or {}).get("reference", ""))
-        for one in links
-        if one.get("type") == "replaced-by"
-    }
+    return {fhir.literal(one.get("other")) for one in links if one.get("type") == "replaced-by"}
 
 
 def _follows(one: Put, shelf: str) -> bool:

@@ -7,6 +7,7 @@ comes again under its old numbers; docs/decisions/0071. Chance has no part in th
 
 from __future__ import annotations
 
+from app import fhir
 from app.domain import contained, whom
 from app.domain.case import Case
 from app.domain.change import Entry
@@ -22,7 +23,7 @@ def exchange(case: Case, sent: Entry, request: Resource, recipient: str) -> str:
     recipient   key of the shelf
     """
     mark = case.receipt(sent, "")
-    child = str((request.get("subject") or {}).get("reference", ""))
+    child = fhir.literal(request.get("subject"))
     person = next((one.said for one in case.entries if one.name == child), None)
     if person is None and child.startswith("Patient/"):
         person = case.find(child)

@@ -35,7 +35,7 @@ def row(  # noqa: PLR0913 — what a row says
     puts        what is disclosed, on the recipient's shelf
     requester   reference to the human who asked for it; known by a record on the source's shelf, or not at all
     """
-    asked = fhir.versionless(str((requester or {}).get("reference", "")))
+    asked = fhir.target(requester)
     tenant = case.settings.tenant(case.settings.shelves[recipient].tenant)
     return Accounted(
         exchange=exchange,

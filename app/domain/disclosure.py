@@ -124,7 +124,7 @@ def organization(reference: Resource, find: Find) -> set[str]:
 
     A reference that leads to an Organization means that one, whatever identifier stands beside it.
     """
-    name = str(reference.get("reference", ""))
+    name = fhir.literal(reference)
     if name:
         found = find(name) if name.startswith("Organization/") else None
         identifiers = listed((found or {}).get("identifier"))

@@ -106,7 +106,7 @@ def _recipients(case: Case, made: Submission) -> str:
         resource = entry["resource"]
         if resource["resourceType"] == "ServiceRequest":
             for performer in listed(resource.get("performer")):
-                found = made.resolve(str(performer.get("reference", "")))
+                found = made.resolve(fhir.literal(performer))
                 means = found if found and found["resourceType"] == "Organization" else performer
                 names = disclosure.organization({"identifier": means.get("identifier")}, _nobody)
                 if tenant := case.settings.tenant_of(names):

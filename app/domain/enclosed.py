@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from app import fhir
 from app.domain import disclosure, report, unsent
 from app.domain.case import Case
 from app.domain.change import Entry
@@ -92,7 +93,7 @@ def _partner(case: Case, reference: Resource, parts: list[Entry]) -> Tenant | No
         inside = (one.resource for one in parts if one.full_url.endswith(f"/{name}"))
         return next(inside, None) or case.find(name)
 
-    literal = str(reference.get("reference", ""))
+    literal = fhir.literal(reference)
     held = [one.resource for one in parts if literal and one.full_url == literal]
     said = {"identifier": held[0].get("identifier")} if held else reference
     found = case.settings.tenant_of(disclosure.organization(said, find))

@@ -157,7 +157,7 @@ def accounted(
         source=exchange.recipient,
         recipient=viewer.shelf,
         recipient_name=case.settings.tenant(tenant).name,
-        subject=str((task.get("for") or {}).get("reference", "")),
+        subject=fhir.literal(task.get("for")),
         purpose=_PURPOSE[viewer.audience],
         rule=rule,
         basis=basis or viewer.basis,
@@ -241,7 +241,7 @@ def _contact(
 
 def _person(case: Case, task: Resource) -> Resource | None:
     """The Task's owner, where it is a role of somebody with a telephone."""
-    owner = str((task.get("owner") or {}).get("reference", ""))
+    owner = fhir.literal(task.get("owner"))
     found = case.find(owner) if owner.startswith("PractitionerRole/") else None
     phones = [
         {"system": one["system"], "value": one["value"]}

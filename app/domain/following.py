@@ -49,7 +49,7 @@ def is_untouched(exchange: Exchange) -> bool:
 
 def person(resource: Resource) -> str:
     """Type/id of whom a resource says that it is about, "" where it names no record."""
-    return fhir.versionless(str(fhir.about(resource).get("reference", "")))
+    return fhir.target(fhir.about(resource))
 
 
 def _practitioner(role: Resource) -> Resource:
@@ -179,10 +179,7 @@ class Correction:
     def whose(self) -> str:
         """Type/id of the record that says of whom this is: of a clinician their own."""
         if self._kind == "PractitionerRole":
-            return (
-                fhir.versionless(str(_practitioner(self.put.resource).get("reference", "")))
-                or self.name
-            )
+            return fhir.target(_practitioner(self.put.resource)) or self.name
         return self.name if self._kind == "Practitioner" else self.exchange.person
 
     def is_between(self) -> bool:
@@ -225,8 +222,8 @@ class Correction:
         """A role is another's where it names another, or where the one whom it names is another."""
         before, who = self._sent(self.name), _practitioner(self.put.resource)
         was = _practitioner(before) if before else {}
-        name = fhir.versionless(str(who.get("reference", "")))
-        if name != fhir.versionless(str(was.get("reference", ""))):
+        name = fhir.target(who)
+        if name != fhir.target(was):
             return bool(name and was.get("reference"))
         stands = fhir.is_relative(name)
         now, known = (self.case.find(name), self._sent(name)) if stands else (None, None)

@@ -378,7 +378,7 @@ _ASKED: Final = frozenset({"Observation.performer"})
 
 
 def _reference(node: Resource, path: str, rule: Rule, names: dict[str, str]) -> Resource | None:
-    literal = fhir.versionless(str(node.get("reference", "")))
+    literal = fhir.target(node)
     if literal in names:
         return {"reference": names[literal]}
     if ".".join(path.split(".")[:2]) not in rule.names:

@@ -50,7 +50,7 @@ def one(case: Case, reference: Resource | None, kind: str) -> str:
     returns     "" where it says neither, or the number leads nowhere, or to several
     """
     if reference is None or not is_alone(reference, kind):
-        return fhir.versionless(str((reference or {}).get("reference", "")))
+        return fhir.target(reference)
     found = carrying(case, reference, kind)
     return found.pop() if len(found) == 1 else ""
 

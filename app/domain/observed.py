@@ -182,9 +182,7 @@ def _session(case: Case, observation: Resource, coming: _Coming) -> tuple[str, R
 
 def _members(observation: Resource) -> list[str]:
     return [
-        str(one.get("reference", ""))
-        for one in listed(observation.get("hasMember"))
-        if isinstance(one, dict)
+        fhir.literal(one) for one in listed(observation.get("hasMember")) if isinstance(one, dict)
     ]
 
 

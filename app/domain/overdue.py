@@ -111,7 +111,7 @@ def _due(task: Resource) -> float:
 
 def _backup(case: Case, exchange: Exchange, task: Resource) -> Resource | None:
     """The second clinician, reachable day and night, whom the report names."""
-    requester = str((task.get("requester") or {}).get("reference", ""))
+    requester = fhir.literal(task.get("requester"))
     for name in sorted(exchange.copies):
         if name.startswith("PractitionerRole/") and name != requester:
             found = case.find(name)

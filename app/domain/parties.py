@@ -38,7 +38,7 @@ def recipient(case: Case, reference: Resource | None) -> Parties:
     if tenant is None:
         return Parties()
     addressed: Resource = {}
-    if not contained.is_inside(str(reference.get("reference", ""))):
+    if not contained.is_inside(fhir.literal(reference)):
         addressed = fhir.pointer(reference)
         if "reference" not in addressed:  # then it was known by its number
             number = reference["identifier"]
@@ -55,12 +55,12 @@ def is_gone(case: Case, reference: Resource | None) -> bool:
 
 def human(case: Case, reference: Resource | None) -> Resource | None:
     """The person a reference leads to: a Practitioner with a name, or an active role of one."""
-    name, find = str((reference or {}).get("reference", "")), contained.apart(case.find)
+    name, find = fhir.literal(reference), contained.apart(case.find)
     found = find(name) if name.startswith(_HUMANS) else None
     if found and found["resourceType"] == "PractitionerRole":
         if found.get("active") is False:
             return None
-        name = str((found.get("practitioner") or {}).get("reference", ""))
+        name = fhir.literal(found.get("practitioner"))
         found = find(name) if name.startswith("Practitioner/") else None
     names = listed((found or {}).get("name"))
     named = any(str(one.get(part, "")).strip() for one in names for part in ("text", "family"))
@@ -78,7 +78,7 @@ def requester(case: Case, request: Resource) -> Resource:
     """Who asks, as a Task says it: by name alone who is contained in the request, or no role."""
     said = fhir.pointer(request["requester"])
     lone = fhir.pointer(contained.alone(request)["requester"])
-    name = str(lone.get("reference", ""))
+    name = fhir.literal(lone)
     roleless = is_roleless(case, lone)
     if not roleless and (lone == said or not contained.is_inside(name)):
         return said
@@ -89,14 +89,14 @@ def requester(case: Case, request: Resource) -> Resource:
 
 def is_roleless(case: Case, reference: Resource) -> bool:
     """Whether a Task of the guide cannot refer to who asks: SDOHCC takes a role or an organization."""
-    bare = str(reference.get("reference", "")).startswith("Practitioner/")
+    bare = fhir.literal(reference).startswith("Practitioner/")
     return bare and case.shelf.kind == "family-support"
 
 
 def named(case: Case, reference: Resource | None) -> bool:
     """Whether a reference means a person whom one can ask for: a role or a practitioner with a name."""
     reference = reference or {}
-    name = str(reference.get("reference", ""))
+    name = fhir.literal(reference)
     found = case.find(name) if name.startswith(_HUMANS) else None
     if name and found is None:
         return False
@@ -109,7 +109,7 @@ def named(case: Case, reference: Resource | None) -> bool:
 def personal(reference: Resource | None) -> bool:
     """Whether a reference means a person at all, and no organization or team."""
     reference = reference or {}
-    kind = str(reference.get("reference", "")).split("/", 1)[0] or reference.get("type")
+    kind = fhir.literal(reference).split("/", 1)[0] or reference.get("type")
     return kind in {"Practitioner", "PractitionerRole"}
 
 
@@ -128,15 +128,13 @@ def attestation(case: Case, request: Resource) -> Resource | None:
 
 def _attests(case: Case, provenance: Resource, request: Resource) -> bool:
     resource = contained.alone(provenance)
-    targets = {
-        fhir.versionless(str(one.get("reference", ""))) for one in listed(resource.get("target"))
-    }
+    targets = {fhir.target(one) for one in listed(resource.get("target"))}
     if fhir.name(request) not in targets or "recorded" not in resource:
         return False
     return any(
         fhir.has_code(agent.get("type"), ATTESTER, "attester")
         and human(case, agent.get("who"))
-        and not str((agent.get("onBehalfOf") or {}).get("reference", "")).startswith("Device/")
+        and not fhir.literal(agent.get("onBehalfOf")).startswith("Device/")
         for agent in listed(resource.get("agent"))
     )
 
@@ -154,7 +152,7 @@ def _standing(case: Case, request: Resource) -> Resource | None:
         if found is None or not found.stands or not _attests(case, found.resource, request):
             continue
         written, attested = (each["meta"]["lastUpdated"] for each in (stored.resource, found.resource))  # fmt: skip
-        child = fhir.versionless(str(fhir.about(stored.resource).get("reference", "")))
+        child = fhir.target(fhir.about(stored.resource))
         if fhir.is_relative(child) and identity.was_another(case, child, attested):
             continue
         if stored.version == 1 or fhir.not_after(written, attested):

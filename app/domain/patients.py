@@ -44,7 +44,7 @@ def subject(case: Case, source: Resource) -> Subject:
     said = source.get("subject")
     if not isinstance(said, dict) or not said:
         return Subject(issue=Issue("error", "required", "Name the patient: Patient/id.", at))
-    literal = str(said.get("reference", ""))
+    literal = fhir.literal(said)
     kind = literal.rsplit("/", 2)[-2] if "/" in literal else said.get("type", "Patient")
     if kind != "Patient":
         text = "Name the patient as Patient/id of this shelf; a screening is about a patient."
@@ -159,11 +159,7 @@ def replaced(case: Case, name: str) -> list[str]:
 def _replacing(case: Case, name: str) -> set[str]:
     """The records of which this one says that it stands in their place."""
     links = listed((case.find(name) or {}).get("link"))
-    return {
-        str(one.get("other", {}).get("reference", ""))
-        for one in links
-        if one.get("type") == "replaces"
-    }
+    return {fhir.literal(one.get("other")) for one in links if one.get("type") == "replaces"}
 
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
@@ -193,7 +189,7 @@ def _leads(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, lis
 def further(patient: Resource, found: list[str]) -> list[str]:
     """The records that a record's links make one patient with it, and that are not found yet."""
     others = [
-        str(link.get("other", {}).get("reference", ""))
+        fhir.literal(link.get("other"))
         for link in listed(patient.get("link"))
         if link.get("type") in _ONE
     ]
@@ -310,7 +306,7 @@ def _chain(case: Case, name: str) -> list[str]:
 def _replaced_by(patient: Resource) -> str:
     for link in listed(patient.get("link")):
         if isinstance(link, dict) and link.get("type") == "replaced-by":
-            return str(link.get("other", {}).get("reference", ""))
+            return fhir.literal(link.get("other"))
     return ""
 
 

@@ -70,7 +70,7 @@ def _contained_consent(request: Resource) -> tuple[Issue, ...]:
 
 def consent(case: Case, request: Resource, party: Parties) -> Resource | None:
     """Of the consents that the request names the one that permits most."""
-    named = (str(one.get("reference", "")) for one in listed(request.get("supportingInfo")))
+    named = (fhir.literal(one) for one in listed(request.get("supportingInfo")))
     found = (case.find(name) for name in named if name.startswith("Consent/"))
     return max(
         (one for one in found if one),

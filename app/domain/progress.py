@@ -59,7 +59,7 @@ def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
         rule,
         source=exchange.recipient,
         recipient=exchange.source,
-        subject=str((task.get("for") or {}).get("reference", "")),
+        subject=fhir.literal(task.get("for")),
         puts=puts,
     )
     return Plan(left.answer, puts, owed=owed, accounted=(row,))
@@ -91,7 +91,7 @@ def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> se
         stored = case.loaded.resource(exchange.source, name)
         return stored.resource if stored and stored.stands else None
 
-    whom = str((task.resource.get("for") or {}).get("reference", ""))
+    whom = fhir.literal(task.resource.get("for"))
     source = case.settings.shelves.get(exchange.source)
     return consents.facts(
         given,
@@ -133,7 +133,7 @@ def _copies(case: Case, exchange: Exchange, rule: Rule, task: Resource) -> Copie
     place = graph.placed(
         case.key, recipient=exchange.source, exchange=exchange.id, source=exchange.recipient
     )
-    subject = str((task.get("for") or {}).get("reference", ""))
+    subject = fhir.literal(task.get("for"))
     about = About(subject)
     targets = [one for one in targets if graph.goes(one, rule, about, case.find)]
     if targets and whose.is_given_away(case, exchange):

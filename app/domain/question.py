@@ -31,7 +31,7 @@ def is_question(task: Resource) -> bool:
 def parent(case: Case, task: Resource) -> Exchange | None:
     """The referral whose Task a question is part of."""
     for reference in listed(task.get("partOf")):
-        name = fhir.versionless(str(reference.get("reference", "")))
+        name = fhir.target(reference)
         stored = case.loaded.resource(case.shelf.key, name)
         if stored and stored.exchange:
             return case.loaded.opened(case.shelf.key, stored.exchange)
@@ -241,5 +241,5 @@ def _said(case: Case, task: Resource, both: talk.Sides) -> list[Resource]:
 
 def _is_known(case: Case, reference: Resource | None, both: talk.Sides) -> bool:
     """Whether the other side has the message that an answer points at; else it would say nothing there."""
-    name = fhir.versionless(str((reference or {}).get("reference", "")))
+    name = fhir.target(reference)
     return name.startswith("Communication/") and bool(talk.other(case, both, name))

@@ -126,7 +126,7 @@ def _carried(reference: Any) -> Resource | None:
     """A reference as another resource may have it: what is contained cannot be pointed at."""
     if not isinstance(reference, dict) or not reference:
         return None
-    if str(reference.get("reference", "")).startswith("#"):
+    if fhir.literal(reference).startswith("#"):
         bare = {name: reference[name] for name in ("identifier", "display") if name in reference}
         return bare or None
     return reference
@@ -134,7 +134,7 @@ def _carried(reference: Any) -> Resource | None:
 
 def _performer(reference: Any) -> Resource | None:
     found = _carried(reference)
-    kind = str(found.get("reference", "")) if found else ""
+    kind = fhir.literal(found)
     kind = kind.rsplit("/", 2)[-2] if kind.count("/") else str((found or {}).get("type", ""))
     return found if found and (not kind or kind in _PERFORMERS) else None
 

@@ -196,7 +196,7 @@ def _knowing(case: Case, entry: Entry) -> _Known:
     if entry.method == "POST":
         wants |= {Want("search", shelf, one) for one in own[:1]}
     subject = resource.get("subject")
-    named = str(subject.get("reference", "")) if isinstance(subject, dict) else ""
+    named = fhir.literal(subject) if isinstance(subject, dict) else ""
     if named.startswith("Patient/") and case.arriving(named) is None:
         wants.add(Want("resource", shelf, named))
     form = resource.get("questionnaire")

@@ -62,7 +62,7 @@ def is_referral(case: Case, task: Resource) -> bool:
     focus = task.get("focus") or {}
     sends = task.get("status") in {"requested", "ready"} and task.get("intent") in unsent.ORDERS
     by_number = numbered.is_alone(focus, "ServiceRequest")
-    names = by_number or str(focus.get("reference", "")).startswith("ServiceRequest/")
+    names = by_number or fhir.literal(focus).startswith("ServiceRequest/")
     if case.shelf.role != "source" or not sends or not names:
         return False
     if parties.recipient(case, task.get("owner")).tenant is not None:
@@ -70,7 +70,7 @@ def is_referral(case: Case, task: Resource) -> bool:
     if case.shelf.kind != "cps-report":
         return parties.is_gone(case, task.get("owner"))  # refused, with whom to name
     owner = task.get("owner") or {}
-    kind = str(owner.get("reference", "")).partition("/")[0] or owner.get("type", "")
+    kind = fhir.literal(owner).partition("/")[0] or owner.get("type", "")
     fulfil = "code" not in task or fhir.has_code(task["code"], _TASK_CODE, "fulfill")
     if not fulfil or kind not in {"", "Organization"}:
         return False
@@ -321,7 +321,7 @@ def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
         fault("Only an active order is sent; a proposal waits until a clinician orders.", "intent")
     if request.get("doNotPerform"):
         fault("This orders that something is not done; that is no referral.", "doNotPerform")
-    subject = str((request.get("subject") or {}).get("reference", ""))
+    subject = fhir.literal(request.get("subject"))
     if not subject.startswith("Patient/") or case.find(subject) is None:
         fault("Name the patient, who must be in the Bundle or on this shelf.", "subject")
     said = (own.resource if own else {}).get("for")

@@ -59,7 +59,7 @@ def task(  # noqa: PLR0913 — what a Task to a person consists of
 
 def _named(case: Case, reference: Resource) -> Resource:
     """The person by name, so that whoever reads the list knows whose it is."""
-    found = case.find(str(reference.get("reference", ""))) or {}
+    found = case.find(fhir.literal(reference)) or {}
     role = (found.get("practitioner") or {}).get("display")
     return {**reference, "display": role} if role and "display" not in reference else reference
 

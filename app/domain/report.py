@@ -120,7 +120,7 @@ def draft_id(case: Case, sent: Entry | None) -> str:
     """One draft for one report, however often it is tried."""
     if sent is not None:
         mark, subject = case.receipt(sent, "", anew=False), sent.said.get("subject") or {}
-        named = str(subject.get("reference", ""))  # two children may come under one number
+        named = fhir.literal(subject)  # two children may come under one number
         child = spoken_of({"subject": subject}, case.came).decode() or named
         return derive(case.key, "draft", case.shelf.key, mark.key, child)
     written = fhir.encode([one.resource for one in case.change.entries])

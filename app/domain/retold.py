@@ -84,7 +84,7 @@ def _corrected(case: Case, one: Put) -> Plan:
 
 def _told_of(case: Case, stored: Stored) -> Exchange | None:
     """The referral of the person whom a record of the agency's is about."""
-    subject = (stored.resource.get("subject") or {}).get("reference", "")
+    subject = fhir.literal(stored.resource.get("subject"))
     child = (
         case.loaded.resource(case.shelf.key, fhir.versionless(str(subject))) if subject else None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app import fhir
 from app.domain.case import Case
 from app.errors import Issue
 from app.fhir import Resource, listed
@@ -28,7 +29,7 @@ def proposed(case: Case, request: Resource) -> tuple[Issue, ...]:
 
 def authorities(case: Case, request: Resource) -> list[Tenant]:
     """Those whose jurisdiction holds the child's present place; where it says none, the home."""
-    child = case.find(str((request.get("subject") or {}).get("reference", ""))) or {}
+    child = case.find(fhir.literal(request.get("subject"))) or {}
     now = [
         part["valueAddress"]
         for extension in listed(request.get("extension"))

@@ -169,7 +169,7 @@ class Sending:
         lone = contained.alone(self.request)
         needed = {
             "subject": str(lone["subject"]["reference"]),
-            "requester": str(lone["requester"].get("reference", "")),
+            "requester": fhir.literal(lone["requester"]),
             "supportingInfo": self.consent,
         }
         at = [name for name, target in needed.items() if target and target not in made.names]

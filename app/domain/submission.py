@@ -158,7 +158,7 @@ def submission(
 def _subjects(resource: Resource) -> Iterator[str]:
     subject = resource.get("subject")
     if resource.get("resourceType") == "ServiceRequest" and isinstance(subject, dict):
-        yield str(subject.get("reference", ""))
+        yield fhir.literal(subject)
 
 
 def _keyed(node: Any, holder: int, sorter: _Sorter) -> Any:

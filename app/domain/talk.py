@@ -293,7 +293,7 @@ def rule_of(case: Case, exchange: Exchange) -> Rule:
 
 def _subject(case: Case, both: Sides) -> str:
     task = case.loaded.resource(both.here, both.task)
-    return str(((task.resource if task else {}).get("for") or {}).get("reference", ""))
+    return fhir.literal((task.resource if task else {}).get("for"))
 
 
 _NOBODY: Final = frozenset({
@@ -308,10 +308,10 @@ def person(case: Case, reference: Resource | None, at: str) -> Resource:
     raises      Invalid: it names nobody
     """
     reference = reference or {}
-    kind = str(reference.get("reference", "")).split("/", 1)[0] or str(reference.get("type", ""))
+    kind = fhir.literal(reference).split("/", 1)[0] or str(reference.get("type", ""))
     if kind in _NOBODY:
         raise Invalid("A person speaks here: name the one who does.", expression=at)
-    found = case.find(str(reference.get("reference", ""))) if reference.get("reference") else None
+    found = case.find(fhir.literal(reference)) if reference.get("reference") else None
     role = ((found or {}).get("practitioner") or {}).get("display")
     display = reference.get("display") or role or parties.written(parties.human(case, reference))
     if not display:

@@ -55,9 +55,9 @@ def _opened(plan: Plan, step: Exchange, settings: Settings) -> None:
 
 
 def _human(reference: Resource | None, there: dict[str, Resource]) -> bool:
-    found = there.get(str((reference or {}).get("reference", "")), {})
+    found = there.get(fhir.literal(reference), {})
     if found.get("resourceType") == "PractitionerRole":
-        found = there.get(str((found.get("practitioner") or {}).get("reference", "")), {})
+        found = there.get(fhir.literal(found.get("practitioner")), {})
     return found.get("resourceType") == "Practitioner" and any(
         str(name.get(part, "")).strip()
         for name in listed(found.get("name"))

@@ -81,7 +81,7 @@ def labels(entries: tuple[Entry, ...]) -> list[str]:
 def _urns(resource: Resource) -> Iterator[tuple[str, str]]:
     for element in _ELEMENTS:
         for one in listed(resource.get(element)):
-            said = str(one.get("reference", "")) if isinstance(one, dict) else ""
+            said = fhir.literal(one) if isinstance(one, dict) else ""
             if said.startswith("urn:"):
                 yield element, said
 

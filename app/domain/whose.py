@@ -27,7 +27,7 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     if _is_as_sent(case, exchange, resource):
         return False
     said = fhir.about(resource)
-    name = fhir.versionless(str(said.get("reference", "")))
+    name = fhir.target(said)
     numbers = fhir.numbers(said.get("identifier"))
     if not name and numbers:
         before = identity.sent(case, exchange, exchange.person) or {}
@@ -68,7 +68,7 @@ def was_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
 
     An EHR that gives each message the same ids gives the record back with the next one.
     """
-    name = fhir.versionless(str(fhir.about(resource).get("reference", "")))
+    name = fhir.target(fhir.about(resource))
     known = name in exchange.copies or name in _records(case, exchange)
     return known and is_anothers(case, exchange, resource)
 
