@@ -3,12 +3,13 @@
 import sqlite3
 import tracemalloc
 
+import anyio
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.fhirpath import ucum
-from app.storage import entries, index
+from app.storage import entries, index, migration
 from app.storage.entries import ENTRY, FIELD, leads_to_few
 
 POSTINGS = "SELECT shelf, term, updated, id, qualifier FROM posting ORDER BY 1, 2, 3, 4, 5"
@@ -149,6 +150,29 @@ def test_a_purge_list_of_before_stays(exchange, reported):
     assert told == [("amended",), ("expunged",)]
 
 
+def test_names_of_before_are_found_by_plain_letters(exchange):
+    """No service starts on the index of before; `kinbridge migrate` makes it anew."""
+    child = {"resourceType": "Patient", "id": "an", "name": [{"family": "Đặng"}]}
+    assert exchange.call("PUT", "clinic/chart/fhir/Patient/an", child).status_code == 201
+    made, facts = exchange.rows(POSTINGS), exchange.rows("SELECT facts FROM resource")
+    assert "Patient.name.family~s\x1fdang" in {row[1] for row in made}
+    exchange.http.__exit__()
+    undo(
+        exchange.database_url,
+        "UPDATE posting SET term = replace(term, 'dang', 'đang')",
+        "UPDATE resource SET facts = replace(facts, 'dang', 'đang')",
+        "UPDATE indexed SET rule = '1'",
+        "UPDATE alembic_version SET version_num = '0013'",
+    )
+    with pytest.raises(migration.NeedsMigration):
+        anyio.run(migration.check, exchange.database_url)
+
+    migrated(exchange.database_url)
+
+    assert exchange.rows(POSTINGS) == made
+    assert exchange.rows("SELECT facts FROM resource") == facts
+
+
 def migrated(url):
     done = CliRunner().invoke(
         cli, ["migrate", "--database", url], env={"KINBRIDGE_OWNER_URL": owner(url)}
@@ -167,7 +191,6 @@ def undo(url, *statements):
             for one in statements:
                 database.execute(one)
         return
-    import anyio
     import asyncpg
 
     async def run():

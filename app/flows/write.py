@@ -22,10 +22,10 @@ from app.flows import purge
 from app.flows.aside import LONG, take_apart
 from app.flows.service import Service
 from app.settings import Shelf
-from app.storage import commits, resources
+from app.storage import commits, reindex, resources
 from app.storage.commits import Made
 from app.storage.database import Overtaken, Reading
-from app.storage.query import Reader
+from app.storage.query import NotIndexed, Reader
 from app.storage.resources import Version
 
 _T = TypeVar("_T")
@@ -282,8 +282,13 @@ async def _load(
     """Read these for the case; most, of what it is to change, as resources.load has it."""
     if wants:
         load = partial(resources.load, wants=wants, reader=_reader(service, case), most=most)
-        shelves = {want.shelf for want in wants}
-        case.loaded.seen.update(await service.database.read(load, shelves=shelves))
+        read = partial(service.database.read, load, shelves={want.shelf for want in wants})
+        try:
+            found = await read()
+        except NotIndexed:  # another process may have indexed it since
+            await reindex.look(service.database, service.parameters, service.settings.shelves)
+            found = await read()
+        case.loaded.seen.update(found)
 
 
 def _reader(service: Service, case: Case) -> Reader:

@@ -14,7 +14,9 @@ from app.storage.database import NONE, Database, Statement, Tx, insert_once, sta
 from app.storage.parameters import Parameters
 from app.storage.tables import INDEXED, RESOURCE
 
-RULE: Final = "2"  # what index.py and entries.py keep; another number makes every index old
+# what index.py and entries.py keep; another number makes every index old, so that it comes with a
+# migration: no service starts before `kinbridge migrate` has made it anew
+RULE: Final = "2"
 _BATCH: Final = 100  # resources in one transaction: some 20 ms in which nobody else writes
 _PLACE: Final = ""
 

@@ -108,6 +108,18 @@ def test_a_parameter_that_is_loaded_later_is_refused_until_it_is_indexed(served,
     assert "0 resources were new" in again.output
 
 
+def test_a_condition_finds_what_was_indexed_since(served, asked):
+    """Who writes by the parameter before anybody has searched by it."""
+    green = child(0, "green")
+    asked_by = f"/{CHART}/Patient?shade=green&_id=c0"
+    refused(served.put(asked_by, json=green), 400)
+
+    done = CliRunner().invoke(cli, ["reindex", "--database", asked.database_url])
+
+    assert done.exit_code == 0, done.output
+    assert served.put(asked_by, json={**green, "active": True}).status_code == 200
+
+
 def run(asked, told):
     """`kinbridge reindex`, with what it calls after each batch."""
 
