@@ -58,7 +58,7 @@ def followed(case: Case, made: Plan) -> Plan:
         if exchange.id not in opened
     ]
     each += [one for one in _parted(case, stood) if one.exchange.id not in opened]
-    each += [one for one in _joined(case, changed) if one.exchange.id not in opened]
+    each += [one for one in _joined(case, changed, stood) if one.exchange.id not in opened]
     once = {(one.exchange.id, one.name): one for one in each}  # both halves of a link were changed
     plans = [
         *at_once(_corrected, once.values()),
@@ -176,7 +176,7 @@ def _others(case: Case, stood: list[tuple[Put, Stored]], changed: list[Put]) -> 
         fhir.name(one.resource) for one, _ in stood if one.resource["resourceType"] != "Consent"
     ]
     linked = at_once(lambda stored: _linked(case, fhir.name(stored.resource)), _unlinked(stood))
-    linked += _in_place_of(case, changed)
+    linked += _in_place_of(case, changed, stood)
     names = list(dict.fromkeys([*names, *(one for found in linked for one in found)]))
     sent = [(name, case.loaded.copied(case.shelf.key, name)) for name in names]
     more = [
@@ -279,14 +279,14 @@ def _standing(case: Case, exchanges: list[Exchange]) -> list[Exchange]:
     ]
 
 
-def _joined(case: Case, changed: list[Put]) -> list[Correction]:
+def _joined(case: Case, changed: list[Put], stood: list[tuple[Put, Stored]]) -> list[Correction]:
     """
-    The records that were sent, and in whose place one stands that is changed: it follows as theirs.
+    The records that were sent, and in whose place one stands, or stood, that is changed: it follows as theirs.
 
     One that is deleted is as it was sent.
     """
     shelf = case.shelf.key
-    names = list({one: None for found in _in_place_of(case, changed) for one in found})
+    names = list({one: None for found in _in_place_of(case, changed, stood) for one in found})
     case.loaded.expect(shelf, names)
     stands = [(name, one) for name in names if (one := case.loaded.resource(shelf, name))]
     sent = at_once(lambda pair: _sent(case, pair[0]), stands)
@@ -304,10 +304,16 @@ def _joined(case: Case, changed: list[Put]) -> list[Correction]:
     ]
 
 
-def _in_place_of(case: Case, changed: list[Put]) -> list[list[str]]:
-    """The records in whose place each of these stands."""
+def _in_place_of(
+    case: Case, changed: list[Put], stood: list[tuple[Put, Stored]]
+) -> list[list[str]]:
+    """The records in whose place each of these stands, or has stood until now by its own word."""
     people = [one for one in changed if one.resource["resourceType"] == "Patient"]
-    return at_once(lambda one: patients.replaced(case, fhir.name(one.resource)), people)
+    before = [one for one in stood if one[0].method != "DELETE"]
+    return [
+        *at_once(lambda one: patients.replaced(case, fhir.name(one.resource)), people),
+        *([*patients.replacing(stored.resource)] for stored in _unlinked(before)),
+    ]
 
 
 def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[Correction]:

@@ -76,15 +76,16 @@ def told(case: Case, exchange: Exchange, shelf: str, puts: list[Put]) -> tuple[O
     """
     The tombstones to the shelf's own server, of each Task that it was pushed: nobody goes on with one.
 
-    What was asked from the shelf itself was not.
+    What was asked from the shelf itself is pushed from its answer on.
     """
     tombs = [one for one in puts if one.shelf == shelf and one.method != "DELETE"]
-    pushed = tuple(
-        one
-        for one in tombs
-        if listed(one.resource.get("identifier")) != [tracking(one.resource["id"])]
-    )
+    pushed = tuple(one for one in tombs if not _is_own(one.resource) or one.expected > 1)
     return owed(case, shelf, exchange, pushed)
+
+
+def _is_own(task: Resource) -> bool:
+    """Whether it is a question that was asked from its shelf, and no copy of one."""
+    return listed(task.get("identifier")) == [tracking(task["id"])]
 
 
 def _own(exchange: Exchange) -> list[str]:

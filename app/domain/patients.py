@@ -157,8 +157,12 @@ def replaced(case: Case, name: str) -> list[str]:
 
 
 def _replacing(case: Case, name: str) -> set[str]:
+    return replacing(case.find(name) or {})
+
+
+def replacing(patient: Resource) -> set[str]:
     """The records of which this one says that it stands in their place."""
-    links = listed((case.find(name) or {}).get("link"))
+    links = listed(patient.get("link"))
     return {fhir.literal(one.get("other")) for one in links if one.get("type") == "replaces"}
 
 

@@ -363,3 +363,30 @@ class TestHandedOn:
 
         assert one(exchange, "county/intake", "Patient")["name"] == ANN["name"]
         assert "said of bruise" in str(held(exchange, "county/intake", "Observation"))
+
+
+@pytest.mark.parametrize("says", ["both", "second"])
+def test_a_merge_the_wrong_way_round_is_turned(exchange, says):
+    """The registrar sees that the first record is the one that stands: the caseworker goes to its address again."""
+    sent(exchange)
+    before = one(exchange, "agency/intake", "Patient")
+    stands = merged(exchange, says=says, survivor={**RECORD, "address": MOVED})
+    assert one(exchange, "agency/intake", "Patient")["address"] == MOVED
+
+    put(exchange, REPORTS, {**stands, "link": [{**IN_PLACE_OF, "type": "replaced-by"}]})
+    if says == "both":
+        mine = exchange.get(f"{REPORTS}/Patient/rosa").json()
+        put(exchange, REPORTS, {**mine, "active": True, "link": [{**BY, "type": "replaces"}]})
+
+    assert one(exchange, "agency/intake", "Patient")["address"] == before["address"]
+
+
+def test_a_merge_that_the_second_record_alone_said_is_undone_too(exchange):
+    """Its link is taken out: what it said is the other child's, and the agency has the first address."""
+    sent(exchange)
+    before = one(exchange, "agency/intake", "Patient")
+    stands = merged(exchange, says="second", survivor={**RECORD, "address": MOVED})
+
+    put(exchange, REPORTS, {name: said for name, said in stands.items() if name != "link"})
+
+    assert one(exchange, "agency/intake", "Patient")["address"] == before["address"]

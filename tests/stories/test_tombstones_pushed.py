@@ -51,11 +51,17 @@ def test_an_expunge_is_told_of_each_task(exchange, reported):
     asks(exchange, "agency/intake", theirs, "Did Rosa say who did it?")
     asks(exchange, "clinic/reports", own, "Is Rosa safe?")
     assert len(there(exchange, "reports")) == 3
+    (half,) = [
+        one for one in held(exchange, "agency/intake", "Task") if "Is Rosa safe?" in str(one)
+    ]
+    said = [{"type": {"text": "answer"}, "valueString": "She is with her aunt."}]
+    put(exchange, "agency/intake/fhir", {**half, "status": "completed", "output": said})
+    assert len(there(exchange, "reports")) == 4
 
     record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
     assert exchange.call("POST", record, {"event": "expunged"}).status_code == 200
 
-    assert there(exchange, "reports") == [("entered-in-error", "None")] * 3
+    assert there(exchange, "reports") == [("entered-in-error", "None")] * 4
     assert there(exchange, "intake") == [("entered-in-error", "None")] * 2
 
 
