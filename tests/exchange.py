@@ -20,6 +20,10 @@ from app.flows.deliver import Worker
 
 SHARED = Path(__file__).parents[2] / "shared"
 WAIT_SECONDS = 20.0
+COUNTY = {  # a second authority that takes reports
+    "id": "county", "name": "County", "jurisdiction": "example",
+    "shelves": [{"id": "intake", "kind": "cps-report", "role": "recipient"}],
+}  # fmt: skip
 
 
 @dataclass

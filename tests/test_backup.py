@@ -3,12 +3,11 @@
 import asyncio
 import itertools
 import json
-import sqlite3
 import threading
-from contextlib import closing
 
 import asyncpg
 import pytest
+from exchange import sqlite_rows
 from typer.testing import CliRunner
 
 from app.cli import app as cli
@@ -25,11 +24,6 @@ def kinbridge(exchange, *arguments):
     if exchange.database_url.startswith("postgresql"):
         env["KINBRIDGE_OWNER_URL"] = exchange.database_url.replace("service@", "owner@")
     return CliRunner().invoke(cli, [str(one) for one in arguments], env=env)
-
-
-def rows(file, query):
-    with closing(sqlite3.connect(file)) as database:
-        return database.execute(query).fetchall()
 
 
 def refer_again_and_again(exchange, ended):
@@ -69,7 +63,7 @@ def test_a_backup_under_load_is_whole(exchange, patient, tmp_path):
            OR NOT EXISTS (SELECT 1 FROM ledger l WHERE l.exchange = e.id)"""
         holes = """SELECT count(*) FROM resource r WHERE r.version <> 1 + (SELECT count(*)
               FROM version v WHERE v.shelf = r.shelf AND v.type = r.type AND v.id = r.id)"""
-        assert rows(file, tasks) == rows(file, holes) == [(0,)]
+        assert sqlite_rows(file, tasks) == sqlite_rows(file, holes) == [(0,)]
         assert migration.version_of(file) == migration.newest()
 
 
@@ -97,8 +91,8 @@ def test_what_is_restored_is_what_was_backed_up(
     assert refused.exit_code == 2
     assert "--force" in refused.output
     for table in migration.METADATA.tables:
-        assert sorted(rows(again, f"SELECT * FROM {table}")) == sorted(
-            rows(file, f"SELECT * FROM {table}")
+        assert sorted(sqlite_rows(again, f"SELECT * FROM {table}")) == sorted(
+            sqlite_rows(file, f"SELECT * FROM {table}")
         )
     if other == "postgres":
         next_one = "SELECT nextval('ledger_id_seq') > (SELECT max(id) FROM ledger)"
@@ -138,7 +132,7 @@ def test_a_new_postgres_takes_a_backup_once_it_has_tables(exchange, referred, tm
     assert done.exit_code == 0, done.output
     again = tmp_path / "again"
     assert run("backup", again).exit_code == 0
-    assert rows(again, "SELECT id, version FROM resource") == rows(
+    assert sqlite_rows(again, "SELECT id, version FROM resource") == sqlite_rows(
         file, "SELECT id, version FROM resource"
     )
 
@@ -152,7 +146,7 @@ def test_a_file_is_migrated_though_an_owner_is_named(tmp_path, postgres):
     done = CliRunner().invoke(cli, ["migrate"], env=env)
 
     assert done.exit_code == 0, done.output
-    assert rows(tmp_path / "one.db", "SELECT count(*) FROM indexed") != [(0,)]
+    assert sqlite_rows(tmp_path / "one.db", "SELECT count(*) FROM indexed") != [(0,)]
     assert postgres.rows("SELECT count(*) FROM indexed") == [(0,)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def definitions():
 @pytest.fixture(scope="session")
 def now():
     return datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture
+def soon():
+    """Fails what takes more than a few seconds of the processor."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 5
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ Not compared: texts for people and mappings, and of a constraint where it comes 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import pytest
@@ -216,14 +215,6 @@ def profile(*rows, url="http://example.org/one", base=BASE + "Patient", **more):
         "derivation": "constraint", "baseDefinition": base,
         "differential": {"element": [{"path": "Patient"}, *rows]}, **more,
     }  # fmt: skip
-
-
-@pytest.fixture
-def soon():
-    """Fails what takes more than a few seconds of the processor."""
-    start = time.process_time()
-    yield
-    assert time.process_time() - start < 5
 
 
 def test_slices_carry_what_their_element_has(definitions):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -212,13 +211,6 @@ def test_a_display_is_that_of_the_code(definitions, now):
     assert found("Domestic dog") == found("domestic  DOG") == found("Hund") == []
     assert found("Cat") == ["Basic.code.coding[0].display"]
     assert found("Chien", language="fr") == []
-
-
-@pytest.fixture
-def soon():
-    start = time.process_time()
-    yield
-    assert time.process_time() - start < 5
 
 
 @pytest.mark.usefixtures("soon")

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from exchange import refused, resources
+from exchange import COUNTY, refused, resources
 from test_corrections import CHART, REPORTS, put
 from test_poor_is_no_neglect import entries, own_task
 from test_report_contained import of
@@ -161,11 +161,7 @@ class TestTwoAgencies:
 
     @pytest.fixture
     def tenants(self, tenants):
-        shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
-        return [
-            *tenants,
-            {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
-        ]
+        return [*tenants, COUNTY]
 
     def owned(self, by):
         return {"identifier": {"system": f"{family.KINBRIDGE}/sid/tenant", "value": by}}

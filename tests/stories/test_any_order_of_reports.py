@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from exchange import resources
+from exchange import COUNTY, resources
 from test_another_person import FIRST, MRN, local
 from test_corrections import REPORTS, put
 from test_expunge import every_row
@@ -131,9 +131,7 @@ class Days:
 @pytest.fixture
 def tenants(tenants):
     """Two authorities take reports."""
-    shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
-    county = {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves}
-    return [*tenants, county]
+    return [*tenants, COUNTY]
 
 
 def of_both(exchange):

@@ -7,7 +7,7 @@ import time
 import httpx2
 import loaded
 import pytest
-from exchange import Late, Network, refused, resources
+from exchange import COUNTY, Late, Network, refused, resources
 from orders import QUESTION
 from starlette.testclient import TestClient
 from test_backup import kinbridge
@@ -37,9 +37,7 @@ def endpoints():
 @pytest.fixture
 def tenants(tenants):
     """Besides a second authority, which reads its shelf."""
-    intake = {"id": "intake", "kind": "cps-report", "role": "recipient"}
-    county = {"id": "county", "name": "County", "jurisdiction": "example"}
-    return [*tenants, {**county, "shelves": [intake]}]
+    return [*tenants, COUNTY]
 
 
 class Second(Network):

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from exchange import refused, resources
+from exchange import COUNTY, refused, resources
 from test_another_person import FIRST, MRN, drafts, kept, local
 from test_backup import kinbridge
 from test_corrections import CHART, REPORTS, one, put
@@ -430,11 +430,7 @@ class TestTransferred:
 
     @pytest.fixture
     def tenants(self, tenants):
-        shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
-        return [
-            *tenants,
-            {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
-        ]
+        return [*tenants, COUNTY]
 
     def transfer(self, exchange):
         """The first authority hands the report on."""

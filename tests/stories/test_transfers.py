@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exchange import agency_task, refused, resources
+from exchange import COUNTY, agency_task, refused, resources
 from test_corrections import REPORTS, put
 from test_what_leaves import REPORT, attached, held, seen
 
@@ -13,11 +13,7 @@ from app.sandbox import family
 @pytest.fixture
 def tenants(tenants):
     """Besides a second authority."""
-    shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
-    return [
-        *tenants,
-        {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves},
-    ]
+    return [*tenants, COUNTY]
 
 
 def transferred(exchange, task):

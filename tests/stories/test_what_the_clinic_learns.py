@@ -4,6 +4,7 @@ import json
 
 import everything
 import pytest
+from exchange import COUNTY
 from test_outcome import SAYS, sent
 from test_outcome import tenants as two_agencies  # noqa: F401 — a fixture
 
@@ -84,9 +85,7 @@ SECRET = ("stepfather", "another caller said", "Case-of-the-brother", "law-enfor
 @pytest.fixture
 def tenants(two_agencies):  # noqa: F811 — the fixture
     """Besides a third authority, to which a report can be transferred."""
-    shelves = [{"id": "intake", "kind": "cps-report", "role": "recipient"}]
-    county = {"id": "county", "name": "County", "jurisdiction": "example", "shelves": shelves}
-    return [*two_agencies, county]
+    return [*two_agencies, COUNTY]
 
 
 def written_by_the_agency(told):
