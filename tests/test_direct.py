@@ -16,19 +16,6 @@ from app.api.direct import Direct, Table
 from app.main import open_service
 
 BASE = "/clinic/chart/fhir"
-WORDS = (
-    "QuestionnaireResponse",
-    "rosa",
-    "_history",
-    "_search",
-    "metadata",
-    "$refer",
-    "$",
-    "1",
-    "",
-    "a b",
-    "é",
-)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 

@@ -116,7 +116,6 @@ def each(*changes):
     return lambda one: [change(one) for change in changes]
 
 
-REFERENCE = "http://hl7.org/fhir/StructureDefinition/alternate-reference"
 SDOH = coded("http://hl7.org/fhir/us/core/CodeSystem/us-core-category", "sdoh")
 SURVEY = coded("http://terminology.hl7.org/CodeSystem/observation-category", "survey")
 PRACTITIONER = {"reference": "Practitioner/1"}
@@ -126,7 +125,6 @@ PDF = {
     "type": coded(TEMPORARY, "questionnaire-pdf"),
     "valueReference": {"reference": "DocumentReference/1"},
 }
-OTHER = {"type": coded("http://example.org/codes", "other"), "valueString": "text"}
 
 
 def task(code: str, system: str = CODES):

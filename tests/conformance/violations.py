@@ -20,11 +20,6 @@ COMPOSITION = {
     "author": [{"display": "text"}],
     "title": "text",
 }
-MESSAGE = {
-    "resourceType": "MessageHeader",
-    "eventUri": "http://example.org/one",
-    "source": {"endpoint": "http://example.org/one"},
-}
 
 
 def document(**more: Any) -> dict[str, Any]:
@@ -51,7 +46,6 @@ def value(kind: str, one: Any) -> dict[str, Any]:
 
 INPUT = "Task.input[0].value.ofType"
 REPEAT = "ServiceRequest.occurrence.ofType(Timing).repeat"
-CHOICE = {"type": "choice"}
 
 CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("age-1", f"{INPUT}(Age)", "Task", value("Age", {"value": 1})),

@@ -11,7 +11,6 @@ from test_expunge import every_row
 from test_report_contained import of
 from test_what_leaves import REPORT, attached, held, seen
 
-INTAKE = "agency/intake/fhir"
 STEPS = 40
 _STATES = "SELECT source_request, CASE WHEN min(state) = max(state) THEN min(state) ELSE '' END FROM exchange GROUP BY 1"
 CHILDREN = {

@@ -6,7 +6,6 @@ from exchange import refused
 
 from app.sandbox import family
 
-NEW = {"resourceType": "Patient", "id": "new"}
 STARS = ["*", " * "]
 LISTS = ['W/"7", W/"1"', "W/7,W/1", '"1"', '"abc", W/"1"']
 OTHERS = ["", " ", 'W/"2"', 'W/"7", W/"8"', '"abc"', 'W/"0"', 'W/"01"', '"*"', "W/"]

@@ -9,7 +9,6 @@ import pytest
 from exchange import SHARED
 
 KINBRIDGE = "https://kinbridge.example.org/fhir"
-FACT = f"{KINBRIDGE}/CodeSystem/cps-observation"
 ALLEGATION = f"{KINBRIDGE}/CodeSystem/cps-allegation"
 CERTAINTY = f"{KINBRIDGE}/CodeSystem/cps-certainty"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
