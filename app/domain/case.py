@@ -80,8 +80,7 @@ class Case(Struct, frozen=True):
         came = self._said_of(name)
         if came is not None:
             return came or None
-        stored = self.loaded.resource(self.shelf.key, name)
-        return stored.resource if stored and stored.stands else None
+        return self.loaded.standing(self.shelf.key, name)
 
     def _said_of(self, name: str) -> Resource | None:
         """What came in under this name; {} where it is deleted."""

@@ -131,8 +131,7 @@ def _standing(case: Case, shelf: str, name: str) -> Resource | None:
     def find(one: str) -> Resource | None:
         if shelf == case.shelf.key:
             return case.find(one)
-        stored = case.loaded.resource(shelf, one)
-        return stored.resource if stored and stored.stands else None
+        return case.loaded.standing(shelf, one)
 
     return contained.apart(find)(name) if contained.is_inside(name) else find(name)
 

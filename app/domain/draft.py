@@ -96,8 +96,7 @@ def _standing(case: Case, name: str) -> Resource | None:
         if len(found) != 1:
             return None
         name = found[0]
-    stored = case.loaded.resource(case.shelf.key, name)
-    return stored.resource if stored and stored.stands else None
+    return case.loaded.standing(case.shelf.key, name)
 
 
 def _recipients(case: Case, made: Submission) -> str:

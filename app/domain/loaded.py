@@ -95,6 +95,11 @@ class Loaded(Struct, frozen=True):
         found: Stored | None = self._get(Want("resource", shelf, name))
         return found
 
+    def standing(self, shelf: str, name: str) -> Resource | None:
+        """What stands there now; None also where it was deleted."""
+        stored = self.resource(shelf, name)
+        return stored.resource if stored and stored.stands else None
+
     def version(self, shelf: str, name: str, number: int) -> Resource | None:
         """What a past version said; None where it is not kept any more."""
         found: Resource | None = self._get(Want("version", shelf, f"{name}/_history/{number}"))

@@ -279,9 +279,7 @@ def _put_both(
     puts: tuple[Put, ...] = ()
     names = []
     for resource, (stored, link) in ((first, source), (second, target)):
-        links = [*listed(resource.get("link")), *([link] if link else [])]
-        bare = {key: value for key, value in resource.items() if key != "link"}
-        made = {**bare, "link": links} if links else bare
+        made = _linked(resource, [*listed(resource.get("link")), *([link] if link else [])])
         puts += put(made, stored, shelf=case.shelf.key, now=case.now)
         names.append(fhir.name(made))
     return Plan(Answer(tuple(names)), puts)
@@ -321,5 +319,10 @@ def _unlinked(stored: Stored, other: str) -> Resource:
         for one in listed(stored.resource.get("link"))
         if not (isinstance(one, dict) and one.get("other", {}).get("reference") == other)
     ]
-    bare = {key: value for key, value in stored.resource.items() if key != "link"}
+    return _linked(stored.resource, links)
+
+
+def _linked(resource: Resource, links: list[Resource]) -> Resource:
+    """The record with these links in place of its own."""
+    bare = {key: value for key, value in resource.items() if key != "link"}
     return {**bare, "link": links} if links else bare

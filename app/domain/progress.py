@@ -88,8 +88,7 @@ def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> se
     recipient = case.settings.tenant(case.settings.shelves[exchange.recipient].tenant)
 
     def find(name: str) -> Resource | None:
-        stored = case.loaded.resource(exchange.source, name)
-        return stored.resource if stored and stored.stands else None
+        return case.loaded.standing(exchange.source, name)
 
     whom = fhir.literal(task.resource.get("for"))
     source = case.settings.shelves.get(exchange.source)

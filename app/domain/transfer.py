@@ -55,7 +55,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
     else:
         theirs = at_once(partial(_theirs, case, exchange), sent)
         sent = [_whole(case, exchange, source, one) for one in theirs if one]
-    old = _standing(case, source.key, exchange.source_task)
+    old = case.loaded.standing(source.key, exchange.source_task)
     request = _as_sent(case, exchange)
     if old is None or request is None:
         raise Invalid("The sender's own report is not there any more; call.", expression="to")
@@ -88,7 +88,7 @@ def plan(case: Case, exchange: Exchange, tenant: Tenant, shelf: Shelf) -> Plan:
 
 def _kept(case: Case, exchange: Exchange, name: str) -> Resource | None:
     """What stands of what was sent (Type/id); as it was sent where its sender has deleted it since."""
-    return _standing(case, exchange.source, name) or identity.sent(case, exchange, name)
+    return case.loaded.standing(exchange.source, name) or identity.sent(case, exchange, name)
 
 
 def _theirs(case: Case, exchange: Exchange, fact: Resource) -> Resource | None:
@@ -114,7 +114,7 @@ def _before(case: Case, exchange: Exchange, names: list[str]) -> list[Resource]:
 def _as_sent(case: Case, exchange: Exchange) -> Resource | None:
     """The request as it was sent: what its sender has written into it since was sent to nobody."""
     shelf, name = exchange.source, exchange.source_request
-    sent = _standing(case, shelf, name)
+    sent = case.loaded.standing(shelf, name)
     if sent and sent["meta"]["lastUpdated"] > exchange.opened:
         sent = case.loaded.past(shelf, name, exchange.opened)
     return {**sent, "subject": numbered.literal(sent["subject"], exchange.person)} if sent else None
@@ -133,11 +133,6 @@ def _rule(case: Case, exchange: Exchange) -> Rule:
     if decision.rule is None or not decision.permitted:
         raise disclosure.refusal(decision, case.mappings.advice, at="to")
     return decision.rule
-
-
-def _standing(case: Case, shelf: str, name: str) -> Resource | None:
-    stored = case.loaded.resource(shelf, name)
-    return stored.resource if stored and stored.stands else None
 
 
 def _placed(case: Case, exchange: Exchange, tenant: Tenant) -> str:

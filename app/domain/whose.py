@@ -55,8 +55,7 @@ def is_lost(case: Case, exchange: Exchange, name: str) -> str:
 def is_given_away(case: Case, exchange: Exchange) -> bool:
     """Whether the record of the one whom it was sent of tells of another now."""
     name = exchange.person
-    stored = case.loaded.resource(exchange.source, name) if name else None
-    now = stored.resource if stored and stored.stands else None
+    now = case.loaded.standing(exchange.source, name) if name else None
     if case.shelf.key == exchange.source:
         now = case.arriving(name) or now
     return now is not None and _is_rewritten(case, exchange, name, now)
