@@ -24,6 +24,9 @@ Role = Literal["source", "recipient"]
 Audience = Literal["organization", "reporter", "treating"]
 
 CANONICAL: Final = "https://kinbridge.example.org/fhir"
+BY_TENANT: Final = f"{CANONICAL}/sid/tenant"  # the system of a tenant's name here
+BY_EXCHANGE: Final = f"{CANONICAL}/sid/exchange"  # of an exchange's id
+BY_COPY: Final = f"{CANONICAL}/sid/copy"  # of a copy's id here
 _APP: Final = Path(__file__).parent
 _NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -139,7 +142,7 @@ class Tenant(BaseModel):
     @property
     def names(self) -> set[str]:
         """What it is known by, system|value: its own name here, and what its partners call it."""
-        return {f"{CANONICAL}/sid/tenant|{self.id}", *self.identifiers}
+        return {f"{BY_TENANT}|{self.id}", *self.identifiers}
 
     def shelf(self, *, kind: Kind, role: Role) -> Shelf | None:
         return next((one for one in self.shelves if (one.kind, one.role) == (kind, role)), None)

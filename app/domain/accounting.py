@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from app.domain.plan import Accounted, derive
+from app.domain.plan import Accounted, derive, tracking
 from app.domain.report import LABELS
 from app.fhir import Resource
-from app.settings import CANONICAL, Kind, Tenant
+from app.settings import BY_TENANT, CANONICAL, Kind, Tenant
 
 _PROFILE: Final = f"{CANONICAL}/StructureDefinition/disclosure-audit"
 _DECISION: Final = f"{CANONICAL}/StructureDefinition/disclosure-decision"
@@ -94,7 +94,7 @@ def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -
         "entity": [
             _entity({"reference": row.subject}, kind="1", role="1"),
             _entity(
-                {"identifier": {"system": f"{CANONICAL}/sid/exchange", "value": row.exchange}},
+                {"identifier": tracking(row.exchange)},
                 kind="2",
                 role="3",
             ),
@@ -105,7 +105,7 @@ def _event(at: str, row: Accounted, identity: str, source: Tenant, kind: Kind) -
 
 
 def _tenant(identity: str) -> Resource:
-    return {"identifier": {"system": f"{CANONICAL}/sid/tenant", "value": identity}}
+    return {"identifier": {"system": BY_TENANT, "value": identity}}
 
 
 def _agent(code: str, who: Resource, *, asked: bool = False) -> Resource:

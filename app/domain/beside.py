@@ -8,9 +8,10 @@ from typing import Final
 from app import fhir
 from app.domain import numbered, parties, unsent
 from app.domain.case import Case
-from app.domain.plan import Stored, tracking
+from app.domain.plan import Stored
 from app.errors import Invalid
 from app.fhir import Resource, listed
+from app.settings import BY_EXCHANGE
 
 # on which nobody has done anything yet: work that is planned is no answer
 _AHEAD: Final = frozenset({"draft", "ready", "requested"})
@@ -49,7 +50,7 @@ def _looked_at(task: Resource) -> list[object]:
 
 def _elsewhere(task: Resource) -> None:
     known = {one.get("system") for one in listed(task.get("identifier"))}
-    if tracking("")["system"] in known:
+    if BY_EXCHANGE in known:
         text = "This Task's referral is not on this shelf; answer it where its Task stands."
         raise Invalid(text, expression="Task.identifier")
 

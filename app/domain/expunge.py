@@ -27,13 +27,13 @@ from app.domain.plan import (
     tracking,
 )
 from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL
+from app.settings import BY_COPY, BY_EXCHANGE
 
 # Who works at a clinic is no content of a report about a child, and stays on the clinic's own shelf.
 _STAFF: Final = frozenset({
     "Endpoint", "HealthcareService", "Location", "Organization", "Practitioner", "PractitionerRole",
 })  # fmt: skip
-_OURS: Final = frozenset({f"{CANONICAL}/sid/copy", tracking("")["system"]})
+_OURS: Final = frozenset({BY_COPY, BY_EXCHANGE})
 
 
 def plan(case: Case, exchange: Exchange) -> Plan:

@@ -14,9 +14,8 @@ from app.domain.disclosure import Find, Rule
 from app.domain.plan import derive
 from app.errors import Invalid
 from app.fhir import Resource, listed
-from app.settings import CANONICAL
+from app.settings import BY_COPY
 
-_COPY: Final = f"{CANONICAL}/sid/copy"
 _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _REFERENCE: Final = frozenset({
     "_display", "_reference", "_type", "display", "extension", "id", "identifier", "reference", "type",
@@ -271,7 +270,7 @@ def _copy(resource: Resource, name: str, rule: Rule, names: dict[str, str]) -> R
         dict(zip(("system", "code"), label.split("|", 1), strict=True)) for label in rule.labels
     ]
     made: Resource = {"resourceType": kind, "id": identity}
-    tag = {"system": _COPY, "code": identity}
+    tag = {"system": BY_COPY, "code": identity}
     own = [
         {name: label[name] for name in ("system", "code") if name in label}
         for label in listed(resource.get("meta", {}).get("security"))
@@ -279,7 +278,7 @@ def _copy(resource: Resource, name: str, rule: Rule, names: dict[str, str]) -> R
     security = labels + [label for label in own if label not in labels]
     made["meta"] = {"security": security, "tag": [tag]} if security else {"tag": [tag]}
     if kind != "Provenance":  # the one type exchanged that has no identifier
-        made["identifier"] = [{"system": _COPY, "value": identity}]
+        made["identifier"] = [{"system": BY_COPY, "value": identity}]
     for element in ("implicitRules", "modifierExtension"):
         if element in resource:
             raise Invalid(_MODIFIER, expression=f"{kind}.{element}")

@@ -8,7 +8,7 @@ from app.domain.case import Case
 from app.domain.plan import Put, derive, put, tracking
 from app.domain.report import LABELS
 from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL
+from app.settings import BY_COPY
 
 
 def tasks(case: Case, *, exchange: str, request: Resource, task: Resource) -> tuple[Put, ...]:
@@ -50,7 +50,7 @@ def _task(  # noqa: PLR0913 — what it names
         "id": identity,
         "meta": {"security": LABELS},
         "identifier": [
-            {"system": f"{CANONICAL}/sid/copy", "value": identity},  # a push finds it by this
+            {"system": BY_COPY, "value": identity},  # a push finds it by this
             tracking(exchange),
         ],
         "status": "requested",

@@ -11,10 +11,9 @@ from app.domain.case import Case
 from app.domain.plan import same
 from app.domain.whom import ATTESTER
 from app.fhir import Resource, listed
-from app.settings import CANONICAL, Shelf, Tenant
+from app.settings import BY_TENANT, Shelf, Tenant
 
 _HUMANS: Final = ("Practitioner/", "PractitionerRole/")
-_TENANT: Final = f"{CANONICAL}/sid/tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def recipient(case: Case, reference: Resource | None) -> Parties:
 def is_gone(case: Case, reference: Resource | None) -> bool:
     """Whether it is named by a number of this exchange that nobody has: it is mistyped, or that one has left."""
     named = disclosure.organization(reference or {}, contained.apart(case.find))
-    ours = any(one.startswith(f"{_TENANT}|") for one in named)
+    ours = any(one.startswith(f"{BY_TENANT}|") for one in named)
     return ours and case.settings.tenant_of(named) is None
 
 

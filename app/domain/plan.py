@@ -14,7 +14,7 @@ from app import fhir
 from app.domain.change import Method
 from app.errors import Issue
 from app.fhir import Resource
-from app.settings import CANONICAL, Kind
+from app.settings import BY_EXCHANGE, Kind
 
 
 class Stored(Struct, frozen=True):
@@ -388,4 +388,4 @@ def put(  # noqa: PLR0913 — what a row consists of
 
 def tracking(exchange: str) -> Resource:
     """The identifier that both Tasks of an exchange carry."""
-    return {"system": f"{CANONICAL}/sid/exchange", "value": exchange}
+    return {"system": BY_EXCHANGE, "value": exchange}

@@ -9,11 +9,9 @@ from typing import Final
 from urllib.parse import quote
 
 from app import fhir
-from app.domain.plan import tracking
 from app.fhir import Resource, listed
-from app.settings import CANONICAL
+from app.settings import BY_COPY, BY_EXCHANGE
 
-_COPY: Final = f"{CANONICAL}/sid/copy"
 _NAMESPACE: Final = uuid.UUID("5d1c3f0e-6c0b-4c8e-9a63-0e3d7f5b9a11")  # ours, made once
 
 
@@ -74,9 +72,9 @@ def _entry(
     }
     condition = _numbered(resource)
     if not condition:
-        tag = {"system": _COPY, "code": identity}
+        tag = {"system": BY_COPY, "code": identity}
         body["meta"]["tag"] = [*(one for one in listed(body["meta"].get("tag")) if one != tag), tag]
-        condition = f"_tag={quote(_COPY + '|' + identity, safe='')}"
+        condition = f"_tag={quote(BY_COPY + '|' + identity, safe='')}"
     request = {"method": "PUT", "url": f"{kind}?{condition}"}
     if kind == "Task" and resource["meta"]["versionId"] == "1":
         request = {"method": "POST", "url": kind, "ifNoneExist": condition}
@@ -91,7 +89,7 @@ def _name(reference: Resource, url: str, number: Resource | None) -> None:
 
 def _numbered(resource: Resource) -> str:
     """The search by our own number that finds what an earlier push made; "" where it carries none."""
-    systems = {_COPY, tracking("")["system"]}
+    systems = {BY_COPY, BY_EXCHANGE}
     for identifier in listed(resource.get("identifier")):
         if identifier.get("system") in systems:
             return f"identifier={quote(identifier['system'] + '|' + identifier['value'], safe='')}"

@@ -15,7 +15,7 @@ from app.domain.report import LABELS
 from app.domain.steps import Step
 from app.errors import Conflict, Forbidden, Invalid, Stale
 from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL
+from app.settings import BY_COPY, CANONICAL
 
 CODE: Final = f"{CANONICAL}/CodeSystem/task-code"
 INPUT: Final = f"{CANONICAL}/CodeSystem/task-input"
@@ -196,9 +196,7 @@ def answered(case: Case, entry: Entry, exchange: Exchange, stored: Stored) -> Pl
         return Plan(Answer((entry.name,)))
     if was in _ENDED:
         raise Conflict("This question has ended; ask anew.", expression="Task.status")
-    mine = not any(
-        one.get("system") == f"{CANONICAL}/sid/copy" for one in listed(before.get("identifier"))
-    )
+    mine = not any(one.get("system") == BY_COPY for one in listed(before.get("identifier")))
     if status == "cancelled" and not mine:
         raise Forbidden("Who was asked may answer or reject; who asked may cancel.")
     if status in {"completed", "rejected", *_RANK} and mine and status != was:

@@ -34,7 +34,7 @@ from app.domain.sending import Sending
 from app.domain.submission import Part
 from app.errors import Invalid, Issue, NotSupported, Refusal
 from app.fhir import Resource, concept, listed
-from app.settings import CANONICAL, Kind, Tenant
+from app.settings import BY_TENANT, CANONICAL, Kind, Tenant
 
 REPORT: Final = f"{CANONICAL}/CodeSystem/cps-purpose"  # its code: cps-report
 GUIDES: Final = (
@@ -357,7 +357,7 @@ def sent_task(  # noqa: PLR0913 — what it says
     subject = str(request["subject"]["reference"])
     task: Resource = {"resourceType": "Task", "id": own.get("id") or derived.task(case, exchange)}
     task["meta"] = {"profile": list(_PROFILES[case.shelf.kind])}
-    owner = {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id}
+    owner = {"system": BY_TENANT, "value": tenant.id}
     task |= {
         "status": "requested",
         "intent": "order",

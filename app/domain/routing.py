@@ -8,7 +8,7 @@ from app import fhir
 from app.domain.case import Case
 from app.errors import Issue
 from app.fhir import Resource, listed
-from app.settings import CANONICAL, Tenant
+from app.settings import BY_TENANT, CANONICAL, Tenant
 
 _WHERE: Final = f"{CANONICAL}/StructureDefinition/cps-child-current-location"
 
@@ -20,7 +20,7 @@ def proposed(case: Case, request: Resource) -> tuple[Issue, ...]:
             "information",
             "informational",
             f"By where the child is, {one.name} takes this report. If that is right, name it in"
-            f" ServiceRequest.performer, identifier {CANONICAL}/sid/tenant|{one.id}, and send again.",
+            f" ServiceRequest.performer, identifier {BY_TENANT}|{one.id}, and send again.",
             "ServiceRequest.performer",
         )
         for one in authorities(case, request)

@@ -30,7 +30,7 @@ from app.domain.graph import About, Copies
 from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
-from app.settings import CANONICAL, Shelf, Tenant
+from app.settings import BY_EXCHANGE, BY_TENANT, CANONICAL, Shelf, Tenant
 
 _FACT: Final = f"{CANONICAL}/CodeSystem/cps-observation"
 _ALLEGATION: Final = f"{CANONICAL}/CodeSystem/cps-allegation"
@@ -118,8 +118,8 @@ class Sending:
     @property
     def exchange(self) -> str:
         """The id of the exchange, which the Task carries."""
-        system = tracking("")["system"]
-        found = [one["value"] for one in self.task["identifier"] if one.get("system") == system]
+        numbers = self.task["identifier"]
+        found = [one["value"] for one in numbers if one.get("system") == BY_EXCHANGE]
         return str(found[-1])
 
     def _entries(self) -> tuple[Entry, ...]:
@@ -216,7 +216,7 @@ class Sending:
     def _ordered(self) -> Resource:
         """The request; the agency is named in it, though the clinic's record of it stays, and no other."""
         request = contained.alone(self.request)
-        number = {"system": f"{CANONICAL}/sid/tenant", "value": self.tenant.id}
+        number = {"system": BY_TENANT, "value": self.tenant.id}
         known = {"type": "Organization", "identifier": number, "display": self.tenant.name}
         performers = [
             {**known, **one} for one in listed(request.get("performer")) if self._is_theirs(one)

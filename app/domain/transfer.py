@@ -16,7 +16,7 @@ from app.domain.plan import Answer, Exchange, Plan, tracking
 from app.domain.sending import Sending
 from app.errors import Invalid
 from app.fhir import Resource, concept
-from app.settings import CANONICAL, Shelf, Tenant
+from app.settings import BY_TENANT, Shelf, Tenant
 
 
 def authority(case: Case, exchange: Exchange, to: str) -> tuple[Tenant, Shelf]:
@@ -25,7 +25,7 @@ def authority(case: Case, exchange: Exchange, to: str) -> tuple[Tenant, Shelf]:
 
     raises      Invalid: nobody that takes reports, or the one that has it
     """
-    names = {to, f"{CANONICAL}/sid/tenant|{to}"}
+    names = {to, f"{BY_TENANT}|{to}"}
     tenant = case.settings.tenant_of(names)
     shelf = tenant.shelf(kind=exchange.kind, role="recipient") if tenant else None
     if tenant is None or shelf is None or shelf.key == exchange.recipient:
@@ -158,7 +158,7 @@ def _task(case: Case, identity: str, old: Resource, tenant: Tenant) -> Resource:
         "lastModified": fhir.instant(case.now),
         "owner": {
             "type": "Organization",
-            "identifier": {"system": f"{CANONICAL}/sid/tenant", "value": tenant.id},
+            "identifier": {"system": BY_TENANT, "value": tenant.id},
             "display": tenant.name,
         },
         "identifier": [tracking(identity)],
