@@ -232,6 +232,15 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def extensions(holder: Resource, *urls: str) -> list[Resource]:
+    """Its extensions, or the parts of one, that have one of these URLs."""
+    return [
+        one
+        for one in listed(holder.get("extension"))
+        if isinstance(one, dict) and one.get("url") in urls
+    ]
+
+
 def name(resource: Resource) -> str:
     """Type/id."""
     return f"{resource['resourceType']}/{resource['id']}"

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from app import fhirpath
+from app import fhir, fhirpath
 from app.domain.submission import Submission
 from app.errors import Invalid, Issue
 from app.fhir import Resource, listed
@@ -234,8 +234,7 @@ _QUOTED: Final = re.compile("%`([^`]+)`")
 def _roles(party: Resource) -> set[str]:
     return {
         value
-        for part in listed(party.get("extension"))
-        if part.get("url") == "role"
+        for part in fhir.extensions(party, "role")
         for name, value in part.items()
         if name.startswith("value") and isinstance(value, str)
     }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from app import fhir
 from app.domain.instrument import CATEGORIES, CATEGORY, HELP_WISH, LOINC, segment
 from app.errors import Invalid
 from app.fhir import Resource, listed
@@ -100,15 +101,9 @@ def _items(holder: Resource, *, marked: bool | None) -> Iterator[tuple[Resource,
             yield from _items(item, marked=mark)
 
 
-def _extensions(holder: Resource, *urls: str) -> Iterator[Resource]:
-    for one in listed(holder.get("extension")):
-        if isinstance(one, dict) and one.get("url") in urls:
-            yield one
-
-
 def _says(holder: Resource) -> bool | None:
     """ObservationExtract of an item or a code; None where it does not say."""
-    for one in _extensions(holder, _EXTRACT):
+    for one in fhir.extensions(holder, _EXTRACT):
         if "valueBoolean" in one:
             return bool(one["valueBoolean"])
         return one.get("valueCode") != "none"
@@ -143,7 +138,7 @@ def _question(
         lines.append("# its answers stand in a value set that is not here: add them as answers")
     if kind != "choice":
         lines.append(f"type = {_text(kind)}")
-    unit: Resource = next((one.get("valueCoding", {}) for one in _extensions(item, _UNIT)), {})
+    unit: Resource = next((one.get("valueCoding", {}) for one in fhir.extensions(item, _UNIT)), {})
     if unit.get("code") and kind in {"decimal", "integer"}:
         lines.append(f"unit = {_text(unit['code'])}")
     if item.get("repeats"):
@@ -157,7 +152,7 @@ def _categories(item: Resource) -> list[str]:
     """The domains that the extraction's category marks name."""
     return [
         one["code"]
-        for each in _extensions(item, *_CATEGORY)
+        for each in fhir.extensions(item, *_CATEGORY)
         for one in listed(each.get("valueCodeableConcept", {}).get("coding"))
         if one.get("system") == CATEGORY and one.get("code") in CATEGORIES
     ]

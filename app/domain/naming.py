@@ -123,9 +123,10 @@ class Names:
         if self.carrying is None:
             self.carrying = {}
             for entry, name in zip(self.change.entries, self.order, strict=True):
-                if entry.method in {"POST", "PUT"}:
-                    for one in listed(entry.resource.get("identifier")):
-                        if isinstance(one, dict) and "value" in one:
-                            key = (entry.type, one.get("system", ""), one["value"])
-                            self.carrying.setdefault(key, []).append(name)
+                if entry.method not in {"POST", "PUT"}:
+                    continue
+                for one in listed(entry.resource.get("identifier")):
+                    if isinstance(one, dict) and "value" in one:
+                        key = (entry.type, one.get("system", ""), one["value"])
+                        self.carrying.setdefault(key, []).append(name)
         return self.carrying

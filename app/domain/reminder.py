@@ -92,15 +92,14 @@ def duties(
 
 def _called(case: Case, request: Resource) -> datetime:
     """When the hotline was called, as the report says; else now."""
-    for extension in listed(request.get("extension")):
-        if extension.get("url") == _ORAL:
-            for part in listed(extension.get("extension")):
-                said = str(part.get("valueDateTime", ""))
-                if part.get("url") == "when" and "T" in said:
-                    try:
-                        return min(fhir.moment(said), case.now)
-                    except (TypeError, ValueError):  # no zone: not a moment
-                        return case.now
+    for call in fhir.extensions(request, _ORAL):
+        for part in fhir.extensions(call, "when"):
+            said = str(part.get("valueDateTime", ""))
+            if "T" in said:
+                try:
+                    return min(fhir.moment(said), case.now)
+                except (TypeError, ValueError):  # no zone: not a moment
+                    return case.now
     return case.now
 
 

@@ -67,16 +67,15 @@ def faults(measured: Measured, request: Resource | None) -> tuple[Issue, ...]:
 
 def reason(request: Resource, rule: str) -> str:
     """What the reporter typed to send in spite of a rule that stops softly; "" for nothing."""
-    for extension in listed(request.get("extension")):
-        if extension.get("url") == OVERRIDE:
-            said = {
-                part.get("url"): next(
-                    (value for name, value in part.items() if name.startswith("value")), ""
-                )
-                for part in listed(extension.get("extension"))
-            }
-            if said.get("rule") == rule and str(said.get("reason", "")).strip():
-                return str(said["reason"])
+    for extension in fhir.extensions(request, OVERRIDE):
+        said = {
+            part.get("url"): next(
+                (value for name, value in part.items() if name.startswith("value")), ""
+            )
+            for part in listed(extension.get("extension"))
+        }
+        if said.get("rule") == rule and str(said.get("reason", "")).strip():
+            return str(said["reason"])
     return ""
 
 
@@ -87,21 +86,17 @@ def overridden(measured: Measured, request: Resource) -> str:
 
 def mandated(request: Resource) -> bool:
     """Whether the law obliges the one who reports; a clinician is obliged unless the report says no."""
-    duties = {one.get("valueCode") for one in _extensions(request, DUTY)}
+    duties = {one.get("valueCode") for one in fhir.extensions(request, DUTY)}
     return "permissive" not in duties
 
 
 def wanted(request: Resource) -> bool:
     """Whether the report asks to hear of its outcome."""
     return any(
-        part.get("url") == "want" and part.get("valueBoolean") is True
-        for one in _extensions(request, FEEDBACK)
-        for part in listed(one.get("extension"))
+        part.get("valueBoolean") is True
+        for one in fhir.extensions(request, FEEDBACK)
+        for part in fhir.extensions(one, "want")
     )
-
-
-def _extensions(request: Resource, url: str) -> list[Resource]:
-    return [one for one in listed(request.get("extension")) if one.get("url") == url]
 
 
 def hotline(case: Case, tenant: Tenant | None) -> tuple[Issue, ...]:

@@ -32,10 +32,9 @@ def authorities(case: Case, request: Resource) -> list[Tenant]:
     child = case.find(fhir.literal(request.get("subject"))) or {}
     now = [
         part["valueAddress"]
-        for extension in listed(request.get("extension"))
-        if extension.get("url") == _WHERE
-        for part in listed(extension.get("extension"))
-        if part.get("url") == "place" and "valueAddress" in part
+        for extension in fhir.extensions(request, _WHERE)
+        for part in fhir.extensions(extension, "place")
+        if "valueAddress" in part
     ]
     home = [one for one in listed(child.get("address")) if one.get("use") != "old"]
     for addresses in (now, home):
