@@ -383,16 +383,18 @@ class Sending:
         return put(task, None, shelf=self.case.shelf.key, now=self.case.now, exchange=self.exchange)
 
     def _owed(self, own: tuple[Put, ...], theirs: tuple[Put, ...]) -> tuple[Owed, ...]:
-        """The copies to the agency's server, the Tasks to the EHR's; where they have one."""
+        """The copies to the agency's server, the Tasks to the EHR's and the inboxes'; where they have one."""
         task = tuple(one for one in own if one.resource["id"] == self.task["id"])
         task += self._reminders
+        shelves = self.case.settings.shelves
+        inboxes = [(shelves[one.shelf], (one,)) for one in self._inboxes()]
         return tuple(
             Owed(
                 shelf.key,
                 self.exchange,
                 {fhir.name(one.resource): one.expected + 1 for one in puts},
             )
-            for shelf, puts in ((self.shelf, theirs), (self.case.shelf, task))
+            for shelf, puts in ((self.shelf, theirs), (self.case.shelf, task), *inboxes)
             if shelf.endpoint and puts
         )
 
