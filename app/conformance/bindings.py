@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.conformance import limits, native
 from app.conformance.checks import ASKED, CODED, Check, outside
 from app.conformance.findings import Findings, finding
+from app.conformance.shape import REFUSED
 from app.conformance.structure import BASE, Binding
 from app.conformance.terminology import Codes, Terminology, member_of, name, unchecked
 
@@ -124,7 +125,10 @@ class _Bound:
         return inside
 
     def walk(self, value: Any, path: str, scope: Scope, found: Findings, _: Any) -> None:
-        inside = self.test(value, scope)
+        try:
+            inside = self.test(value, scope)
+        except REFUSED:
+            return  # its shape is wrong, and said so
         asked = self.asked(scope)
         if inside or asked is False:
             return

@@ -133,7 +133,8 @@ class Profiles:
         if not known:
             return []
         keys = ((one.get("system"), one.get("code")) for one in codings if isinstance(one, dict))
-        return [known[key] for key in dict.fromkeys(keys) if key in known]
+        said = dict.fromkeys(key for key in keys if all(isinstance(part, str) for part in key))
+        return [known[key] for key in said if key in known]
 
     def _coded(self, kind: str) -> dict[tuple[Any, Any], str]:
         """System and code to the profile that fixes them in a slice of the code."""

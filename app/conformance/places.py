@@ -31,11 +31,14 @@ class Places:
         What the resource is about, its code, comes before all.
         """
         about = resource.get("code")
-        if about.__class__ is dict:
-            for index, one in enumerate(about.get("coding", ())):
-                if one.get("system") == system and "code" in one:
-                    return f"{path}.code.coding[{index}]"
-        where = self._find(resource["resourceType"])
+        codings = about.get("coding") if about.__class__ is dict else None
+        for index, one in enumerate(codings if codings.__class__ is list else ()):
+            if one.__class__ is dict and one.get("system") == system and "code" in one:
+                return f"{path}.code.coding[{index}]"
+        try:
+            where = self._find(resource["resourceType"])
+        except (KeyError, TypeError):
+            return ""  # no type that there is
         return self._inside(system, resource, path, where, where.root)
 
     def _inside(
