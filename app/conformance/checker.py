@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app import fhirpath
 from app.conformance import checks, claims
-from app.conformance.findings import named
+from app.conformance.findings import finding, named
 from app.conformance.scope import Scope, World
 from app.conformance.shape import REFUSED, Shapes, plain, root_path, walked
 from app.conformance.terminology import member_of
@@ -81,9 +81,13 @@ class Checker:
             return self.rules(resource, now=now, root=root, resolve=resolve, asked=asked)
         # An element that R4 does not have is asked nothing, and what is beside it is not broken.
         broken = frozenset(one.expression for one in shape if one.rule != "json-element")
-        return shape + self.rules(
-            resource, now=now, root=root, resolve=resolve, broken=broken, asked=asked
-        )
+        try:
+            return shape + self.rules(
+                resource, now=now, root=root, resolve=resolve, broken=broken, asked=asked
+            )
+        except REFUSED:
+            text = "Rules and profiles were not checked; mend the shape first."
+            return [*shape, finding("shape", root_path(resource), text, severity="information")]
 
     def shape(self, resource: Resource) -> list[Issue]:
         """What a door refuses: unknown elements, wrong JSON types, wrong formats."""

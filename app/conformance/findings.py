@@ -26,6 +26,7 @@ _RULES: Final = {
     "resource-type": ("structure", "https://hl7.org/fhir/R4/resourcelist.html"),
     "primitive-format": ("value", _TYPES + "#primitive"),
     "decimal-digits": ("value", _TYPES + "#decimal"),
+    "shape": ("not-supported", _JSON),
     "choice": ("structure", "https://hl7.org/fhir/R4/formats.html#choice"),
     "cardinality": ("required", "https://hl7.org/fhir/R4/conformance-rules.html#cardinality"),
     "cardinality-max": ("structure", "https://hl7.org/fhir/R4/conformance-rules.html#cardinality"),

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from app.conformance import likeness
 from app.conformance.profile import Node, Slicing
 from app.conformance.references import target_type
+from app.conformance.shape import REFUSED
 from app.conformance.terminology import member_of
+from app.conformance.values import kind_of
+from app.fhir import listed
 
 if TYPE_CHECKING:
     from app.conformance.facets import Known
@@ -183,8 +186,8 @@ def values(value: Any, what: str, word: str) -> Iterator[tuple[Any, str]]:
     if not isinstance(value, dict):
         return
     if what == "extension":
-        for one in value.get("extension", ()):
-            if one.get("url") == word:
+        for one in listed(value.get("extension")):
+            if isinstance(one, dict) and one.get("url") == word:
                 yield one, "Extension"
         return
     found = value.get(word)
@@ -193,8 +196,8 @@ def values(value: Any, what: str, word: str) -> Iterator[tuple[Any, str]]:
             if key.startswith(word) and key[len(word) : len(word) + 1].isupper():
                 yield value[key], key[len(word) :]
         return
-    for one in found if isinstance(found, list) else (found,):
-        yield one, one.get("resourceType", "") if isinstance(one, dict) else ""
+    for one in listed(found):
+        yield one, kind_of(one, "")
 
 
 def _values(known: Known, node: Node, *, last: bool) -> Iterator[Matches]:
@@ -214,7 +217,13 @@ def _like(like: likeness.Like) -> Matches:
 
 
 def _within(codes: Any, value_set: str) -> Matches:
-    return lambda value, _, __: member_of(value, codes(value_set))
+    def within(value: Any, _: str, __: Scope) -> bool | None:
+        try:
+            return member_of(value, codes(value_set))
+        except REFUSED:
+            return False  # it has the shape of no code
+
+    return within
 
 
 def _types(known: Known, kind: str, nodes: list[Node]) -> Iterator[Matches]:

@@ -43,13 +43,15 @@ def items(node: Node, parent: Resource, path: str) -> Iterator[At]:
         for index in range(max(len(values), len(others))):
             one = values[index] if index < len(values) else None
             other = others[index] if index < len(others) else None
-            yield At(one, other, _of(one, kind), f"{path}.{name}[{index}]")
+            yield At(one, other, kind_of(one, kind), f"{path}.{name}[{index}]")
     elif value is not None or beside is not None:
-        yield At(value, beside, _of(value, kind), f"{path}.{name}")
+        yield At(value, beside, kind_of(value, kind), f"{path}.{name}")
 
 
-def _of(value: Any, kind: str) -> str:
-    return value.get("resourceType", kind) if isinstance(value, dict) else kind
+def kind_of(value: Any, kind: str) -> str:
+    """The type that a resource says; that of its place, for what is none."""
+    said = value.get("resourceType") if isinstance(value, dict) else None
+    return said if isinstance(said, str) else kind
 
 
 def _kind(suffix: str) -> str:

@@ -48,5 +48,6 @@ def test_a_wrong_shape_is_said_and_nothing_breaks(definitions, now, part):
                 found = definitions.check(resource, now=now)
                 errors = [one for one in found if one.severity in {"error", "fatal"}]
                 assert errors or wrong in ("x", 5), (file.name, path, wrong)
+                assert "shape" not in {one.rule for one in found}, (file.name, path, wrong)
             above[path[-1]] = stood
     assert len(seen) > 300

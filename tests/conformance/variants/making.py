@@ -141,6 +141,10 @@ def value_set(name: str, *include: Resource, **compose: Any) -> Resource:
     }  # fmt: skip
 
 
+def listed(name: str, *codes: str, system: str = CODES) -> Resource:
+    return value_set(name, {"system": system, "concept": [{"code": one} for one in codes]})
+
+
 def code_system(name: str, *codes: str | Resource, **more: Any) -> Resource:
     concept = [{"code": one} if isinstance(one, str) else one for one in codes]
     return {
