@@ -1,0 +1,191 @@
+"""What holds after each act of a day, and what holds once all is quiet."""
+
+import json
+import re
+from datetime import timedelta
+from urllib.parse import unquote
+
+import accounted
+from days_world import CLINICS, PEOPLE, WORD
+from orders import RANK, agree
+
+OWN_ID = re.compile(r"\b[a-z2-7]{26}\b")
+ENDED = {"completed", "rejected", "failed", "cancelled", "entered-in-error"}
+_EVERY = """
+    SELECT shelf, type || '/' || id, exchange, updated, body, method FROM resource
+    UNION ALL SELECT v.shelf, v.type || '/' || v.id, r.exchange, v.updated, v.body, v.method
+    FROM version v JOIN resource r ON (r.shelf, r.type, r.id) = (v.shelf, v.type, v.id)"""
+_TASKS = """
+    SELECT e.id, e.kind, e.state, o.body, t.body FROM exchange e
+    JOIN resource o ON o.shelf = e.source AND o.type = 'Task' AND 'Task/' || o.id = e.source_task
+    JOIN resource t ON t.shelf = e.recipient AND t.type = 'Task' AND 'Task/' || t.id = e.recipient_task"""
+_COPIES = """
+    SELECT r.type, r.id FROM resource r JOIN exchange e ON e.id = r.exchange
+    WHERE r.method <> 'DELETE' AND e.state <> 'expunged' AND r.shelf = """
+
+
+def always(days):
+    """No version on any shelf tells of another child, clinic or purpose, nor of another shelf's ids; no Task steps back."""
+    rows = days.exchange.rows(_EVERY)
+    of = {one.exchange: one for one in days.sent}
+    places = {}
+    for shelf, name, *_ in rows:
+        places.setdefault(name.partition("/")[2], set()).add(shelf)
+    for (number,) in days.exchange.rows("SELECT id FROM exchange"):
+        places.pop(number, None)
+    for shelf, name, exchange, updated, body, method in rows:
+        text, sent = bytes(body).decode(), of.get(exchange)
+        where = f"{name} on {shelf} at {updated}: {text}"
+        _is_of(text, shelf, sent, where)
+        assert ("yid-" if shelf.partition("/")[0] in CLINICS else "zid-") not in text, where
+        strange = [one for one in OWN_ID.findall(text) if shelf not in places.get(one, {shelf})]
+        assert strange == [], where
+        if name.startswith("Task/") and method != "DELETE":
+            _no_step_back(days, shelf, json.loads(text), updated)
+    _both_agree(days, of)
+
+
+def _is_of(text, shelf, sent, where):
+    tenant = shelf.partition("/")[0]
+    purpose = "s" if shelf.endswith(("chart", "support")) else "r"
+    for clinic, child, why in WORD.findall(text):
+        assert why == purpose, f"the wall: {where}"
+        assert clinic == tenant or tenant not in CLINICS, f"another clinic: {where}"
+        assert not sent or (clinic, child) == (sent.clinic, sent.child), f"another child: {where}"
+    if tenant in CLINICS:
+        return
+    assert not re.search(r"(clinic|ward)/(chart|reports|dr-lin)", text), f"an address: {where}"
+    others = [one for one in PEOPLE if sent and one != sent.child]
+    assert not any(f'"{one}"' in text for one in others), f"another child: {where}"
+
+
+def _no_step_back(days, shelf, task, updated):
+    """A reminder is raised anew when something changes after it was done (decision 0068)."""
+    name, rank = (shelf, task["id"]), RANK.get(task["status"], 0)
+    last, before = days.ranks.get(name, ("", 0))
+    if updated >= last and "/sid/not-followed" not in str(task.get("identifier")):
+        assert rank >= before or not ("partOf" in task or "focus" in task), f"back: {task}"
+        days.ranks[name] = (updated, rank)
+
+
+def _both_agree(days, of):
+    rows = days.exchange.rows(_TASKS)
+    for number, kind, state, mine, theirs in rows:
+        if sent := of.get(number):
+            sent.lapsed |= not _covered(days, sent)
+        if not (sent and sent.lapsed):
+            agree(kind, state, json.loads(mine), json.loads(theirs))
+    assert [(len(rows),)] == days.exchange.rows("SELECT count(*) FROM exchange")
+
+
+def _covered(days, sent):
+    if sent.purpose == "r":
+        return True
+    consent = days.read(sent.shelf, f"Consent/zid-c{sent.number}") or {}
+    end = consent.get("provision", {}).get("period", {}).get("end", "9999")
+    return consent.get("status") == "active" and end >= days.exchange.at.isoformat()[:10]
+
+
+def quiet(days):
+    """Everybody is there again, and nothing is owed any more."""
+    exchange = days.exchange
+    for partner in days.wire.partners.values():
+        partner.fails = ""
+    exchange.now = exchange.at + timedelta(minutes=5)
+    exchange.until(
+        lambda: (
+            not exchange.rows("SELECT id FROM outbox WHERE state = 'owed'")
+            and not exchange.rows("SELECT name FROM copied WHERE due > 0")
+            and not exchange.rows("SELECT id FROM purge WHERE scrubbed = 0")
+        )
+    )
+    refused = {one for (one,) in exchange.rows("SELECT outbox FROM attempt WHERE status = 451")}
+    assert {
+        one for (one,) in exchange.rows("SELECT id FROM outbox WHERE state = 'failed'")
+    } <= refused
+    always(days)
+    for sent in days.sent:
+        _follows(days, sent)
+    _expunged(days)
+    for shelf, partner in days.wire.partners.items():
+        _pushed(days, shelf, partner)
+    assert accounted.faults(exchange) == []
+
+
+def _follows(days, sent):
+    """What a clinic corrected is at the agency that works on it, or somebody is told that it is not."""
+    source, _, recipient, theirs, _, _ = days.row(sent)
+    if days.read(recipient, theirs)["status"] in ENDED or not _covered(days, sent):
+        return
+    copies, people = days.copied(sent), days.held(source, "Patient")
+    told = any(
+        "not-followed" in str(one.get("code")) and (sent.order in str(one) or sent.task in str(one))
+        for one in days.held(source, "Task")
+    )
+    for name, other in copies.items():
+        here, there = days.read(source, name), str(days.read(recipient, other))
+        identity = name.partition("/")[2]
+        linked = any("link" in one and name in str(one) for one in people)
+        if name.startswith("Patient/") and here and not linked:
+            if days.of[source, identity] == sent.child and not told:
+                assert here["address"][0]["text"] in there, f"not followed: {name}, {there}"
+        elif (source, identity) in days.facts and here and here["status"] == "final":
+            record, words = days.facts[source, identity]
+            if days.of.get((source, record)) == sent.child and f"Patient/{record}" in copies:
+                assert told or words in there, f"not followed: {name}, {words}, {there}"
+
+
+def _expunged(days):
+    """Of what was said in a report alone nothing is in the file once it was expunged."""
+    gone = {one.exchange for one in days.sent if days.row(one)[-1] == "expunged"}
+    kept = {word for one in days.sent if one.exchange not in gone for word in one.words}
+    said = {word for one in days.sent if one.exchange in gone for word in one.words}
+    files = b"".join(one.read_bytes() for one in days.exchange.folder.glob("exchange.db*"))
+    assert [word for word in said - kept if word.encode() in files] == []
+    days.done["expunged"] += len(gone)
+
+
+def _pushed(days, shelf, partner):
+    """Who pulls reads what was pushed, and all of it; but for what its own people wrote here."""
+    failed = str(days.exchange.rows("SELECT versions FROM outbox WHERE state = 'failed'"))
+    known = {
+        name: said for key, said in partner.held.items() if (name := _named(days, shelf, *key))
+    }
+    for name, said in known.items():
+        stands = days.read(shelf, name)
+        if stands and not _is_own(days, shelf, stands) and name not in failed:
+            assert _bare(said) == _bare(stands), name
+    agencys = shelf.startswith("agency")
+    for kind, identity in days.exchange.rows(f"{_COPIES}'{shelf}'"):
+        stands = days.read(shelf, f"{kind}/{identity}")
+        if not (agencys or kind in {"Task", "Communication"}) or identity in failed:
+            continue
+        if not _is_own(days, shelf, stands) and "expunged" not in str(stands):
+            assert f"{kind}/{identity}" in known, f"never pushed: {stands}"
+
+
+def _named(days, shelf, kind, condition):
+    """Type/id of what a conditional push means; "" where it does not stand."""
+    name, _, value = condition.partition("=")
+    system, _, code = unquote(value).rpartition("|")
+    if name == "_tag":
+        return f"{kind}/{code}"
+    number = {"system": system, "value": code}
+    stand = (one["id"] for one in days.held(shelf, kind) if number in one.get("identifier", []))
+    return next((f"{kind}/{one}" for one in stand), "")
+
+
+def _is_own(days, shelf, stands):
+    at, tenant = stands["meta"]["lastUpdated"], shelf.partition("/")[0]
+    return any(begun < at <= ended for begun, ended, who in days.exchange.acts if who == tenant)
+
+
+def _bare(node):
+    """What it says, without what differs by the server: ids, times of storing, tags, where references lead."""
+    if isinstance(node, list):
+        return [_bare(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    theirs = {"id", "lastUpdated", "reference", "tag", "versionId"}
+    made = {key: _bare(one) for key, one in node.items() if key not in theirs}
+    return {key: one for key, one in made.items() if key != "meta" or one}
