@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, identity, patients, reminder, retold, turns
+from app.domain import consents, identity, patients, progress, reminder, retold, turns
 from app.domain.case import Case, at_once
 from app.domain.change import Entry
 from app.domain.feedback import owed
@@ -63,6 +63,7 @@ def followed(case: Case, made: Plan) -> Plan:
     plans = [
         *at_once(_corrected, once.values()),
         *_renamed(case, stood),
+        *_renewed(case, stood, {step.id for step in made.exchanges}),
         *_others(case, stood, changed),
         *_replaced(case, stood),
     ]
@@ -189,6 +190,41 @@ def _others(case: Case, stood: list[tuple[Put, Stored]], changed: list[Put]) -> 
     text = "This was sent so often that some copies follow within the next minutes."
     issue = Issue("information", "informational", text)
     return [Plan(Answer((), issues=(issue,)), following=tuple(more))]
+
+
+def _renewed(case: Case, stood: list[tuple[Put, Stored]], passed: set[str]) -> list[Plan]:
+    """
+    What agencies have said while a consent had run out, now that the family has renewed it.
+
+    passed      ids of exchanges on which the same change does something else
+    """
+    given = {
+        fhir.name(one.resource): one.resource
+        for one, _ in stood
+        if one.resource["resourceType"] == "Consent" and one.method != "DELETE"
+    }
+    each = at_once(lambda name: case.loaded.copied(case.shelf.key, name), given)
+    under = [
+        one
+        for found in each
+        for one in found
+        if one.id not in passed and one.consent in given and one.recipient in case.settings.shelves
+    ]
+    return at_once(lambda one: _caught_up(case, one, given[one.consent]), under)
+
+
+def _caught_up(case: Case, exchange: Exchange, consent: Resource) -> Plan:
+    """The clinic's Task as the agency's has it, where this consent covers it; nothing where it says so already."""
+    nothing = Plan(Answer(()))
+    event = case.mappings.outcomes.event(exchange.kind, exchange.state)
+    theirs = case.loaded.resource(exchange.recipient, exchange.recipient_task)
+    if event is None or theirs is None:
+        return nothing
+    if not progress.consent(case, exchange, consent) >= consents.WHOLE:
+        return nothing
+    there = case.on(case.settings.shelves[exchange.recipient])
+    made = progress.told(there, exchange, event, theirs.resource, given=consent)
+    return replace(made, answer=nothing.answer)
 
 
 def _renamed(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:

@@ -18,10 +18,16 @@ from app.errors import Issue
 from app.fhir import Resource, concept, listed
 
 
-def told(case: Case, exchange: Exchange, event: Event, task: Resource) -> Plan:
-    """What the clinic's Task now says: nothing at all, not even a new version, unless a rule permits."""
+def told(
+    case: Case, exchange: Exchange, event: Event, task: Resource, *, given: Resource | None = None
+) -> Plan:
+    """
+    What the clinic's Task now says: nothing at all, not even a new version, unless a rule permits.
+
+    given       the consent as it is written at this moment; None: as it stands
+    """
     nothing = Plan(Answer(()))
-    facts = frozenset({"own-exchange", *consent(case, exchange)})
+    facts = frozenset({"own-exchange", *consent(case, exchange, given)})
     decision = disclosure.decide(
         case.mappings.rules, kind=exchange.kind, direction="return", facts=facts
     )
