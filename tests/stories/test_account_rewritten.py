@@ -2,12 +2,11 @@
 
 import pytest
 from exchange import refused, resources
+from shelves import REPORT, REPORTS, put
 from test_account import events
 from test_accounting import account
-from test_corrections import REPORTS, put
 from test_expunge_rewritten import expunge, report
 from test_rewritten import ANN, BROTHER, TIM, TWIN, bit_by_bit, sent
-from test_what_leaves import REPORT
 
 ZOE = {**TIM, "name": [{"family": "Zed", "given": ["Zoe"]}], "birthDate": "2011-11-11",
        "identifier": [{**TIM["identifier"][0], "value": "3"}]}  # fmt: skip

@@ -5,10 +5,8 @@ import json
 
 import pytest
 from exchange import COUNTY, refused, resources
-from test_corrections import CHART, REPORTS, put
+from shelves import CHART, REFER, REPORT, REPORTS, held, of, put
 from test_poor_is_no_neglect import entries, own_task
-from test_report_contained import of
-from test_what_leaves import REFER, REPORT, held
 
 from app.sandbox import family
 

@@ -4,11 +4,9 @@ import json
 
 import pytest
 from exchange import resources
+from shelves import REPORT, REPORTS, held, of, one, put
 from test_another_person import local
-from test_corrections import REPORTS, one, put
-from test_report_contained import of
 from test_rewritten import ANN, TIM, told
-from test_what_leaves import REPORT, held
 
 OLGA = {"name": [{"family": "Other", "given": ["Olga"]}],
         "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1999999999"}]}  # fmt: skip

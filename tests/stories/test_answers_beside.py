@@ -4,8 +4,7 @@ import json
 
 import pytest
 from exchange import refused
-from test_corrections import put
-from test_what_leaves import TENANT, coded, held
+from shelves import TENANT, coded, held, put
 
 CODE = "http://hl7.org/fhir/CodeSystem/task-code"
 CLINIC = {"identifier": {"system": TENANT, "value": "clinic"}}

@@ -3,9 +3,7 @@
 import random
 
 import pytest
-from test_corrections import CHART, TENANT, put
-from test_report_contained import of
-from test_what_leaves import CHILD, REFER, held, seen
+from shelves import CHART, CHILD, REFER, TENANT, held, of, put, seen
 
 from app.sandbox import family
 

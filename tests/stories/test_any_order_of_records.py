@@ -1,9 +1,8 @@
 """A clinic with two records that are a child's each, and now and then one child's: no authority is told of two."""
 
 import pytest
+from shelves import REPORTS, held, put, seen
 from test_any_order_of_reports import CHILDREN, STEPS, Days, of_both, tenants  # noqa: F401 — a fixture
-from test_corrections import REPORTS, put
-from test_what_leaves import held, seen
 
 
 class Records(Days):

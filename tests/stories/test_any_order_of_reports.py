@@ -5,11 +5,9 @@ import random
 
 import pytest
 from exchange import COUNTY, resources
+from shelves import REPORT, REPORTS, attached, held, of, put, seen
 from test_another_person import FIRST, MRN, local
-from test_corrections import REPORTS, put
 from test_expunge import every_row
-from test_report_contained import of
-from test_what_leaves import REPORT, attached, held, seen
 
 STEPS = 40
 _STATES = "SELECT source_request, CASE WHEN min(state) = max(state) THEN min(state) ELSE '' END FROM exchange GROUP BY 1"

@@ -4,10 +4,9 @@ import json
 
 import pytest
 from exchange import resources
+from shelves import REPORT, TENANT, coded, held, of, seen
 from test_another_person import drafts, kept
 from test_poor_is_no_neglect import own_task
-from test_report_contained import of
-from test_what_leaves import REPORT, TENANT, coded, held, seen
 
 from app.sandbox import family
 

@@ -4,9 +4,7 @@ import json
 
 import pytest
 from exchange import refused, resources
-from test_corrections import CHART, REPORTS, put
-from test_report_contained import of
-from test_what_leaves import REFER, REPORT, TENANT, attached, coded, held, seen
+from shelves import CHART, REFER, REPORT, REPORTS, TENANT, attached, coded, held, of, put, seen
 
 from app.sandbox import family
 

@@ -4,11 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from test_corrections import CHART, REPORTS, put
+from shelves import CHART, REPORT, REPORTS, held, of, put
 from test_overdue import raised
-from test_report_contained import of
 from test_same_words import transaction, without_numbers
-from test_what_leaves import REPORT, held
 
 from app.sandbox import family
 

@@ -6,26 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from exchange import resources
+from shelves import CHILD, REFER, REPORT, TENANT, attached, coded, held, of, one, put, seen
 from test_index import undo as as_owner
-from test_report_contained import of
-from test_what_leaves import CHILD, REFER, REPORT, TENANT, attached, coded, held, seen
 
 from app.sandbox import family
 
 CHART = "clinic/chart/fhir"
 REPORTS = "clinic/reports/fhir"
 MOVED = [{"line": ["9 New Street"], "city": "Riverside"}]
-
-
-def put(exchange, shelf, resource, **headers):
-    return exchange.call(
-        "PUT", f"{shelf}/{resource['resourceType']}/{resource['id']}", resource, **headers
-    )
-
-
-def one(exchange, shelf, kind):
-    (found,) = held(exchange, shelf, kind)
-    return found
 
 
 def ledger(exchange):

@@ -2,9 +2,7 @@
 
 import pytest
 from exchange import resources
-from test_corrections import CHART, put
-from test_report_contained import of
-from test_what_leaves import REPORT, held
+from shelves import CHART, REPORT, held, of, put
 
 from app.sandbox import family
 

@@ -5,13 +5,11 @@ from datetime import timedelta
 
 import pytest
 from exchange import resources
+from shelves import REPORT, REPORTS, attached, held, of, put, seen
 from test_another_person import local
 from test_backup import kinbridge
-from test_corrections import REPORTS, put
 from test_expunge import every_row, file_bytes, record, started
-from test_report_contained import of
 from test_rewritten import ANN, BROTHER, TIM, bit_by_bit, sent
-from test_what_leaves import REPORT, attached, held, seen
 
 HERS = ("Abel", "2020-01-01", "said of bruise", "Springfield")
 HIS = seen("bruise", valueString="his arm is broken")

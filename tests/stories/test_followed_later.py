@@ -2,10 +2,9 @@
 
 import pytest
 from exchange import resources
-from test_corrections import CHART, often, put  # noqa: F401 — a fixture
+from shelves import CHART, CHILD, REFER, coded, held, of, put, seen
+from test_corrections import often  # noqa: F401 — a fixture
 from test_labels import label
-from test_report_contained import of
-from test_what_leaves import CHILD, REFER, coded, held, seen
 
 from app.sandbox import family
 

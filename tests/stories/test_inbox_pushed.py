@@ -2,7 +2,7 @@
 
 import pytest
 from exchange import resources
-from test_what_leaves import REPORT, held
+from shelves import REPORT, held
 
 from app.sandbox import family
 

@@ -2,10 +2,9 @@
 
 import pytest
 from exchange import refused, resources
+from shelves import REFER, REPORT, attached, coded, held, of, seen
 from test_documents import attached as with_documents
 from test_documents import document
-from test_report_contained import of
-from test_what_leaves import REFER, REPORT, attached, coded, held, seen
 
 from app import settings
 from app.domain import mappings

@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import pytest
 from exchange import agency_task, resources
-from test_corrections import CHART, put
+from shelves import CHART, REFER, REPORT, attached, coded, held, put, seen
 from test_expunge import record
 from test_overdue import raised
-from test_what_leaves import REFER, REPORT, attached, coded, held, seen
 
 from app.sandbox import family
 

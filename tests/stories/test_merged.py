@@ -3,12 +3,11 @@
 import pytest
 import test_rewritten
 from exchange import refused, resources
+from shelves import CHART, REFER, REPORTS, held, of, one, put, seen
 from test_account import events
 from test_accounting import account
-from test_corrections import CHART, MOVED, REPORTS, ledger, often, one, put  # noqa: F401 — a fixture
-from test_report_contained import of
+from test_corrections import MOVED, ledger, often  # noqa: F401 — a fixture
 from test_rewritten import ANN, BROTHER, TIM, sent
-from test_what_leaves import REFER, held, seen
 from test_wrong_child import fact
 
 from app import fhir

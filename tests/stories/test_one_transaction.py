@@ -5,10 +5,10 @@ from itertools import permutations
 
 import pytest
 from exchange import resources
+from shelves import CHART, held, put
 from test_conversation import LIN, coded, message
-from test_corrections import CHART, MOVED, put
+from test_corrections import MOVED
 from test_screening_rows import ours, row
-from test_what_leaves import held
 
 SAM = {"display": "Sam Porter"}
 SUPPORT = "agency/support/fhir"

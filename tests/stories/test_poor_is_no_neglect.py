@@ -4,9 +4,9 @@ import json
 
 import pytest
 from exchange import refused, resources
+from shelves import CHILD, REPORT, coded, held, of, put, seen
 from test_report import socially_poor
-from test_report_contained import of
-from test_what_leaves import CHILD, LOINC, REPORT, coded, held, seen
+from test_what_leaves import LOINC
 
 from app.sandbox import family
 
@@ -106,10 +106,6 @@ def own_task(**more):
         "focus": {"reference": "ServiceRequest/report"}, "authoredOn": "2026-11-23T15:00:00Z",
         "owner": {"identifier": {"system": f"{family.KINBRIDGE}/sid/tenant", "value": "agency"}}, **more,
     }  # fmt: skip
-
-
-def put(exchange, shelf, resource):
-    return exchange.call("PUT", f"{shelf}/{resource['resourceType']}/{resource['id']}", resource)
 
 
 DOORS = ["transaction", "one by one", "a draft that is released", "a patch", "siblings"]

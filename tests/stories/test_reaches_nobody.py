@@ -4,12 +4,10 @@ import json
 
 import pytest
 from exchange import refused, resources
+from shelves import CHART, REPORT, REPORTS, held, of, put
 from test_conversation import LIN
-from test_corrections import CHART, REPORTS, put
 from test_poor_is_no_neglect import own_task
-from test_report_contained import of
 from test_unsent import drafts, written
-from test_what_leaves import REPORT, held
 
 from app.sandbox import family
 

@@ -1,9 +1,8 @@
 """A report whose people stand inside it, as some EHRs write it: intake has them whole, and no more of them."""
 
-import json
-
 import pytest
 from exchange import agency_task, refused, resources
+from shelves import held, of
 from test_conversation import questions
 
 from app.sandbox import family
@@ -24,10 +23,6 @@ ROLES = f"{family.KINBRIDGE}/CodeSystem/cps-party-role"
 CAREGIVER = {"url": PARTY, "extension": [
     {"url": "role", "valueCodeableConcept": {"coding": [{"system": ROLES, "code": "caregiver"}]}},
     {"url": "party", "valueReference": {"reference": "#mother"}}]}  # fmt: skip
-
-
-def of(made, kind):
-    return next(one["resource"] for one in made["entry"] if one["resource"]["resourceType"] == kind)
 
 
 def without(made, *kinds):
@@ -53,11 +48,6 @@ def made():
     return bundle
 
 
-def held(exchange, kind, shelf="agency/intake"):
-    rows = exchange.rows(f"SELECT body FROM resource WHERE shelf = '{shelf}' AND type = '{kind}'")
-    return [json.loads(row[0]) for row in rows if row[0]]
-
-
 def test_who_is_contained_arrives(exchange, made):
     """Intake reads who the mother is and whom to call, each where the report points to them."""
     task = resources(exchange.call("POST", REPORT, made), "Task")[0]
@@ -69,7 +59,7 @@ def test_who_is_contained_arrives(exchange, made):
     mother = exchange.get(
         f"agency/intake/fhir/{party['extension'][1]['valueReference']['reference']}"
     ).json()
-    (attested,) = held(exchange, "Provenance")
+    (attested,) = held(exchange, "agency/intake", "Provenance")
 
     assert theirs["requester"] == request["requester"]
     assert doctor["name"] == DR["name"]
@@ -89,7 +79,10 @@ def test_of_who_is_contained_no_more_is_sent(exchange, made):
     text = b"".join(row[0] for row in rows)
     for trace in (b"mother-mrn", b"aW1hZ2U=", b"1980-02-03", b"1234567893", b"contained", b'"#'):
         assert trace not in text
-    for one in (*held(exchange, "RelatedPerson"), *held(exchange, "Practitioner")):
+    for one in (
+        *held(exchange, "agency/intake", "RelatedPerson"),
+        *held(exchange, "agency/intake", "Practitioner"),
+    ):
         assert {"NOPAT", "V"} <= {label["code"] for label in one["meta"]["security"]}
 
 
@@ -108,7 +101,9 @@ def test_a_caregiver_whom_nobody_points_to_arrives(exchange, made):
 
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
-    assert [one["telecom"] for one in held(exchange, "RelatedPerson")] == [MOTHER["telecom"]]
+    assert [one["telecom"] for one in held(exchange, "agency/intake", "RelatedPerson")] == [
+        MOTHER["telecom"]
+    ]
 
 
 def test_a_role_and_its_human_may_be_contained(exchange, made):
@@ -121,7 +116,7 @@ def test_a_role_and_its_human_may_be_contained(exchange, made):
 
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
-    (found,) = held(exchange, "PractitionerRole")
+    (found,) = held(exchange, "agency/intake", "PractitionerRole")
     human = exchange.get(f"agency/intake/fhir/{found['practitioner']['reference']}").json()
     assert found["telecom"] == role["telecom"]
     assert human["name"] == DR["name"]
@@ -144,7 +139,7 @@ def test_what_is_no_human_reports_nothing_from_inside(exchange, made, contained)
 
     assert ["ServiceRequest.requester"] in [issue.get("expression") for issue in issues]
     assert exchange.rows("SELECT * FROM exchange") == []
-    assert held(exchange, "Practitioner") == []
+    assert held(exchange, "agency/intake", "Practitioner") == []
 
 
 @pytest.mark.parametrize("element", ["who", "onBehalfOf"])
@@ -183,7 +178,7 @@ def test_what_the_rule_does_not_show_stays(exchange, made):
     assert "suppressed" in {one["code"] for one in resources(sent, "OperationOutcome")[0]["issue"]}
     rows = exchange.rows("SELECT body FROM resource WHERE shelf = 'agency/intake'")
     assert b"stays-" not in b"".join(row[0] for row in rows)
-    assert len(held(exchange, "RelatedPerson")) == 1
+    assert len(held(exchange, "agency/intake", "RelatedPerson")) == 1
 
 
 def test_nobody_points_into_another(exchange, made):
@@ -195,7 +190,9 @@ def test_nobody_points_into_another(exchange, made):
 
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
-    assert {one["name"][0].get("text") for one in held(exchange, "Practitioner")} == {None}
+    assert {
+        one["name"][0].get("text") for one in held(exchange, "agency/intake", "Practitioner")
+    } == {None}
 
 
 def test_who_saw_it_may_be_contained(exchange, made):
@@ -205,7 +202,7 @@ def test_who_saw_it_may_be_contained(exchange, made):
 
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
-    (found,) = held(exchange, "Observation")
+    (found,) = held(exchange, "agency/intake", "Observation")
     seen = exchange.get(f"agency/intake/fhir/{found['performer'][0]['reference']}").json()
     assert seen["name"] == nurse["name"]
     assert seen["telecom"] == DR["telecom"]
@@ -220,7 +217,7 @@ def test_a_fault_of_who_is_contained_is_told(exchange, made):
 
     at = "Bundle.entry[2].resource.contained[1]"
     assert [at] in [one.get("expression") for one in outcome["issue"]]
-    assert held(exchange, "RelatedPerson")[0]["name"] == MOTHER["name"]
+    assert held(exchange, "agency/intake", "RelatedPerson")[0]["name"] == MOTHER["name"]
 
 
 def test_a_question_finds_who_is_contained(exchange, made):
@@ -249,7 +246,11 @@ def test_an_expunge_takes_who_was_contained(exchange, made):
         text = b"".join(bytes(row[0]) for row in rows if row[0])
         assert b"Vera" not in text
         assert b"555-0177" not in text
-    assert held(exchange, "RelatedPerson") == held(exchange, "Practitioner") == []
+    assert (
+        held(exchange, "agency/intake", "RelatedPerson")
+        == held(exchange, "agency/intake", "Practitioner")
+        == []
+    )
 
 
 def test_a_plain_task_sends_who_is_contained(exchange, made):
@@ -271,7 +272,7 @@ def test_a_plain_task_sends_who_is_contained(exchange, made):
     theirs = agency_task(exchange, "intake", own)
     doctor = exchange.get(f"agency/intake/fhir/{theirs['requester']['reference']}").json()
     assert doctor["telecom"] == DR["telecom"]
-    assert held(exchange, "RelatedPerson")[0]["telecom"] == MOTHER["telecom"]
+    assert held(exchange, "agency/intake", "RelatedPerson")[0]["telecom"] == MOTHER["telecom"]
 
 
 def test_a_correction_changes_nothing_over_there(exchange, made):
@@ -282,7 +283,9 @@ def test_a_correction_changes_nothing_over_there(exchange, made):
 
     assert exchange.call("PUT", "clinic/reports/fhir/ServiceRequest/report", mended).is_success
 
-    assert [one["name"] for one in held(exchange, "RelatedPerson")] == [MOTHER["name"]]
+    assert [one["name"] for one in held(exchange, "agency/intake", "RelatedPerson")] == [
+        MOTHER["name"]
+    ]
 
 
 def test_a_referral_may_contain_who_refers(exchange, patient):
@@ -313,7 +316,7 @@ def test_a_referral_may_contain_who_refers(exchange, patient):
     doctor = exchange.get(f"agency/support/fhir/{asks['practitioner']['reference']}").json()
     assert asks["telecom"] == DR["telecom"]
     assert doctor["name"] == DR["name"]
-    assert held(exchange, "RelatedPerson", "agency/support") == []
+    assert held(exchange, "agency/support", "RelatedPerson") == []
     request = exchange.get(f"agency/support/fhir/{theirs['focus']['reference']}").json()
     assert request["performer"][0]["identifier"]["value"] == "agency"
 
@@ -334,8 +337,8 @@ def test_a_referral_may_refer_to_its_parties(exchange, patient):
 
     assert resources(exchange.call("POST", "clinic/chart/fhir/$refer", bundle), "Task")
 
-    (order,) = held(exchange, "ServiceRequest", "agency/support")
-    (clinic,) = held(exchange, "Organization", "agency/support")
+    (order,) = held(exchange, "agency/support", "ServiceRequest")
+    (clinic,) = held(exchange, "agency/support", "Organization")
     assert order["performer"][0]["identifier"]["value"] == "agency"
     assert clinic["name"] == "Riverside Pediatrics"
 
@@ -354,7 +357,7 @@ def test_a_report_says_who_saw_it(exchange, who, kept):
 
     assert resources(exchange.call("POST", REPORT, made), "Task")
 
-    (found,) = held(exchange, "Observation")
+    (found,) = held(exchange, "agency/intake", "Observation")
     assert ("reference" in found["performer"][0]) is kept
-    names = [one["name"][0].get("text") for one in held(exchange, "Practitioner")]
+    names = [one["name"][0].get("text") for one in held(exchange, "agency/intake", "Practitioner")]
     assert ("Nora Nurse" in names) is kept

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from exchange import SHARED, agency_task, refused, resources
+from shelves import of
 
 from app.sandbox import family
 
@@ -140,10 +141,6 @@ def test_a_party_whose_record_stays_behind_keeps_no_report_back(exchange):
     )
     assert b"masked" in held[0][0]
     assert b"other.example.org" not in held[0][0]
-
-
-def of(made, kind):
-    return next(one["resource"] for one in made["entry"] if one["resource"]["resourceType"] == kind)
 
 
 def dangling(made):

@@ -9,9 +9,9 @@ import loaded
 import pytest
 from exchange import COUNTY, Late, Network, refused, resources
 from orders import QUESTION
+from shelves import of
 from starlette.testclient import TestClient
 from test_backup import kinbridge
-from test_report_contained import of
 from test_same_words import transaction, without_numbers
 from test_two_processes import together
 

@@ -5,13 +5,11 @@ from datetime import timedelta
 
 import pytest
 from exchange import COUNTY, refused, resources
+from shelves import CHART, REFER, REPORT, REPORTS, attached, held, of, one, put, seen
 from test_another_person import FIRST, MRN, drafts, kept, local
 from test_backup import kinbridge
-from test_corrections import CHART, REPORTS, one, put
 from test_expunge import started
 from test_poor_is_no_neglect import entries, own_task
-from test_report_contained import of
-from test_what_leaves import REFER, REPORT, attached, held, seen
 
 from app.sandbox import family
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 from exchange import refused
+from shelves import CHART, REPORTS, put
 from test_conversation import LIN, QUESTION, WORKER, coded, held, message, questions
-from test_corrections import CHART, REPORTS, put
 from test_labels import label
 
 SAM = {"display": "Sam Porter"}

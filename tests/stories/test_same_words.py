@@ -6,9 +6,7 @@ import uuid
 
 import pytest
 from exchange import refused
-from test_corrections import REPORTS
-from test_report_contained import of
-from test_what_leaves import REFER, REPORT, held
+from shelves import REFER, REPORT, REPORTS, held, of
 
 from app.sandbox import family
 

@@ -5,11 +5,9 @@ import uuid
 
 import pytest
 from exchange import agency_task, refused, resources
-from test_corrections import CHART, put
+from shelves import CHART, REPORT, attached, held, of, put, seen
 from test_expunge import record
-from test_report_contained import of
 from test_same_words import without_numbers
-from test_what_leaves import REPORT, attached, held, seen
 
 from app.sandbox import family
 

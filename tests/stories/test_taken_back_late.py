@@ -4,8 +4,7 @@ import json
 
 import pytest
 from exchange import refused
-from test_corrections import CHART, put
-from test_what_leaves import held
+from shelves import CHART, held, put
 
 AGENCY = "agency/support/fhir"
 

@@ -3,8 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from test_corrections import CHART, put
-from test_what_leaves import held
+from shelves import CHART, held, put
 
 from app.sandbox import family
 

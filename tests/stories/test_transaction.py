@@ -8,8 +8,8 @@ import uuid
 import pytest
 from asking import CHART, FOUND, MRN, PATIENT, asked, bundle
 from exchange import refused
+from shelves import held
 from test_corrections import refer
-from test_what_leaves import held
 
 from app.sandbox import family
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 from exchange import COUNTY, agency_task, refused, resources
-from test_corrections import REPORTS, put
-from test_what_leaves import REPORT, attached, held, seen
+from shelves import REPORT, REPORTS, attached, held, put, seen
 
 from app.sandbox import family
 

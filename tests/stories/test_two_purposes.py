@@ -4,9 +4,7 @@ import json
 
 import pytest
 from exchange import resources
-from test_corrections import CHART, put
-from test_report_contained import of
-from test_what_leaves import CHILD, REFER, attached, coded, held, seen
+from shelves import CHART, CHILD, REFER, attached, coded, held, of, put, seen
 
 from app.sandbox import family
 

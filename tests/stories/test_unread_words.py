@@ -4,8 +4,8 @@ import json
 
 import pytest
 from exchange import agency_task, refused, resources
+from shelves import REPORT, held
 from test_conversation import coded
-from test_what_leaves import REPORT, held
 
 from app.sandbox import family
 

@@ -6,11 +6,9 @@ from urllib.parse import quote
 
 import pytest
 from exchange import refused, resources
+from shelves import REPORT, REPORTS, coded, of, put
 from test_conversation import held
-from test_corrections import REPORTS, put
 from test_poor_is_no_neglect import entries, own_task
-from test_report_contained import of
-from test_what_leaves import REPORT, coded
 
 from app.sandbox import family
 

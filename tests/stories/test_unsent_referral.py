@@ -2,9 +2,7 @@
 
 import pytest
 from exchange import refused, resources
-from test_corrections import CHART, put
-from test_report_contained import of
-from test_what_leaves import REFER, TENANT, held
+from shelves import CHART, REFER, TENANT, held, of, put
 
 from app.sandbox import family
 

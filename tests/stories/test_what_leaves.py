@@ -4,7 +4,7 @@ import json
 
 import pytest
 from exchange import agency_task, refused, resources
-from test_report_contained import of
+from shelves import CHILD, TENANT, attached, coded, held, of, seen
 
 from app import settings
 from app.domain import mappings
@@ -12,35 +12,9 @@ from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
 REFER = "clinic/chart/fhir/$refer"
-CHILD = {"reference": "Patient/rosa"}
 LOINC = "http://loinc.org"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 CONDITIONS = "http://terminology.hl7.org/CodeSystem/condition-category"
-TENANT = f"{family.KINBRIDGE}/sid/tenant"
-
-
-def coded(system, code):
-    return {"coding": [{"system": system, "code": code}]}
-
-
-def seen(name, **more):
-    """A fact that the reporter attaches."""
-    made = {"resourceType": "Observation", "id": name, "status": "final", "code": {"text": name},
-            "subject": CHILD, "valueString": f"said of {name}", **more}  # fmt: skip
-    return {key: value for key, value in made.items() if value is not None}
-
-
-def attached(bundle, *more, named=()):
-    """The bundle with these in it, named by its request; or named there alone, and standing already."""
-    request = of(bundle, "ServiceRequest")
-    for one in more:
-        url = f"https://ehr.example.org/fhir/{one['resourceType']}/{one['id']}"
-        bundle["entry"].append({"fullUrl": url, "resource": one})
-    names = [f"{one['resourceType']}/{one['id']}" for one in more] + list(named)
-    request["supportingInfo"] = [
-        *request.get("supportingInfo", []), *({"reference": one} for one in names),
-    ]  # fmt: skip
-    return bundle
 
 
 def reported(exchange, *more, named=()):
@@ -48,12 +22,6 @@ def reported(exchange, *more, named=()):
     made = attached(family.report(by_device=False), *more, named=named)
     assert resources(exchange.call("POST", REPORT, made), "Task")
     return {one["code"].get("text"): one for one in held(exchange, "agency/intake", "Observation")}
-
-
-def held(exchange, shelf, kind=""):
-    where = f" AND type = '{kind}'" if kind else ""
-    rows = exchange.rows(f"SELECT body FROM resource WHERE shelf = '{shelf}'{where}")
-    return [json.loads(row[0]) for row in rows if row[0]]
 
 
 @pytest.mark.parametrize(

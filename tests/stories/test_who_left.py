@@ -5,11 +5,10 @@ from datetime import timedelta
 
 import pytest
 from exchange import refused, resources
-from test_corrections import CHART, put
+from shelves import CHART, held, put
 from test_expunge import started
 from test_index import undo
 from test_outcome import NPI, SAYS, sent
-from test_what_leaves import held
 
 from app.sandbox import family
 

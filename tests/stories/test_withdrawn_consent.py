@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 from exchange import refused
+from shelves import CHART, REFER, TENANT, held, of, put
 from test_backup import kinbridge
-from test_corrections import CHART, TENANT, put, refer
+from test_corrections import refer
 from test_delivery import settled
-from test_report_contained import of
-from test_what_leaves import REFER, held
 
 from app.sandbox import family
 

@@ -4,11 +4,9 @@ import json
 
 import pytest
 from exchange import refused, resources
+from shelves import CHART, CHILD, REFER, REPORT, REPORTS, attached, coded, held, of, put, seen
 from test_another_person import local
-from test_corrections import CHART, REPORTS, put
-from test_report_contained import of
 from test_rewritten import ANN, TIM
-from test_what_leaves import CHILD, REFER, REPORT, attached, coded, held, seen
 
 from app.sandbox import family
 

@@ -3,9 +3,7 @@
 import json
 
 from exchange import refused, resources
-from test_corrections import CHART, REPORTS, put
-from test_report_contained import of
-from test_what_leaves import CHILD, REFER, REPORT, attached, held, seen
+from shelves import CHART, CHILD, REFER, REPORT, REPORTS, attached, held, of, put, seen
 
 from app.sandbox import family
 
