@@ -72,7 +72,7 @@ def _both_agree(days, of):
     rows = days.exchange.rows(_TASKS)
     for number, kind, state, mine, theirs in rows:
         if sent := of.get(number):
-            sent.lapsed |= not _covered(days, sent)
+            sent.lapsed = not _covered(days, sent)
         if not (sent and sent.lapsed):
             agree(kind, state, json.loads(mine), json.loads(theirs))
     assert [(len(rows),)] == days.exchange.rows("SELECT count(*) FROM exchange")
@@ -82,8 +82,10 @@ def _covered(days, sent):
     if sent.purpose == "r":
         return True
     consent = days.read(sent.shelf, f"Consent/zid-c{sent.number}") or {}
-    end = consent.get("provision", {}).get("period", {}).get("end", "9999")
-    return consent.get("status") == "active" and end >= days.exchange.at.isoformat()[:10]
+    said = consent.get("provision", {})
+    end = said.get("period", {}).get("end", "9999")
+    stands = consent.get("status") == "active" and said.get("type") != "deny"
+    return stands and end >= days.exchange.at.isoformat()[:10]
 
 
 def quiet(days):
