@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -50,7 +51,9 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
     others = [one for one in case.entries if sent and one is not sent and one.type != "Task"]
     if sent and is_repeated(case, task):
         others = []  # word for word: what was corrected since is not taken back by it
-    for one in (*_named(case, task, sent, others), *(one for one in others if one.method == "PUT")):
+    came = [*_named(case, task, sent, others)]
+    came += [(one.name, one) for one in others if one.method == "PUT"]
+    for origin, one in came:
         stands = case.loaded.resource(case.shelf.key, one.name)
         if stands and stands.exchange:
             continue
@@ -59,7 +62,8 @@ def plan(case: Case, task: str, sent: Entry | None) -> Plan:
         if one.type == "Consent" and consents.revived(stands, one.resource):
             issues.append(Issue("warning", "business-rule", consents.REVIVED, "Consent.status"))
             continue
-        puts += put(one.resource, stands, shelf=case.shelf.key, now=case.now)
+        made = put(one.resource, stands, shelf=case.shelf.key, now=case.now)
+        puts += tuple(replace(each, origin=origin) for each in made)
         if not (stands and stands.stands):
             issues.append(Issue("warning", "business-rule", NEW, one.type))
     return Plan(Answer((task, stored["focus"]["reference"]), issues=tuple(issues)), puts)
@@ -84,29 +88,32 @@ def is_repeated(case: Case, task: str) -> bool:
     return before is not None and before.digest == mark.digest
 
 
-def _named(case: Case, task: str, sent: Entry | None, entries: list[Entry]) -> list[Entry]:
+def _named(
+    case: Case, task: str, sent: Entry | None, entries: list[Entry]
+) -> Iterator[tuple[str, Entry]]:
     """
     What came without an id in a message that says something else than before, each as it stands here.
+
+    With each the name that it had until then.
 
     The child is the child that was sent; anything else is known by an identifier, or says the same as one
     that was sent. What is neither has a name of its own, the same each time.
     """
     bare = [one for one in entries if one.method == "POST" and one.type in _SAID]
     if not bare or sent is None:
-        return []
+        return
     before = case.loaded.receipt(case.shelf.key, whole(case, task).key)
     exchange = case.loaded.exchange(case.shelf.key, task)
     if before is None or exchange is None or not exchange.copies:
-        return []  # sent before such marks were kept, or taken back: nothing could be corrected
+        return  # sent before such marks were kept, or taken back: nothing could be corrected
     stand = _standing(case, exchange)
     known = {one.name: name for one in entries if (name := _known(one.resource, stand))}
     child = {sent.resource["subject"]["reference"]: exchange.person}
     new = {one.name: _new(case, exchange, one.resource) for one in bare}
     names = {sent.name: exchange.source_request, **new, **known, **child}
-    return [
-        replace(one, resource=_renamed(one.resource, names), id=names[one.name].split("/", 1)[1])
-        for one in bare
-    ]
+    for one in bare:
+        identity = names[one.name].split("/", 1)[1]
+        yield one.name, replace(one, resource=_renamed(one.resource, names), id=identity)
 
 
 def _standing(case: Case, exchange: Exchange) -> dict[str, Resource]:

@@ -29,7 +29,7 @@ def hold(case: Case, plan: Plan) -> Plan:
     warnings: list[Issue] = []
     sent = {fhir.name(one.resource) for one in case.entries}
     for one in plan.puts:
-        ours = one.shelf != case.shelf.key or fhir.name(one.resource) not in sent
+        ours = one.shelf != case.shelf.key or sent.isdisjoint({fhir.name(one.resource), one.origin})
         if one.method == "DELETE" or not ours:
             continue
         held = _held(case, one.resource, one)
@@ -121,8 +121,11 @@ def _originals(case: Case, plan: Plan, put: Put) -> Iterator[Resource]:
                 places.add((step.recipient, theirs))
         if put.shelf == step.recipient and contained.is_inside(put.origin):
             places.add((step.source, put.origin))
+    written = {(one.shelf, fhir.name(one.resource)): one.resource for one in plan.puts}
     for shelf, source in sorted(places):
-        original = _standing(case, shelf, source) if source else None
+        original = written.get((shelf, source)) or (
+            _standing(case, shelf, source) if source else None
+        )
         if original is not None:
             yield original
 

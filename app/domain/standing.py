@@ -188,7 +188,7 @@ def _retract(stored: Stored | None, case: Case) -> tuple[Put, ...]:
             return ()  # somebody has confirmed or refuted it
         gone = {name: one for name, one in resource.items() if name != "clinicalStatus"}
         gone["verificationStatus"] = making.ENTERED_IN_ERROR
-    elif kind != "Observation" and resource["status"] != "active":
+    elif kind != "Observation" and resource.get("status") != "active":
         return ()  # a proposal that somebody has dealt with
     else:
         gone = {**resource, "status": "entered-in-error"}

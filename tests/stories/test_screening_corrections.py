@@ -107,6 +107,20 @@ def test_a_proposal_that_was_dealt_with_is_left_to_who_did(exchange, patient):
     assert exchange.get(name).json()["status"] == "completed"
 
 
+def test_a_proposal_without_a_status_is_left_to_who_wrote_it(exchange, patient):
+    """An EHR that writes resources in part does not stop the family's next answer."""
+    made = resources(exchange.call("POST", SUBMIT, form("LA30125-1", wish=True, id="form")))
+    proposal = next(one for one in made if one["resourceType"] == "ServiceRequest")
+    name = f"clinic/chart/fhir/ServiceRequest/{proposal['id']}"
+    del proposal["status"]
+    assert exchange.call("PUT", name, proposal).status_code == 200
+
+    answer = put(exchange, form("LA30125-1", status="amended"))
+
+    assert answer.status_code == 200, answer.text
+    assert "status" not in exchange.get(name).json()
+
+
 def test_a_response_reopened_leaves_what_was_made(exchange, patient):
     """While somebody works on the form again, what it said before still stands."""
     put(exchange, form("LA30125-1"))

@@ -65,6 +65,26 @@ def test_a_message_without_ids_corrects_the_child(exchange, first, times):
         assert len(held(exchange, shelf)) == len(first[shelf])
 
 
+@pytest.mark.parametrize("broken", [
+    {"identifier": [{"system": "https://ehr.example.org/mrn"}]},
+    {"name": [{"use": "official"}]},
+    {"telecom": [{"system": "phone"}]},
+])  # fmt: skip
+def test_a_child_without_an_id_who_comes_again_less_whole_is_taken_in(exchange, reported, broken):
+    """The EHR lost the value of a number: the clinic has what it says, and the answer is no failure."""
+    made = family.report(by_device=False)
+    child = of(made, "Patient")
+    child.update(broken)
+    del child["id"]
+
+    answer = exchange.call("POST", REPORT, made)
+
+    assert answer.status_code == 200, answer.text
+    (stands,) = held(exchange, "clinic/reports", "Patient")
+    for name, said in broken.items():
+        assert stands[name] == said
+
+
 def test_what_is_new_in_a_message_without_ids_is_kept_and_not_sent(exchange, first):
     """A second finding stands on the clinic's shelf, about the child; that it was not sent is said, and stands there."""
     told = []
