@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from app import fhir
 from app.domain import (
     again,
+    behind,
     consents,
     contained,
     derived,
     disclosed,
     graph,
-    identity,
     inbox,
     parties,
     patients,
@@ -23,7 +23,7 @@ from app.domain import (
     report,
     unsent,
 )
-from app.domain.case import Case, at_once, guarded
+from app.domain.case import Case, guarded
 from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
 from app.domain.graph import About, Copies
@@ -188,10 +188,10 @@ class Sending:
             if self.only and stands not in {*self.only, fhir.name(self.task)}:
                 return None
             resource = find(name)
-            if resource and self._was_anothers(resource):
+            if resource and behind.stays(self.case, resource):
                 if self.rule.kind == "cps-report":
                     return None  # it goes without; a referral can wait
-                raise Invalid(_BEFORE, expression=resource["resourceType"])
+                raise Invalid(behind.REFUSED, expression=resource["resourceType"])
             if resource and name == self.consent:
                 return consents.addressed(resource, self._is_theirs)
             if resource and "link" in resource and resource["resourceType"] == "Patient":
@@ -199,15 +199,6 @@ class Sending:
             return resource
 
         return found
-
-    def _was_anothers(self, resource: Resource) -> bool:
-        """Whether it stood before this came, and was written while the record that it names told of another."""
-        record = fhir.versionless(str(fhir.about(resource).get("reference", "")))
-        if contained.is_inside(fhir.name(resource)) or not fhir.is_relative(record):
-            return False
-        if self.case.arriving(fhir.name(resource)) is not None:
-            return False
-        return identity.was_another(self.case, record, str(resource["meta"]["lastUpdated"]))
 
     def _is_theirs(self, reference: Resource) -> bool:
         """Whether a reference means the agency that receives."""
@@ -364,23 +355,7 @@ class Sending:
             return ()
         place = self.case.mappings.jurisdictions.get(self.tenant.jurisdiction)
         duties = reminder.duties(self.case, self.exchange, self.request, self.task, place)
-        return (*duties, *self._behind())
-
-    def _behind(self) -> tuple[Put, ...]:
-        """A Task where something stays that the report names; few clients read what an answer says besides."""
-        named = [
-            fhir.versionless(str(one.get("reference", "")))
-            for element in ("reasonReference", "supportingInfo")
-            for one in listed(self.request.get(element))
-        ]
-        stands = [one for name in named if fhir.is_relative(name) and (one := self.case.find(name))]
-        if not any(at_once(self._was_anothers, stands)):
-            return ()
-        task = reminder.task(
-            self.case, self.exchange, self.task, "behind",
-            to=self.task["requester"], text=_BEHIND, system=reminder.STAYS,
-        )  # fmt: skip
-        return put(task, None, shelf=self.case.shelf.key, now=self.case.now, exchange=self.exchange)
+        return (*duties, *behind.told(self.case, self.exchange, self.request, self.task))
 
     def _owed(self, own: tuple[Put, ...], theirs: tuple[Put, ...]) -> tuple[Owed, ...]:
         """The copies to the agency's server, the Tasks to the EHR's and the inboxes'; where they have one."""
@@ -411,15 +386,6 @@ _UNSAID: Final = (
 _KEPT: Final = (
     "The disclosure rule keeps this behind: by a security label, or since it holds what changes the meaning of"
     " the rest (modifierExtension, implicitRules). Nothing goes without it; mend that record, or call."
-)
-
-_BEFORE: Final = (
-    "This was written while the record that it names told of another person, and is not sent of this one. If it"
-    " is of this one, write it anew; else leave it out."
-)
-_BEHIND: Final = (
-    "Something that this report names stayed behind: it was written while its record told of another person."
-    " If it is of this child, write it anew, and tell the agency in a message or by a call."
 )
 
 
