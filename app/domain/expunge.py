@@ -78,8 +78,13 @@ def told(case: Case, exchange: Exchange, shelf: str, puts: list[Put]) -> tuple[O
 
     What was asked from the shelf itself is pushed from its answer on.
     """
+    sent = {exchange.source_task, exchange.recipient_task, *exchange.terms.inboxes.values()}
     tombs = [one for one in puts if one.shelf == shelf and one.method != "DELETE"]
-    pushed = tuple(one for one in tombs if not _is_own(one.resource) or one.expected > 1)
+    pushed = tuple(
+        one
+        for one in tombs
+        if fhir.name(one.resource) in sent or not _is_own(one.resource) or one.expected > 1
+    )
     return owed(case, shelf, exchange, pushed)
 
 

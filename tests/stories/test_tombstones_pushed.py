@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from exchange import COUNTY
 from shelves import CHART, held, put
 
 from app.sandbox import family
@@ -14,6 +15,12 @@ HOSTS = {"agency/support": "support", "agency/intake": "intake", "clinic/reports
 @pytest.fixture
 def endpoints():
     return {shelf: f"https://{host}.example.org/fhir" for shelf, host in HOSTS.items()}
+
+
+@pytest.fixture
+def tenants(tenants):
+    """Besides a second authority."""
+    return [*tenants, COUNTY]
 
 
 def there(exchange, host):
@@ -62,6 +69,22 @@ def test_an_expunge_is_told_of_each_task(exchange, reported):
 
     assert there(exchange, "reports") == [("entered-in-error", "None")] * 4
     assert there(exchange, "intake") == [("entered-in-error", "None")] * 2
+
+
+def test_an_expunge_by_who_took_a_report_over_is_told(exchange, reported):
+    """The EHR has a Task of what went on to the county, as it was made, and nothing came after it."""
+    _, theirs = reported
+    for said in ({"event": "received"}, {"event": "transferred", "to": "county"}):
+        record = f"agency/intake/fhir/Task/{theirs['id']}/$record-event"
+        assert exchange.call("POST", record, said).status_code == 200
+    assert "requested" in dict(there(exchange, "reports"))
+    (taken,) = held(exchange, "county/intake", "Task")
+
+    record = f"county/intake/fhir/Task/{taken['id']}/$record-event"
+    assert exchange.call("POST", record, {"event": "expunged"}).status_code == 200
+
+    assert "requested" not in dict(there(exchange, "reports"))
+    assert "entered-in-error" in dict(there(exchange, "reports"))
 
 
 def test_a_question_on_a_referral_that_was_sent_in_error_is_taken_back(exchange, referred):
