@@ -128,13 +128,23 @@ def _follows(days, sent):
         here, there = days.read(source, name), str(days.read(recipient, other))
         identity = name.partition("/")[2]
         linked = any("link" in one and name in str(one) for one in people)
-        if name.startswith("Patient/") and here and "link" not in here and not linked:
-            if days.of[source, identity] == sent.child and not told:
-                assert here["address"][0]["text"] in there, f"not followed: {name}, {there}"
+        if name.startswith("Patient/") and here and not linked:
+            stands = _survivor(days, source, here)
+            if stands and days.of[source, stands["id"]] == sent.child and not told:
+                assert stands["address"][0]["text"] in there, f"not followed: {name}, {there}"
         elif (source, identity) in days.facts and here and here["status"] == "final":
             record, words = days.facts[source, identity]
             if days.of.get((source, record)) == sent.child and f"Patient/{record}" in copies:
                 assert told or words in there, f"not followed: {name}, {words}, {there}"
+
+
+def _survivor(days, shelf, record):
+    """The record that stands in place of one (decision 0089); itself where none does, None where that was merged too."""
+    links = [
+        one["other"]["reference"] for one in record.get("link", []) if one["type"] == "replaced-by"
+    ]
+    stands = days.read(shelf, links[0]) if links else record
+    return stands if stands and (stands is record or "link" not in stands) else None
 
 
 def _expunged(days):
