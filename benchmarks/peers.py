@@ -1,12 +1,12 @@
 """
 CPU time for each request beside HAPI's server on PostgreSQL, in turns in one run.
 
-    python benchmarks/peers.py [--shared ../shared] [--seconds 6] [--out FILE]
+    python benchmarks/peers.py [--shared ../shared] [--seconds 6] [--connections 8] [--out FILE]
 
 HAPI's start script and the load are those of ../shared/peers; where that folder, Java or Maven is
 missing, this says so and ends. Server and database are counted together. The least of the passes is
 each one's figure, of three: HAPI is slow until it is warm, and the machine may be busy. Some
-fourteen minutes.
+fourteen minutes; with 1,8,32 connections three times that.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ OPERATIONS = (
 )  # fmt: skip
 HELD = {"sqlite": 10, "postgres": 5}  # HAPI's CPU time is at least so many times ours
 LINE = re.compile(r"base=(\S+) pid=(\d+) db_pid=(\d*)")
+Figures = dict[tuple[int, str], float]  # by connections and operation
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,23 @@ class Server:
     pid: int
     database: int = 0
 
-    def measure(self, bench: Path, *, warm: int, seconds: int) -> dict[str, float]:
-        """CPU milliseconds for each request, by operation."""
+    def measure(self, bench: Path, *, warm: int, seconds: int, connections: str) -> Figures:
+        """CPU milliseconds for each request."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out.json"
             command = [
                 sys.executable, bench, "--base", self.base, "--pid", str(self.pid),
                 *(["--db-pid", str(self.database)] if self.database else []),
-                "--operations", ",".join(OPERATIONS), "--connections", "8",
+                "--operations", ",".join(OPERATIONS), "--connections", connections,
                 "--warm", str(warm), "--seconds", str(seconds), "--out", out,
             ]  # fmt: skip
-            subprocess.run(command, check=True, timeout=900, stdout=subprocess.DEVNULL)
+            subprocess.run(command, check=True, timeout=1800, stdout=subprocess.DEVNULL)
             results = json.loads(out.read_text())["results"]
         for one in results:
             if one["errors"]:
                 message = f"{self.base} {one['operation']}: {one.get('first_error', 'lost')[:300]}"
                 raise RuntimeError(message)
-        return {one["operation"]: one["cpu_ms"] for one in results}
+        return {(one["connections"], one["operation"]): one["cpu_ms"] for one in results}
 
 
 @contextlib.contextmanager
@@ -97,9 +98,9 @@ def ours() -> Iterator[dict[str, Server]]:
         yield made
 
 
-def measure(peers: Path, *, seconds: int, warm: int) -> dict[str, list[dict[str, float]]]:
+def measure(peers: Path, *, seconds: int, warm: int, connections: str) -> dict[str, list[Figures]]:
     bench = peers / "bench.py"
-    taken: dict[str, list[dict[str, float]]] = {"hapi": [], "sqlite": [], "postgres": []}
+    taken: dict[str, list[Figures]] = {"hapi": [], "sqlite": [], "postgres": []}
     with hapi(peers / "hapi.sh", 8090) as other, ours() as own:
         for name, server, warming in (
             ("hapi", other, warm),
@@ -110,21 +111,31 @@ def measure(peers: Path, *, seconds: int, warm: int) -> dict[str, list[dict[str,
             *((name, server, 5) for name, server in own.items()),
         ):
             print(f"{datetime.now(UTC):%H:%M:%S} {name}", file=sys.stderr, flush=True)
-            taken[name].append(server.measure(bench, warm=warming, seconds=seconds))
+            figures = server.measure(bench, warm=warming, seconds=seconds, connections=connections)
+            taken[name].append(figures)
     return taken
 
 
-def table(least: dict[str, dict[str, float]]) -> None:
+def table(least: dict[str, Figures]) -> None:
     print(
-        f"{'CPU ms a request':16}{'HAPI':>9}" + "".join(f"{name:>10}{'HAPI /':>8}" for name in HELD)
+        f"{'CPU ms a request':16}{'clients':>8}{'HAPI':>9}"
+        + "".join(f"{name:>10}{'HAPI /':>8}" for name in HELD)
     )
-    for operation in OPERATIONS:
-        line = f"{operation:16}{least['hapi'][operation]:9.3f}"
+    for key, theirs in sorted(least["hapi"].items(), key=lambda one: one[0][0]):
+        connections, operation = key
+        line = f"{operation:16}{connections:8}{theirs:9.3f}"
         for name in HELD:
-            spent = least[name][operation]
-            line += f"{spent:10.3f}{least['hapi'][operation] / spent:8.1f}"
+            spent = least[name][key]
+            line += f"{spent:10.3f}{theirs / spent:8.1f}"
         print(line)
     print("held to: " + ", ".join(f"{name} at least {times}" for name, times in HELD.items()))
+
+
+def by_clients(figures: Figures) -> dict[int, dict[str, float]]:
+    found: dict[int, dict[str, float]] = {}
+    for (connections, operation), spent in figures.items():
+        found.setdefault(connections, {})[operation] = spent
+    return found
 
 
 def missing(peers: Path) -> str:
@@ -139,6 +150,7 @@ def main() -> None:
     command = argparse.ArgumentParser(description="CPU time for each request beside HAPI's server.")
     command.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     command.add_argument("--seconds", type=int, default=6, help="of each figure")
+    command.add_argument("--connections", default="8", help="clients at once, as 1,8,32")
     command.add_argument("--warm", type=int, default=120, help="seconds of load before HAPI counts")
     command.add_argument("--out", type=Path, default=RESULTS / "peers.json")
     given = command.parse_args()
@@ -146,17 +158,17 @@ def main() -> None:
     if reason := missing(peers):
         print(f"not measured: {reason}")
         return
-    taken = measure(peers, seconds=given.seconds, warm=given.warm)
+    taken = measure(peers, seconds=given.seconds, warm=given.warm, connections=given.connections)
     least = {
-        name: {one: min(each[one] for each in passes) for one in OPERATIONS}
+        name: {one: min(each[one] for each in passes) for one in passes[0]}
         for name, passes in taken.items()
     }
     table(least)
     report = {
         "when": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": processes.facts(),
-        "cpu_ms": least,
-        "passes": taken,
+        "cpu_ms": {name: by_clients(figures) for name, figures in least.items()},
+        "passes": {name: [*map(by_clients, passes)] for name, passes in taken.items()},
     }
     given.out.parent.mkdir(exist_ok=True)
     given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
