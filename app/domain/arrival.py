@@ -18,8 +18,9 @@ from app.fhir import Resource
 
 # messages and questions, and by what they belong to a referral
 _SAID: Final = {
-    "Communication": frozenset({"about", "basedOn", "partOf"}), "Task": frozenset({"partOf"}),
-}  # fmt: skip
+    "Communication": frozenset({"about", "basedOn", "inResponseTo", "partOf"}),
+    "Task": frozenset({"partOf"}),
+}
 
 
 def arrived(case: Case) -> Case:

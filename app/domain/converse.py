@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import numbered, parties, patients, talk, whose
+from app.domain import numbered, patients, talk, whose
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.plan import Answer, Exchange, Plan, Stored
 from app.errors import Forbidden, Invalid, Issue, Stale
 from app.fhir import Resource, listed
 
-_LEADS = ("basedOn", "partOf", "about")
-_SAID = frozenset({"completed", "in-progress", "unknown"})
-_MARKS = frozenset({"lastModified", "meta", "received", "status", "text"})
+LEADS: Final = ("basedOn", "partOf", "about", "inResponseTo")
+_KINDS: Final = ("ServiceRequest", "Task", "Communication")
+_MAY_LEAD: Final = re.compile(rf"(^|/)({'|'.join(_KINDS)})[/?]")
+_SAID: Final = frozenset({"completed", "in-progress", "unknown"})
+_MARKS: Final = frozenset({"lastModified", "meta", "received", "status", "text"})
 
 
 def exchange_of(case: Case, message: Resource) -> Exchange | None:
-    """The referral that a message belongs to: it is based on the request, part of or about a Task."""
+    """The referral that a message belongs to: it is based on the request, about a Task, or answers a message."""
     return next(_leading(case, message), None)
 
 
 def _leading(case: Case, message: Resource) -> Iterator[Exchange]:
     """The referrals to which its references lead, one for each that leads to one."""
-    for element in _LEADS:
-        for reference in listed(message.get(element)):
-            found = _led(case, numbered.one(case, reference, "ServiceRequest"))
-            if found is not None:
-                yield found
+    for one in names(case, message):
+        found = _led(case, one)
+        if found is not None:
+            yield found
+
+
+def names(case: Case, said: Resource) -> dict[str, None]:
+    """The requests, Tasks and messages (Type/id) that a message or a question names, in its order."""
+    leads = [each for one in LEADS for each in listed(said.get(one))]
+    return dict.fromkeys(name for each in leads if (name := named(case, each)))
+
+
+def named(case: Case, reference: Resource) -> str:
+    """The request, Task or message (Type/id) that a reference means, by name or by number; "" for none."""
+    said = reference.get("type")
+    kinds = (said,) if said in _KINDS else _KINDS[:2]
+    found = (numbered.one(case, reference, kind) for kind in kinds)
+    name = next((one for one in found if one), "")
+    return name if may_lead(name) else ""
+
+
+def may_lead(name: str) -> bool:
+    """Whether what is named, or searched for, may be of a referral; it need not stand here."""
+    return _MAY_LEAD.search(name) is not None
 
 
 def _led(case: Case, name: str) -> Exchange | None:
-    """The referral of a request or a Task (Type/id) of this shelf; of a request sent several times the last."""
-    if not name.startswith(("ServiceRequest/", "Task/")):
+    """The referral of a request, Task or message (Type/id) of this shelf; of a request sent several times the last."""
+    if not fhir.is_relative(name):
         return None
     stored = case.loaded.resource(case.shelf.key, name)
     if stored and stored.exchange:
@@ -55,43 +78,12 @@ def is_said(case: Case, entry: Entry) -> bool:
     stored = case.loaded.resource(case.shelf.key, entry.name)
     if stored and stored.stands and stored.exchange:
         return True
-    return entry.resource.get("status", "completed") in _SAID
+    return is_sayable(entry.resource)
 
 
-def heard(case: Case, message: Resource) -> None:
-    """
-    A message that is of no referral here is its shelf's own, and reaches nobody.
-
-    raises      Invalid: its writer means it for somebody who would not get it
-    """
-    for element in _LEADS:
-        for reference in listed(message.get(element)):
-            hold(case, reference, f"Communication.{element}")
-    whom = (parties.recipient(case, one).tenant for one in listed(message.get("recipient")))
-    if any(tenant and tenant.id != case.shelf.tenant for tenant in whom):
-        text = (
-            "This reaches nobody: name the referral that it is about, basedOn its ServiceRequest."
-        )
-        raise Invalid(text, expression="Communication.basedOn")
-
-
-def hold(case: Case, reference: Resource, at: str) -> None:
-    """
-    What is written here of a referral is between its two sides.
-
-    raises      Invalid: this shelf is an inbox, to which the referral's Task was only told
-    """
-    name = fhir.target(reference)
-    if not name.startswith(("ServiceRequest/", "Task/")):
-        return
-    stored = case.loaded.resource(case.shelf.key, name)
-    if not (stored and stored.exchange) or case.loaded.opened(case.shelf.key, stored.exchange):
-        return
-    text = (
-        "This shelf is told of the report and takes no part in it: nobody would read what is written"
-        " here. Write it on the shelf from which it was sent, or call."
-    )
-    raise Invalid(text, expression=at)
+def is_sayable(message: Resource) -> bool:
+    """Whether its writer is done with it."""
+    return message.get("status", "completed") in _SAID
 
 
 def plan(case: Case, entry: Entry, exchange: Exchange) -> Plan:

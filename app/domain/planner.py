@@ -27,6 +27,7 @@ from app.domain import (
     report,
     siblings,
     turns,
+    unheard,
     unsent,
 )
 from app.domain.arrival import arrived as resolved
@@ -36,7 +37,6 @@ from app.domain.loaded import Want
 from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together
 from app.domain.receive import Meaning
 from app.errors import Conflict, Invalid, Issue, Refusal
-from app.fhir import listed
 
 
 def asked(case: Case) -> frozenset[Want]:
@@ -92,10 +92,13 @@ def _planned(case: Case) -> Plan:
         return replace(sent, absent=(*sent.absent, *_absent(case)))
     if case.change.act in {"link", "unlink"}:
         return receive.linked(case)
-    plans, more = _each(case, _blamed)
-    if turns.meet(plans):
-        plans, more = _each(case, turns.Turns(_blamed))
-        plans = turns.settled(plans)
+    if last := _said_of_what_is_sent(case):
+        case = replace(case, entries=(*(one for one in case.entries if one not in last), *last))
+        plans, more = _sending(case)
+    else:
+        plans, more = _each(case, _blamed)
+        if turns.meet(plans):
+            plans, more = _in_turn(case)
     _alone(plans)
     return _together(case, plans, more)
 
@@ -109,6 +112,41 @@ def _each(case: Case, meaning: Meaning) -> tuple[list[Plan], list[Plan]]:
     if _screens(case):
         return receive.plans(case, meaning)
     return at_once(partial(meaning, case), case.entries), []
+
+
+def _in_turn(case: Case) -> tuple[list[Plan], list[Plan]]:
+    plans, more = _each(case, turns.Turns(_blamed))
+    return turns.settled(plans), more
+
+
+def _sending(case: Case) -> tuple[list[Plan], list[Plan]]:
+    """A plan for each entry, one after the other; a report that a message beside it keeps from going is kept."""
+    try:
+        return _in_turn(case)
+    except Refusal as refusal:
+        if case.shelf.kind != "cps-report":
+            raise
+        raise report.unfit(case, refusal) from None
+
+
+def _said_of_what_is_sent(case: Case) -> list[Entry]:
+    """Messages and questions on a referral that the same transaction sends: they are said once it is sent."""
+    if case.change.act != "transaction":
+        return []
+    said = [one for one in case.entries if one.type == "Communication" or _asks(one)]
+    if not said:
+        return []
+    tasks = [
+        one
+        for one in case.entries
+        if one.type == "Task" and not _asks(one) and referral.is_referral(case, one.resource)
+    ]
+    sent = {name for one in tasks for name in (one.name, referral.asked(case, one.resource))}
+    return [one for one in said if sent & converse.names(case, one.resource).keys()]
+
+
+def _asks(entry: Entry) -> bool:
+    return entry.type == "Task" and question.is_question(entry.resource)
 
 
 def _comes_again(case: Case) -> bool:
@@ -179,7 +217,7 @@ def _meaning(case: Case, entry: Entry) -> Plan:
         if converse.is_said(case, entry):
             if exchange is not None:
                 return converse.plan(case, entry, exchange)
-            converse.heard(case, entry.resource)
+            unheard.hold(case, entry)
     return _stored(case, entry) if means is None else means
 
 
@@ -215,10 +253,11 @@ def _question(case: Case, entry: Entry) -> Plan | None:
     if stored and stored.stands and stored.exchange:
         exchange = case.loaded.opened(case.shelf.key, stored.exchange)
         return question.answered(case, entry, exchange, stored) if exchange else None
+    if not question.is_asked(entry.resource):
+        return None
     exchange = question.parent(case, entry.resource)
     if exchange is None:
-        for whole in listed(entry.resource.get("partOf")):
-            converse.hold(case, whole, "Task.partOf")
+        unheard.question(case, entry.resource, stored)
         return None
     return question.asked(case, entry, exchange)
 

@@ -6,7 +6,7 @@ from calendar import monthrange
 from typing import Final
 
 from app import fhir
-from app.domain import outcome, parties, talk
+from app.domain import numbered, outcome, parties, talk
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import OUTPUT, QUESTION
@@ -28,10 +28,15 @@ def is_question(task: Resource) -> bool:
     return fhir.has_code(task.get("code"), CODE, "info-needed")
 
 
+def is_asked(task: Resource) -> bool:
+    """Whether it goes to the other side: one that is being written, or has ended, is its shelf's own."""
+    return task.get("status") not in _ENDED | {"draft", "entered-in-error"}
+
+
 def parent(case: Case, task: Resource) -> Exchange | None:
     """The referral whose Task a question is part of."""
     for reference in listed(task.get("partOf")):
-        name = fhir.target(reference)
+        name = numbered.one(case, reference, "Task")
         stored = case.loaded.resource(case.shelf.key, name)
         if stored and stored.exchange:
             return case.loaded.opened(case.shelf.key, stored.exchange)

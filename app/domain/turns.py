@@ -66,11 +66,24 @@ def after(case: Case, plans: Iterable[Plan]) -> Case:
                 for want, value in seen.items()
                 if want.kind in _OF_AN_EXCHANGE
             }
+            if step.version == 0:
+                seen |= _opened(step, seen)
         for mark in one.receipts:
             seen[Want("receipt", mark.shelf, mark.key)] = mark
         for row in one.recorded:
             seen[Want("recorded", row.shelf, f"{row.exchange}|{row.key}")] = row
     return replace(case, loaded=Loaded(seen))
+
+
+def _opened(step: Exchange, seen: dict[Want, Any]) -> dict[Want, Any]:
+    """A referral that is sent by this, as those find it that speak of it."""
+    sent = Want("sent", step.source, step.source_request)
+    before = [one for one in seen.get(sent, ()) if one.id != step.id]
+    return {
+        Want("opened", step.source, step.id): step,
+        Want("exchange", step.source, step.source_task): step,
+        **({sent: [*before, step]} if sent in seen else {}),
+    }
 
 
 def _updated(put: Put) -> str:

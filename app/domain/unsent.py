@@ -16,6 +16,7 @@ from app.settings import CANONICAL
 ORDERS: Final = frozenset({
     "filler-order", "instance-order", "order", "original-order", "reflex-order",
 })  # fmt: skip
+_OPEN: Final = frozenset({"active", "draft", "on-hold"})
 _PURPOSE: Final = f"{CANONICAL}/CodeSystem/cps-purpose"
 _TEXT: Final = "Nobody has this report yet: send it by a Task whose owner is the agency, or call"
 _ORDER: Final = "Nobody has this referral yet: send it by a Task whose focus it is and whose owner is the agency, or by $refer"
@@ -34,6 +35,21 @@ def is_for_partner(case: Case, request: Resource) -> bool:
     """Whether it is written as a referral for help that is to go: an active order to a partner, or one who was."""
     if request.get("status") != "active" or request.get("intent") not in ORDERS:
         return False
+    return _names_partner(case, request)
+
+
+def is_meant(case: Case, request: Resource) -> bool:
+    """Whether it is, or may become, something that goes to a partner from this shelf; one that has ended does not."""
+    if request["resourceType"] != "ServiceRequest" or case.shelf.role != "source":
+        return False
+    if request.get("status") not in _OPEN:
+        return False
+    if _of_reports(case):
+        return fhir.has_code(request.get("category"), _PURPOSE, "cps-report")
+    return _names_partner(case, request)
+
+
+def _names_partner(case: Case, request: Resource) -> bool:
     return any(
         (found.shelf and found.shelf.tenant != case.shelf.tenant) or parties.is_gone(case, one)
         for one in listed(request.get("performer"))
