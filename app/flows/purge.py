@@ -41,9 +41,10 @@ async def replay(service: Service) -> int:
 
     Before the service is ready; nothing where nothing came back.
     """
-    listed = await service.database.read(purges.listed, shelves=QUEUE)
+    purged_from = await service.database.read(purges.shelves, shelves=QUEUE)
+    found = await service.database.read(purges.came_back, shelves=(*purged_from, *QUEUE))
     count = 0
-    for purged, at in listed:
+    for purged, at in found:
         reader = Reader(service.parameters, "", fhir.moment(at))
         again = partial(_again, purged=purged, at=at, reader=reader)
         count += await service.database.write(again, shelves=(purged.shelf, *QUEUE))

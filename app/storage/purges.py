@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, delete, select, update
+from sqlalchemy import Table, bindparam, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Purge
 from app.storage import copies, outbox
 from app.storage.database import Reading, Statement, Tx, statement
+from app.storage.entries import FIELD
 from app.storage.tables import EXCHANGE, PURGE, RESOURCE, VERSION
 
 _COLUMNS: Final = tuple(column.name for column in EXCHANGE.columns)
@@ -66,10 +67,29 @@ _EXPUNGED: Final = statement(
         PURGE.c.why == "expunged",
     )
 )
-_LIST: Final = statement(
-    select(
-        PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.exchange, PURGE.c.why, PURGE.c.at
-    ).order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.why)
+_SHELVES: Final = statement(select(PURGE.c.shelf).distinct())
+
+
+def _is_there(table: Table, *more: Any) -> Any:
+    """Whether something with the name of what was purged, and no newer than that, is in a table."""
+    same = (table.c[name] == PURGE.c[name] for name in ("shelf", "type", "id"))
+    earlier = (table.c.method != "DELETE", table.c.updated <= PURGE.c.at)
+    return select(table.c.id).where(*same, *earlier, *more).exists()
+
+
+_CAME_BACK: Final = statement(
+    select(PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.exchange, PURGE.c.why, PURGE.c.at)
+    .where(
+        or_(
+            _is_there(VERSION),
+            _is_there(  # and is not what the purge itself has put there
+                RESOURCE,
+                or_(PURGE.c.why != "amended", RESOURCE.c.updated < PURGE.c.at),
+                ~RESOURCE.c.facts.contains(f"status~t{FIELD}entered-in-error{FIELD}"),
+            ),
+        )
+    )
+    .order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.why)
 )
 _UNSCRUBBED: Final = statement(select(PURGE.c.id).where(PURGE.c.scrubbed == 0).limit(1))
 _SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(scrubbed=1))
@@ -140,9 +160,14 @@ async def scrubbed(tx: Tx) -> None:
     await tx.run(_SCRUBBED)
 
 
-async def listed(tx: Reading) -> list[tuple[Purge, str]]:
-    """Everything that was ever purged, with the time, FHIR instant."""
+async def shelves(tx: Reading) -> list[str]:
+    """Those from which something was ever purged."""
+    return [row[0] for row in await tx.rows(_SHELVES)]
+
+
+async def came_back(tx: Reading) -> list[tuple[Purge, str]]:
+    """What was purged and is older than that, and yet there, with the time of the purge, FHIR instant."""
     return [
         (Purge(row[0], f"{row[1]}/{row[2]}", row[3], row[4]), row[5])
-        for row in await tx.rows(_LIST)
+        for row in await tx.rows(_CAME_BACK)
     ]

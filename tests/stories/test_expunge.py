@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from app import settings
 from app.cli import app as cli
+from app.flows import purge
 from app.main import build
 from app.sandbox import family
 
@@ -188,6 +189,21 @@ def test_a_changed_finding_leaves_no_old_one(exchange, determined):
     assert '"substantiated"' not in held
     rows = exchange.rows("SELECT body FROM version WHERE shelf = 'clinic/dr-lin'")
     assert not [row for row in rows if b'"substantiated"' in row[0]]
+
+
+def test_a_start_goes_through_what_came_back_alone(exchange, determined, monkeypatch):
+    """However much was ever purged, a start writes nothing of what is purged still."""
+    _, theirs = determined
+    record(exchange, theirs, "expunged")
+    exchange.http.__exit__(None, None, None)
+    begun = []
+    monkeypatch.setattr(purge, "_again", lambda *_, purged, **__: begun.append(purged))
+
+    with started(exchange):
+        assert exchange.get("health/ready").status_code == 200
+
+    assert begun == []
+    exchange.http.__enter__()
 
 
 def test_a_restore_purges_again(exchange, determined, tmp_path):
