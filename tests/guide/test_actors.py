@@ -53,6 +53,14 @@ KINDS = {
 }
 
 
+# with which it means nothing to anybody else
+STORED = {
+    "Communication": {"status": "preparation"},
+    "ServiceRequest": {"status": "draft"},
+    "Task": {"status": "draft"},
+}
+
+
 def told(actor, mode):
     return next(one for one in ACTORS[actor]["rest"] if one["mode"] == mode)
 
@@ -77,7 +85,7 @@ def tried(exchange, base, kind, code):
     body = {**KINDS.get(kind, KINDS["Patient"]), "id": "tried"}
     body.pop("identifier", None)
     kind = kind or "Patient"
-    plain = {**body, "status": "draft"} if kind in {"ServiceRequest", "Task"} else body
+    plain = {**body, **STORED.get(kind, {})}
     if code not in {"create", "transaction", "batch", "history-system"}:
         made = exchange.call("PUT", f"{base}/{kind}/tried", plain)
         assert made.status_code in {200, 201}, made.text
