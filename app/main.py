@@ -13,10 +13,11 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from app import conformance, fhir
-from app.api import access, allowed, openapi, responses, routes
+from app.api import access, allowed, browsers, openapi, responses, routes
 from app.api.direct import Direct
 from app.api.observe import Observe, places
 from app.conformance import Definitions
@@ -153,6 +154,8 @@ async def build(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it would log values
     )
     app.rooms, app.aside = service.rooms, service.aside
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **browsers.options(settings.cors_origins))
     app.add_middleware(Observe, registry=registry)
     shelves = routes.router(service, started=service.clock())
     _refusals(app, shelves.routes)

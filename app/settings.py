@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,7 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Kind = Literal["family-support", "cps-report"]
 Role = Literal["source", "recipient"]
@@ -29,6 +30,10 @@ BY_EXCHANGE: Final = f"{CANONICAL}/sid/exchange"  # of an exchange's id
 BY_COPY: Final = f"{CANONICAL}/sid/copy"  # of a copy's id here
 _APP: Final = Path(__file__).parent
 _NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
+_ORIGIN: Final = re.compile(
+    r"(?P<scheme>https?)://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::(?P<port>\d{1,5}))?"
+)
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -181,6 +186,7 @@ class Settings(BaseSettings):
         default="", pattern="^(postgresql://.+)?$"
     )  # for migrate, backup, restore
     database_connections: int = Field(default=10, ge=2)  # PostgreSQL: for each process, at most
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # of pages that call from a browser
     public_url: str = ""  # how partners reach this service; http://host:port when empty
     mappings: Path = folder("mappings")
     packages: Path = Path("kinbridge-packages")  # FHIR packages, put there by `profiles add`
@@ -191,6 +197,31 @@ class Settings(BaseSettings):
     retry_longest_seconds: float = Field(default=3600.0, gt=0)
     retry_give_up_seconds: float = Field(default=5 * 86400.0, gt=0)
     tenants: tuple[Tenant, ...] = (Tenant.model_validate(_CLINIC), Tenant.model_validate(_AGENCY))
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _listed(cls, said: object) -> object:
+        """A variable has them in one line, with commas between."""
+        return tuple(said.replace(",", " ").split()) if isinstance(said, str) else said
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """One that no browser ever sends would let nobody in, and nobody would know why."""
+        if origins == ("*",):
+            return origins
+        for one in origins:
+            said = _ORIGIN.fullmatch(one)
+            if said is None or said["port"] == _DEFAULT_PORTS[said["scheme"]]:
+                message = (
+                    "an origin is written as a browser sends it, https://host or https://host:port: small"
+                    " letters, no path, no slash at the end, not the scheme's own port; * stands alone"
+                )
+                raise ValueError(message)
+            if said["scheme"] == "http" and not is_near(urlsplit(one).hostname or ""):
+                message = "whoever is on the way can change a page that came by http; use https"
+                raise ValueError(message)
+        return origins
 
     @field_validator("database_url", "owner_url")
     @classmethod

@@ -78,6 +78,12 @@ def endpoints() -> dict[str, str]:
 
 
 @pytest.fixture
+def origins() -> tuple[str, ...]:
+    """Whose pages may call from a browser; none unless a story says so."""
+    return ()
+
+
+@pytest.fixture
 def strict() -> set[str]:
     """Shelves that are set to strict."""
     return set()
@@ -123,7 +129,7 @@ def tables(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def exchange(request, tmp_path, tenants, tables) -> Iterator[Exchange]:
+def exchange(request, tmp_path, tenants, tables, origins) -> Iterator[Exchange]:
     network = Network()
     file = tmp_path / "exchange.db"
     url, rows = f"sqlite:///{file}", partial(sqlite_rows, file)
@@ -140,6 +146,7 @@ def exchange(request, tmp_path, tenants, tables) -> Iterator[Exchange]:
         max_binary_bytes=1_000_000,
         retry_first_seconds=0.01,
         retry_longest_seconds=0.02,
+        cors_origins=origins,
         tenants=tenants,
     )
     made = Exchange(None, network, tmp_path, url, rows, tenants)  # type: ignore[arg-type]

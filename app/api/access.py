@@ -75,6 +75,12 @@ def _meant(service: Service, request: Request) -> None:
             " Register a client with `kinbridge client add`, or set public_url."
         )
         raise Forbidden(text)
+    if "*" in service.settings.cors_origins and header.of(request, b"origin") is not None:
+        text = (
+            "No client is registered, so a page of any site could read this. Register a client with"
+            " `kinbridge client add`, or name the origins in cors_origins."
+        )
+        raise Forbidden(text)
 
 
 @lru_cache(maxsize=64)

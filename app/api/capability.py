@@ -47,10 +47,20 @@ _SECURITY: Final = {
 }
 
 
-def statement(
-    shelf: Shelf, parameters: Parameters, *, base: str, version: str, started: datetime
+def statement(  # noqa: PLR0913 — what it says
+    shelf: Shelf,
+    parameters: Parameters,
+    *,
+    base: str,
+    version: str,
+    started: datetime,
+    cors: bool = False,
 ) -> Resource:
-    """https://hl7.org/fhir/R4/capabilitystatement.html."""
+    """
+    https://hl7.org/fhir/R4/capabilitystatement.html.
+
+    cors        whether pages of other origins may call from a browser
+    """
     operations = OPERATIONS.get((shelf.kind, shelf.role), ())
     return {
         "resourceType": "CapabilityStatement",
@@ -70,7 +80,7 @@ def statement(
             {
                 "mode": "server",
                 "documentation": _NOT_OFFERED,
-                "security": _SECURITY,
+                "security": {"cors": True, **_SECURITY} if cors else _SECURITY,
                 "resource": [
                     {**one, **_of_instance(one["type"], shelf)} for one in _resources(parameters)
                 ],

@@ -111,8 +111,9 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         if shelf is None:
             raise NotFound("There is no such tenant and shelf.")
         said = capability.statement(
-            shelf, service.parameters, base=_base(shelf), version=release, started=started
-        )
+            shelf, service.parameters, base=_base(shelf), version=release, started=started,
+            cors=bool(service.settings.cors_origins),
+        )  # fmt: skip
         shown = view.of(request, service.definitions, fhir.encode(said))
         return responses.fhir_json(request, shown)
 
