@@ -166,7 +166,7 @@ _NONE: Final = _Coming({}, {})
 
 
 def _session(case: Case, observation: Resource, coming: _Coming) -> tuple[str, Receipt | None]:
-    """The screening of a row, and the mark that keeps it there if it is new."""
+    """The screening of a row, and the mark that keeps it there if it is new and its patient is known."""
     shelf, name = case.shelf.key, fhir.name(observation)
     key = _mark(case, name)
     new = name in coming.rows and coming.rows[name].method == "POST"  # chance has just made its id
@@ -174,10 +174,25 @@ def _session(case: Case, observation: Resource, coming: _Coming) -> tuple[str, R
         return before.result, None
     heading = coming.heading(name)
     of = coming.rows[heading].resource if heading in coming.rows else observation
-    subject = patients.subject(case, of).reference or of.get("subject") or {}
-    whom = str(subject.get("reference") or fhir.encode(subject).decode())
+    known = patients.subject(case, observation).reference
+    whom = _whom(case, observation if known else of)
     identity = derive(case.key, shelf, "observed", whom, reading.start_of(of))
-    return identity, Receipt(shelf, key, "", identity)
+    return identity, Receipt(shelf, key, "", identity) if known else None
+
+
+def is_moved(case: Case, entry: Entry) -> bool:
+    """Whether a row that was read as one patient's names another."""
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is None or not stored.stands or not is_row(case, stored.resource):
+        return False
+    known = case.loaded.receipt(case.shelf.key, _mark(case, entry.name))
+    return known is not None and _whom(case, stored.resource) != _whom(case, entry.resource)
+
+
+def _whom(case: Case, observation: Resource) -> str:
+    """Type/id of its patient; where that is not known, what is said of them."""
+    subject = patients.subject(case, observation).reference or observation.get("subject") or {}
+    return str(subject.get("reference") or fhir.encode(subject).decode())
 
 
 def _members(observation: Resource) -> list[str]:

@@ -159,6 +159,11 @@ def _received(case: Case, entry: Entry, first: dict[str, str]) -> tuple[Plan, En
     if entry.type == "QuestionnaireResponse":
         made = screening.plan(case, entry)
         return replace(made, receipts=marks, absent=(*made.absent, *absent)), None
+    if observed.is_moved(case, entry):
+        raise Conflict(
+            "An answer does not move to another patient; send it anew, and withdraw this one.",
+            expression="Observation.subject",
+        )
     if entry.if_match is None and observed.older(case, entry):
         text = (
             "A later version of this stands already, by the source's own times: nothing is changed."

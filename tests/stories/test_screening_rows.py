@@ -52,6 +52,13 @@ def one(exchange, code):
     return found
 
 
+def of_whom(exchange):
+    """How many of ours stand for each child."""
+    every = (each for several in ours(exchange).values() for each in several)
+    stand = (each for each in every if each["status"] != "entered-in-error")
+    return Counter(each["subject"]["reference"] for each in stand)
+
+
 def test_rows_that_come_one_by_one_become_one_screening(exchange, patient):
     """Answers of one moment belong together, however many messages they take."""
     for question, answer in (("88122-7", "LA28398-8"), ("88123-5", "LA28398-8")):
@@ -173,6 +180,57 @@ def test_a_withdrawn_row_withdraws_ours(exchange, patient):
     assert {each["status"] for several in ours(exchange).values() for each in several} == {
         "entered-in-error"
     }
+
+
+def test_a_row_does_not_move_to_another_child(exchange, patient):
+    """One of two answers was given the wrong child's number: not both become that child's."""
+    exchange.call("PUT", f"{CHART}/Patient/leo", {"resourceType": "Patient", "id": "leo"})
+    for name, question in (("a", "88122-7"), ("b", "88123-5")):
+        exchange.call("PUT", f"{CHART}/Observation/{name}", row(question, "LA28397-0", id=name))
+
+    leos = row("88122-7", "LA28397-0", id="a", subject={"reference": "Patient/leo"})
+    answer = exchange.call("PUT", f"{CHART}/Observation/a", leos)
+
+    assert refused(answer, 409)[0]["expression"] == ["Observation.subject"]
+    assert of_whom(exchange) == {"Patient/rosa": 4}
+    exchange.call("DELETE", f"{CHART}/Observation/a")
+    exchange.call("PUT", f"{CHART}/Observation/c", {**leos, "id": "c"})
+    assert one(exchange, "88123-5")["status"] == "final"
+    assert of_whom(exchange) == {"Patient/rosa": 3, "Patient/leo": 3}
+
+
+def test_a_row_of_another_child_among_a_group_is_read_by_itself(exchange, patient):
+    """A group of Rosa's holds an answer of Leo's: hers does not become his."""
+    exchange.call("PUT", f"{CHART}/Patient/leo", {"resourceType": "Patient", "id": "leo"})
+    leos = row("88122-7", "LA28397-0", id="a", subject={"reference": "Patient/leo"})
+    hers = row("88123-5", "LA28398-8", id="b")
+    members = [{"reference": f"Observation/{name}"} for name in ("a", "b")]
+    group = row("88121-9", id="g", hasMember=members)
+    entries = [{"resource": each, "request": {"method": "PUT", "url": f"Observation/{each['id']}"}}
+               for each in (group, hers, leos)]  # fmt: skip
+
+    whole = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    assert exchange.call("POST", CHART, whole).status_code == 200
+
+    assert one(exchange, "88122-7")["subject"]["reference"] == "Patient/leo"
+    assert one(exchange, "88123-5")["subject"]["reference"] == "Patient/rosa"
+
+
+def test_rows_of_nobody_are_each_the_childs_whose_they_turn_out_to_be(exchange, patient):
+    """Two answers of one moment came without a patient, and are of two children."""
+    exchange.call("PUT", f"{CHART}/Patient/leo", {"resourceType": "Patient", "id": "leo"})
+    rows = [row(code, "LA28397-0", id=name) for name, code in (("a", "88122-7"), ("b", "88123-5"))]
+    for each in rows:
+        said = {name: what for name, what in each.items() if name != "subject"}
+        exchange.call("PUT", f"{CHART}/Observation/{each['id']}", said)
+    assert ours(exchange) == {}
+
+    for each, whose in zip(rows, ("rosa", "leo"), strict=True):
+        said = {**each, "subject": {"reference": f"Patient/{whose}"}}
+        exchange.call("PUT", f"{CHART}/Observation/{each['id']}", said)
+
+    assert one(exchange, "88122-7")["subject"]["reference"] == "Patient/rosa"
+    assert one(exchange, "88123-5")["subject"]["reference"] == "Patient/leo"
 
 
 def test_a_row_that_comes_late_is_not_the_latest(exchange, patient):
