@@ -5,7 +5,8 @@ import json
 import re
 from datetime import timedelta
 
-from days_world import CLINICS, PEOPLE, SHELVES, Sent, World
+from days_screenings import Screenings
+from days_world import CLINICS, PEOPLE, SHELVES, Sent
 
 from app.sandbox import family
 
@@ -14,7 +15,7 @@ FULFILL = {"coding": [{"system": "http://hl7.org/fhir/CodeSystem/task-code", "co
 EHR = "https://ehr.example.org/fhir"
 
 
-class Clinics(World):
+class Clinics(Screenings):
     """Each act is a method; one that finds nothing to do does nothing."""
 
     def begin(self):
@@ -105,30 +106,6 @@ class Clinics(World):
         made["status"] = "entered-in-error" if self.chance.random() < 0.1 else "final"
         if self.put(shelf, made).is_success:
             self.knows(shelf, made)
-
-    def screens(self):
-        """A form, perhaps with a wish for help: nothing is sent."""
-        shelf = f"{self.chance.choice(CLINICS)}/chart"
-        if not (records := self.records(shelf)):
-            return
-        record = self.chance.choice(records)
-        wishes = self.chance.choice([[], ["food-insecurity"]])
-        form = family.screening("hunger-vital-sign", wishes)
-        form |= {"id": f"zid-q{self.number()}", "subject": {"reference": f"Patient/{record}"}}
-        form["authored"] = self.exchange.at.isoformat()[:19] + "Z"
-        form.pop("identifier", None)
-        sent = self.exchange.rows("SELECT count(*) FROM exchange")
-        if self.chance.random() < 0.6:
-            self.call("POST", f"{shelf}/fhir/$submit-screening", form)
-        else:
-            self.put(shelf, form)
-        assert sent == self.exchange.rows("SELECT count(*) FROM exchange")
-        of = self.answers.setdefault((shelf, record, self.of[shelf, record]), set())
-        known = {
-            name for (one, *_), names in self.answers.items() if one == shelf for name in names
-        }
-        of |= {one["id"] for one in self.held(shelf, "Observation")
-               if "zid-" not in one["id"] and one["id"] not in known}  # fmt: skip
 
     def message(self, shelf, purpose, record):
         """A referral or a report as its EHR writes it, with findings that stand and new ones."""

@@ -108,6 +108,8 @@ def quiet(days):
     always(days)
     for sent in days.sent:
         _follows(days, sent)
+    for clinic in CLINICS:
+        _screened(days, f"{clinic}/chart")
     _expunged(days)
     for shelf, partner in days.wire.partners.items():
         _pushed(days, shelf, partner)
@@ -136,6 +138,23 @@ def _follows(days, sent):
             record, words = days.facts[source, identity]
             if days.of.get((source, record)) == sent.child and f"Patient/{record}" in copies:
                 assert told or words in there, f"not followed: {name}, {words}, {there}"
+
+
+def _screened(days, shelf):
+    """What was made of a form or a row stands where that does, of the same child, and says the same."""
+    for one in days.held(shelf, "Observation"):
+        if one["id"].startswith("zid-") or one["status"] == "entered-in-error":
+            continue
+        for source in one.get("derivedFrom", []):
+            if "zid-" not in source["reference"]:
+                continue
+            said = days.read(shelf, source["reference"])
+            assert (said or {}).get("status") not in {None, "entered-in-error"}, f"alone: {one}"
+            assert said["subject"] == one["subject"], f"another child: {one}, {said}"
+            answer = one.get("valueCodeableConcept", {}).get("coding", [{}])[0].get("code", "")
+            assert "hasMember" in one or len(one["derivedFrom"]) > 1 or answer in str(said), (
+                f"{one}, {said}"
+            )
 
 
 def _survivor(days, shelf, record):

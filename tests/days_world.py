@@ -160,9 +160,6 @@ class World:
         kind = "application/json-patch+json"
         return self.call("PATCH", path, said, Content_Type=kind)
 
-    def put(self, shelf, one):
-        return self.call("PUT", f"{shelf}/fhir/{one['resourceType']}/{one['id']}", one)
-
     def read(self, shelf, name):
         answer = self.exchange.get(f"{shelf}/fhir/{name}")
         return answer.json() if answer.status_code == 200 else None
