@@ -250,12 +250,15 @@ def _renamed(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
 
 def _replaced(case: Case, stood: list[tuple[Put, Stored]]) -> list[Plan]:
     """Whoever sent a record that one replaces which is not here is told: what is corrected there does not follow."""
+    people = [one for one in stood if one[0].resource["resourceType"] == "Patient"]
     names = [
         fhir.name(one.resource)
-        for one, stored in stood
-        if one.resource["resourceType"] == "Patient"
-        and _replacing(one.resource) - _replacing(stored.resource)
+        for one, stored in people
+        if _replacing(one.resource) - _replacing(stored.resource)
     ]
+    gone = [fhir.name(one.resource) for one, _ in people if one.method == "DELETE"]
+    for one in at_once(lambda name: patients.replaced(case, name), gone):
+        names += [each for each in one if case.find(each)]
     each = zip(names, at_once(lambda name: _sent(case, name), names), strict=True)
     return at_once(
         lambda pair: _unheard(case, pair[1], pair[0], _REPLACED),
@@ -345,10 +348,9 @@ def _in_place_of(
 ) -> list[list[str]]:
     """The records in whose place each of these stands, or has stood until now by its own word."""
     people = [one for one in changed if one.resource["resourceType"] == "Patient"]
-    before = [one for one in stood if one[0].method != "DELETE"]
     return [
         *at_once(lambda one: patients.replaced(case, fhir.name(one.resource)), people),
-        *([*patients.replacing(stored.resource)] for stored in _unlinked(before)),
+        *(patients.replacing(stored.resource) for stored in _unlinked(stood)),
     ]
 
 
@@ -356,10 +358,11 @@ def _parted(case: Case, stood: list[tuple[Put, Stored]]) -> list[Correction]:
     """
     The facts that were sent as this person's, and stand on a record that is theirs no more.
 
-    Two records were taken for one child; they are two, and what was told of the one was the other's.
+    Two records were taken for one child; they are two, and what was told of the one was the other's. That one
+    is gone does not say so.
     """
     changed = {fhir.name(one.resource) for one, _ in stood}
-    parted = _unlinked(stood)
+    parted = _unlinked([one for one in stood if one[0].method != "DELETE"])
     each = at_once(lambda stored: _lost(case, fhir.name(stored.resource), changed), parted)
     return [one for found in each for one in found]
 

@@ -122,21 +122,36 @@ def standing_for(case: Case, name: str) -> str:
 
 
 def records(case: Case, name: str) -> list[str]:
-    """The names of all records that links make one patient with this one, itself first."""
+    """
+    The names of all records that links make one patient with this one, itself first.
+
+    Of those that alone say so one that stands in its place is; one that it stood in place of, and names no
+    more, is not: that merge is undone.
+    """
     found = [name]
     for one in found:
-        record = case.find(one)
-        found += further(record, found) if record else _leading(case, one, found)
+        record, behind = case.find(one), _leading(case, one, found)
+        onward = [each for each in behind if record is None or one in _replacing(case, each)]
+        new = dict.fromkeys([*further(record or {}, found), *onward])
+        found += list(new)[: max(FOLLOWED + 1 - len(found), 0)]
     return found
 
 
 def survivor(case: Case, name: str) -> Resource | None:
-    """The record that stands in place of this one (Type/id), whichever of them says so."""
-    onward = standing_for(case, name)
-    if onward == name:
-        behind = _leading(case, name, [name])
-        onward = next((one for one in behind if name in _replacing(case, one)), name)
-    return case.find(onward) if onward != name else None
+    """The record that stands in place of this one (Type/id), whichever of them says so; over one that was deleted, too."""
+    found = [name]
+    for one in found:
+        found += _onward(case, one, found)
+    return next((record for one in found[:0:-1] if (record := case.find(one))), None)
+
+
+def _onward(case: Case, name: str, found: list[str]) -> list[str]:
+    """The next record in place of this one: the one that it names, or else one that names it."""
+    said = _replaced_by(case.find(name) or {})
+    if not said or not case.find(said):
+        behind = _leading(case, name, found)
+        said = next((one for one in behind if name in _replacing(case, one)), said)
+    return [said] if said and said not in found and len(found) <= FOLLOWED else []
 
 
 def whole(case: Case, record: Resource) -> Resource:
@@ -151,19 +166,26 @@ def whole(case: Case, record: Resource) -> Resource:
 
 def replaced(case: Case, name: str) -> list[str]:
     """The records in whose place this one (Type/id) stands, whichever of them says so."""
-    own, linked = _replacing(case, name), records(case, name)
-    linked += _leading(case, name, linked)
-    return [one for one in linked[1:] if one in own or standing_for(case, one) == name]
+    found = [name]
+    for one in found:
+        behind = [
+            each
+            for each in _leading(case, one, found)
+            if _replaced_by(case.find(each) or {}) == one
+        ]
+        new = [each for each in (*_replacing(case, one), *behind) if each not in found]
+        found += list(dict.fromkeys(new))[: max(FOLLOWED + 1 - len(found), 0)]
+    return found[1:]
 
 
-def _replacing(case: Case, name: str) -> set[str]:
+def _replacing(case: Case, name: str) -> list[str]:
     return replacing(case.find(name) or {})
 
 
-def replacing(patient: Resource) -> set[str]:
+def replacing(patient: Resource) -> list[str]:
     """The records of which this one says that it stands in their place."""
     links = listed(patient.get("link"))
-    return {fhir.literal(one.get("other")) for one in links if one.get("type") == "replaces"}
+    return [fhir.literal(one.get("other")) for one in links if one.get("type") == "replaces"]
 
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
