@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import disclosure, graph
+from app.domain import disclosure, graph, parties
 from app.domain.case import Case
 from app.domain.event import AMENDED, OUTPUT, REASON, Event, Output, contact
 from app.domain.jurisdiction import RECEIPT
@@ -235,7 +235,8 @@ def _contact(
         return []
     said = [contact(one.get("valueContactDetail")) for one in _of(task, _CONTACT)]
     onward = next((one for one in said if one and event.id == "transferred"), None)
-    who = onward or {"valueContactDetail": _person(case, task) or _desk(case)}
+    agency = case.settings.tenant(case.shelf.tenant)
+    who = onward or {"valueContactDetail": _person(case, task) or parties.desk(case, agency)}
     return [{"type": concept(OUTPUT, _CONTACT, "Whom to call"), **who}]
 
 
@@ -252,18 +253,6 @@ def _person(case: Case, task: Resource) -> Resource | None:
         return None
     name = (found.get("practitioner") or {}).get("display") or task["owner"].get("display")
     return {"name": name, "telecom": phones} if name else {"telecom": phones}
-
-
-def _desk(case: Case) -> Resource:
-    """The agency's own contact, else the hotline of its jurisdiction."""
-    agency = case.settings.tenant(case.shelf.tenant)
-    if agency.contact:
-        desk = {"system": "phone", "value": agency.contact.phone}
-        return {"name": agency.contact.name, "telecom": [desk]}
-    place = case.mappings.jurisdictions.get(agency.jurisdiction)
-    if place is None:
-        return {"name": agency.name}
-    return {"name": place.name, "telecom": [{"system": "phone", "value": place.hotline}]}
 
 
 def _aftercare(

@@ -105,6 +105,17 @@ def named(case: Case, reference: Resource | None) -> bool:
     return any(one.get("display") for one in says) or human(case, reference) is not None
 
 
+def desk(case: Case, agency: Tenant) -> Resource:
+    """Whom one calls at an agency: its own contact, else the hotline of its jurisdiction."""
+    if agency.contact:
+        phone = {"system": "phone", "value": agency.contact.phone}
+        return {"name": agency.contact.name, "telecom": [phone]}
+    place = case.mappings.jurisdictions.get(agency.jurisdiction)
+    if place is None:
+        return {"name": agency.name}
+    return {"name": place.name, "telecom": [{"system": "phone", "value": place.hotline}]}
+
+
 def personal(reference: Resource | None) -> bool:
     """Whether a reference means a person at all, and no organization or team."""
     reference = reference or {}

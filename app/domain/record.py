@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pydantic.alias_generators import to_camel
 
 from app import fhir
-from app.domain import outcome, question, steps, talk, transfer
+from app.domain import outcome, parties, question, steps, talk, transfer
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.event import EXPUNGED, OUTPUT, REASON, TRANSFERRED, Event, Output
@@ -76,7 +76,7 @@ def plan(case: Case) -> Plan:
     if event.id == TRANSFERRED and told.to and step.standing == "applied":
         tenant, shelf = transfer.authority(case, exchange, told.to)
         onward = transfer.plan(case, exchange, tenant, shelf)
-        task = _calling(task, transfer.contact(case, tenant))
+        task = _calling(task, parties.desk(case, tenant))
     elif told.contact:
         (output,) = _said_outputs(told.contact, "named-contact")
         task = _calling(task, output["valueContactDetail"])

@@ -163,14 +163,3 @@ def _task(case: Case, identity: str, old: Resource, tenant: Tenant) -> Resource:
         },
         "identifier": [tracking(identity)],
     }
-
-
-def contact(case: Case, tenant: Tenant) -> Resource:
-    """Whom the clinic calls at the other authority."""
-    if tenant.contact:
-        phone = {"system": "phone", "value": tenant.contact.phone}
-        return {"name": tenant.contact.name, "telecom": [phone]}
-    place = case.mappings.jurisdictions.get(tenant.jurisdiction)
-    if place is None:
-        return {"name": tenant.name}
-    return {"name": tenant.name, "telecom": [{"system": "phone", "value": place.hotline}]}
