@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -232,7 +233,7 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
     async def ready(request: Request) -> Response:
         """Database, tables and mappings; tables and mappings were checked at the start."""
         try:
-            await service.database.read(outbox.counts, shelves=QUEUE)
+            await service.database.read(clocks.latest, shelves=tuple(service.settings.shelves))
         except Unavailable as refusal:
             return responses.refusal(request, refusal)
         return Response(b'{"status":"ok"}', media_type="application/json")
@@ -246,7 +247,7 @@ def _health(app: FastAPI, service: Service, registry: CollectorRegistry) -> None
         """
         if known := await access.client(service, request):
             known[1].must_act("metrics")
-        counts = await service.database.read(outbox.counts, shelves=QUEUE)
-        for state in ("owed", "delivered", "failed"):
-            owed.labels(state).set(counts.get(state, 0))
+        for state in ("owed", "failed"):
+            count = await service.database.read(partial(outbox.count, state=state), shelves=QUEUE)
+            owed.labels(state).set(count)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")

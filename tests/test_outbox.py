@@ -76,6 +76,22 @@ def test_what_could_not_be_begun_is_no_try(url):
     assert (again.order, again.attempts) == ("e", 0)
 
 
+def test_what_was_delivered_is_not_counted(url):
+    """There is ever more of it; who looks after the service counts what is owed, and what failed."""
+
+    async def work(tx):
+        for number in range(3):
+            await outbox.owe(tx, Owed(OTHER, f"e{number}", {"Task/t": 1}), now=NOW)
+        claim = {"now": NOW, "lease_seconds": 30.0, "most": 16, "each": 2}
+        for due, state in zip(
+            await outbox.claim(tx, **claim, busy=Counter()), ("delivered", "failed"), strict=True
+        ):
+            await outbox.settle(tx, due, state=state, next_due=NOW, at=NOW, status=200, codes="")
+        return await outbox.count(tx, "owed"), await outbox.count(tx, "failed")
+
+    assert run(url, work) == (1, 1)
+
+
 class Overtaken:
     """A transaction in which another worker is quicker, between the look and the lease."""
 

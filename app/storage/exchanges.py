@@ -6,7 +6,7 @@ import json
 from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, func, literal, or_, select, update
+from sqlalchemy import bindparam, func, literal, or_, select, text, update
 
 from app.domain.plan import Recorded
 from app.storage import copies
@@ -26,7 +26,9 @@ _EVENTS: Final = statement(
 )
 _HELD: Final = statement(
     select(RESOURCE.c.type, RESOURCE.c.id).where(
-        RESOURCE.c.shelf == bindparam("shelf"), RESOURCE.c.exchange == bindparam("exchange")
+        RESOURCE.c.shelf == bindparam("shelf"),
+        RESOURCE.c.exchange == bindparam("exchange"),
+        text("exchange <> ''"),  # or it is not seen that there is an index
     )
 )
 _CLOSE: Final = statement(

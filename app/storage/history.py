@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
-    literal_column,
     or_,
     select,
     tuple_,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 
 from app.storage import bodies
 from app.storage.database import Reading, Statement, statement
-from app.storage.tables import RESOURCE, VERSION
+from app.storage.tables import RESOURCE, VERSION, of_key
 
 _COLUMNS: Final = ("type", "id", "version", "updated", "method")
 _ORDER: Final = ("updated", "type", "id", "version")  # so that no two have the same place
@@ -85,21 +84,18 @@ class Asked:
 
 def _conditions(table: Any, keys: tuple[str, ...], *, at: bool) -> Iterator[ColumnElement[bool]]:
     yield from (table.c[key] == bindparam(key) for key in ("shelf", *keys))
-    yield _when(table, keys) >= bindparam("since", type_=Text)
+    when = _when(table, keys)
+    yield when >= bindparam("since", type_=Text)
     if at:
         begin = bindparam("begin", type_=Text)
-        yield table.c.updated < bindparam("end", type_=Text)
+        yield when < bindparam("end", type_=Text)
         stood = [] if table is RESOURCE else [or_(*(_ended(one) for one in (RESOURCE, VERSION)))]
-        yield or_(table.c.updated >= begin, and_(table.c.method != "DELETE", *stood))
+        yield or_(when >= begin, and_(table.c.method != "DELETE", *stood))
 
 
 def _when(table: Any, keys: tuple[str, ...]) -> ColumnElement[str]:
-    """
-    The time of a version. Those of one resource are found by its key: with the bare column SQLite
-    takes the index by time, and reads the whole shelf for them.
-    """
     updated: ColumnElement[str] = table.c.updated
-    return updated.concat(literal_column("''")) if "id" in keys else updated
+    return of_key(updated) if "id" in keys else updated
 
 
 def _ended(table: Any) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from app.domain.plan import Purge
 from app.storage import copies, outbox
 from app.storage.database import Reading, Statement, Tx, statement
 from app.storage.entries import FIELD
-from app.storage.tables import EXCHANGE, PURGE, RESOURCE, VERSION
+from app.storage.tables import EXCHANGE, PURGE, RESOURCE, VERSION, of_key
 
 _COLUMNS: Final = tuple(column.name for column in EXCHANGE.columns)
 
@@ -36,7 +36,7 @@ _UP_TO: Final = (  # what has been written under this name since is another
     VERSION.c.shelf == bindparam("shelf"),
     VERSION.c.type == bindparam("type"),
     VERSION.c.id == bindparam("id"),
-    VERSION.c.updated <= bindparam("at"),
+    of_key(VERSION.c.updated) <= bindparam("at"),
 )
 _FORGET: Final = statement(
     delete(VERSION).where(
@@ -73,7 +73,7 @@ _SHELVES: Final = statement(select(PURGE.c.shelf).distinct())
 def _is_there(table: Table, *more: Any) -> Any:
     """Whether something with the name of what was purged, and no newer than that, is in a table."""
     same = (table.c[name] == PURGE.c[name] for name in ("shelf", "type", "id"))
-    earlier = (table.c.method != "DELETE", table.c.updated <= PURGE.c.at)
+    earlier = (table.c.method != "DELETE", of_key(table.c.updated) <= PURGE.c.at)
     return select(table.c.id).where(*same, *earlier, *more).exists()
 
 

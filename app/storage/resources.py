@@ -19,7 +19,7 @@ from app.errors import TooLarge
 from app.storage import bodies, copies, exchanges, purges, search, worklist
 from app.storage.database import Reading, Row, statement
 from app.storage.query import Reader
-from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION
+from app.storage.tables import EXCHANGE, RECEIPT, RESOURCE, VERSION, of_key
 
 
 def _key(table: Any, *columns: str) -> list[Any]:
@@ -51,11 +51,9 @@ _READ_VERSION: Final = statement(
 _TOGETHER: Final = 200  # looked up at once
 _TOO_MUCH: Final = "What stands there is too large to be changed all at once; send it in several."
 _OF_THEM: Final = (*_key(VERSION, "shelf", "type", "id"), VERSION.c.method != "DELETE")
+_UP_TO: Final = of_key(VERSION.c.updated) <= bindparam("at")
 _PAST: Final = statement(
-    select(VERSION.c.body)
-    .where(*_OF_THEM, VERSION.c.updated <= bindparam("at"))
-    .order_by(VERSION.c.version.desc())
-    .limit(1)
+    select(VERSION.c.body).where(*_OF_THEM, _UP_TO).order_by(VERSION.c.version.desc()).limit(1)
 )
 _OLDEST: Final = statement(
     select(VERSION.c.body).where(*_OF_THEM).order_by(VERSION.c.version).limit(1)
@@ -70,7 +68,7 @@ _STOOD: Final = (
     ),
     statement(
         select(VERSION.c.version)
-        .where(*_OF_THEM, VERSION.c.updated <= bindparam("at"))
+        .where(*_OF_THEM, _UP_TO)
         .order_by(VERSION.c.version.desc())
         .limit(1)
     ),

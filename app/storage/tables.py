@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Float,
     Index,
     Integer,
@@ -15,6 +16,8 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    literal_column,
+    text,
 )
 
 METADATA: Final = MetaData()
@@ -25,6 +28,14 @@ TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
 def _text(name: str) -> Column[str]:
     return Column(name, TEXT, nullable=False)
+
+
+def of_key(updated: ColumnElement[str]) -> ColumnElement[str]:
+    """
+    The time of what is found by its key: with the bare column SQLite takes the index by time, and reads
+    a whole shelf for it.
+    """
+    return updated.concat(literal_column("''"))
 
 
 # The last version of a resource; method DELETE: it does not stand, and body is empty.
@@ -45,7 +56,11 @@ RESOURCE: Final = Table(
     PrimaryKeyConstraint("shelf", "type", "id"),
     Index("resource_by_time", "shelf", "updated"),
     Index("resource_by_type", "shelf", "type", "updated", "id"),
-)
+    Index(
+        "resource_by_exchange", "shelf", "exchange",
+        sqlite_where=text("exchange <> ''"), postgresql_where=text("exchange <> ''"),
+    ),
+)  # fmt: skip
 
 # What stood there before.
 VERSION: Final = Table(
@@ -120,7 +135,7 @@ WORKLIST: Final = Table(
     _text("code"),
     _text("text"),
     PrimaryKeyConstraint("shelf", "source", "wanted"),
-    Index("worklist_by_wanted", "shelf", "wanted"),
+    Index("worklist_by_wanted", "shelf", "wanted", "source"),
 )
 
 # A tenant's own codes and words: what they are to a loaded instrument.

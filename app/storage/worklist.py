@@ -22,9 +22,7 @@ _OF_SOURCE: Final = statement(
     .order_by(WORKLIST.c.wanted)
 )
 _SOURCES: Final = statement(
-    select(WORKLIST.c.source)
-    .where(_OF_SHELF, WORKLIST.c.wanted == bindparam("wanted"))
-    .order_by(WORKLIST.c.source)
+    select(WORKLIST.c.source).where(_OF_SHELF, WORKLIST.c.wanted == bindparam("wanted"))
 )
 _ALL: Final = statement(
     select(*(WORKLIST.c[name] for name in _COLUMNS))
@@ -68,7 +66,7 @@ async def of_source(tx: Reading, shelf: str, source: str) -> tuple[Waiting, ...]
 async def sources(tx: Reading, wants: Sequence[Want]) -> list[list[str]]:
     """The sources that wait for each of these."""
     keys = [{"shelf": want.shelf, "wanted": _kept(want.key)} for want in wants]
-    return [[row[0] for row in rows] for rows in await tx.each(_SOURCES, keys)]
+    return [sorted(row[0] for row in rows) for rows in await tx.each(_SOURCES, keys)]
 
 
 async def page(tx: Reading, shelf: str, *, after: str = "", most: int) -> list[Waiting]:

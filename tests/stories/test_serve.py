@@ -28,7 +28,9 @@ def test_a_service_without_any_setting_starts_answers_and_stops(tmp_path):
     for shelf in ("clinic/chart", "clinic/reports", "agency/support", "agency/intake"):
         said = httpx2.get(f"{base}/{shelf}/fhir/metadata").json()
         assert said["implementation"]["url"] == f"{base}/{shelf}/fhir"
-    assert 'kinbridge_outbox{state="owed"} 0.0' in httpx2.get(f"{base}/metrics").text
+    said = httpx2.get(f"{base}/metrics").text
+    assert 'kinbridge_outbox{state="owed"} 0.0' in said
+    assert 'state="delivered"' not in said
     process.send_signal(signal.SIGTERM)
     log, _ = process.communicate(timeout=WAIT_SECONDS)
 

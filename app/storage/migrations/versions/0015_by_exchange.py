@@ -1,0 +1,26 @@
+"""
+What is part of a referral is found by an index, and so is who waits for something; decision 0096.
+
+Some seconds for a million resources, in which nobody writes.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+
+PART = sa.text("exchange <> ''")
+
+
+def upgrade() -> None:
+    op.create_index(
+        "resource_by_exchange",
+        "resource",
+        ["shelf", "exchange"],
+        sqlite_where=PART,
+        postgresql_where=PART,
+        if_not_exists=True,
+    )
+    op.drop_index("worklist_by_wanted", "worklist")
+    op.create_index("worklist_by_wanted", "worklist", ["shelf", "wanted", "source"])
