@@ -16,7 +16,7 @@ from app.storage.copies import Due
 from app.storage.database import QUEUE, Reading, Tx
 
 _AT_ONCE: Final = 500
-_WAIT_SECONDS: Final = 60.0  # until what could not be done is tried again
+WAIT_SECONDS: Final = 60.0  # until what could not be done is tried again
 _log = structlog.get_logger()
 
 
@@ -29,7 +29,7 @@ async def bring(service: Service) -> bool:
 
     found = await service.database.read(look, shelves=QUEUE)
     for each in _by_exchange(found):
-        until = 0.0 if await _brought(service, each) else now + _WAIT_SECONDS
+        until = 0.0 if await _brought(service, each) else now + WAIT_SECONDS
 
         async def settle(tx: Tx, each: list[Due] = each, until: float = until) -> None:
             for one in each:

@@ -103,7 +103,8 @@ class Worker:
             release = partial(outbox.release, since=now, lease_seconds=self._lease)
             await service.database.write(release, shelves=QUEUE)
         if now < self._looked_at:
-            await _hurry(service, now)
+            begins = math.isinf(self._looked_at)
+            await _hurry(service, now, begins=begins, lease_seconds=self._lease)
         self._looked_at = now
         # further ahead it was never set, but for a clock that was
         if not now < self._look_for_overdue <= now + overdue.MOST_SECONDS:
@@ -160,13 +161,20 @@ class Worker:
             await _settle(service, due, reply)
 
 
-async def _hurry(service: Service, now: float) -> None:
-    """The clock was set back: what is due at a time that it will come to in a year is due now."""
-    longest = max(LONGEST_WAIT_SECONDS, service.settings.retry_longest_seconds)
+async def _hurry(service: Service, now: float, *, begins: bool, lease_seconds: float) -> None:
+    """
+    The clock was set back: what is due at a time that it will come to in a year, or an hour, is due now.
+
+    begins      nobody has looked before: what waits no longer than it would anyway is left to wait
+    """
+    pushes = follows = now
+    if begins:
+        pushes += max(LONGEST_WAIT_SECONDS, service.settings.retry_longest_seconds)
+        follows += corrections.WAIT_SECONDS
 
     async def hurry(tx: Tx) -> int:
-        owed = await outbox.hurry(tx, now=now, latest=now + longest)
-        return owed + await copies.hurry(tx, now=now, latest=now + longest)
+        owed = await outbox.hurry(tx, now=now, beyond=pushes, lease_seconds=lease_seconds)
+        return owed + await copies.hurry(tx, now=now, beyond=follows)
 
     if count := await service.database.write(hurry, shelves=QUEUE):
         _log.warning("the clock was set back; what was to wait for it goes now", count=count)

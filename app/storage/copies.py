@@ -68,9 +68,8 @@ _PUT_OFF: Final = statement(
     .values(due=bindparam("at"))
 )
 
-
 _HURRY: Final = statement(
-    update(COPIED).where(COPIED.c.due > bindparam("latest")).values(due=bindparam("now"))
+    update(COPIED).where(COPIED.c.due > bindparam("beyond")).values(due=bindparam("now"))
 )
 
 
@@ -134,9 +133,9 @@ async def due(tx: Reading, *, now: float, most: int) -> list[Due]:
     return [Due(*row) for row in await tx.rows(_DUE, never=0.0, now=now, most=most)]
 
 
-async def hurry(tx: Tx, *, now: float, latest: float) -> int:
+async def hurry(tx: Tx, *, now: float, beyond: float) -> int:
     """As outbox.hurry."""
-    return await tx.run(_HURRY, now=now, latest=latest)
+    return await tx.run(_HURRY, now=now, beyond=beyond)
 
 
 async def put_off(tx: Tx, one: Due, *, until: float) -> None:

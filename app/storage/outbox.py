@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, literal, or_, select, update
 
 from app.domain.plan import Owed
 from app.storage.database import Reading, Tx, statement
@@ -108,9 +108,19 @@ _HURRY: Final = statement(
     update(OUTBOX)
     .where(
         OUTBOX.c.state == "owed",
-        or_(OUTBOX.c.due > bindparam("latest"), OUTBOX.c.leased_until > bindparam("latest")),
+        or_(
+            OUTBOX.c.due > bindparam("beyond"),
+            and_(OUTBOX.c.due > bindparam("now"), OUTBOX.c.attempts == 0),
+            OUTBOX.c.leased_until > bindparam("leased"),
+        ),
     )
-    .values(due=bindparam("now"), leased_until=bindparam("never"))
+    .values(
+        due=bindparam("now"),
+        leased_until=case(
+            (OUTBOX.c.leased_until > bindparam("leased"), bindparam("leased")),
+            else_=OUTBOX.c.leased_until,
+        ),
+    )
 )
 _COUNT: Final = statement(select(func.count()).where(OUTBOX.c.state == bindparam("state")))
 _FAILED: Final = statement(
@@ -223,13 +233,13 @@ async def later(tx: Tx, due: Due, *, next_due: float) -> None:
     await tx.run(_LATER, row=due.id, next=next_due, never=0.0)
 
 
-async def hurry(tx: Tx, *, now: float, latest: float) -> int:
+async def hurry(tx: Tx, *, now: float, beyond: float, lease_seconds: float) -> int:
     """
-    How much was to wait for longer than anything does, since the clock was ahead; it is due now.
+    How much was to wait for a time that the clock was set back from; it is due now.
 
-    latest      UNIX seconds, the longest that anything waits
+    beyond      UNIX seconds after which nothing would be due but for that; what was never tried is at once
     """
-    return await tx.run(_HURRY, now=now, latest=latest, never=0.0)
+    return await tx.run(_HURRY, now=now, beyond=beyond, leased=now + lease_seconds)
 
 
 async def release(tx: Tx, *, since: float, lease_seconds: float) -> None:

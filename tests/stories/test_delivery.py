@@ -270,6 +270,21 @@ def test_what_waits_for_a_time_that_the_clock_was_set_back_from_goes_now(exchang
     assert len(settled(exchange, "delivered", 2)) == 2
 
 
+def test_what_waits_a_minute_waits_a_minute_though_the_clock_is_set_back_by_an_hour(exchange):
+    """Summer time ends while an agency's server asks for a pause: the referral goes in its time."""
+    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "60"})] * 2
+    refer(exchange)
+    until = time.monotonic() + WAIT_SECONDS
+    while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
+        exchange.network.arrived.wait(0.02)
+
+    exchange.now -= timedelta(hours=1)
+
+    exchange.until(lambda: exchange.rows("SELECT due FROM outbox WHERE state = 'delivered'"))
+    exchange.until(lambda: not exchange.rows("SELECT name FROM copied WHERE due > 0"))
+    assert len(settled(exchange, "delivered", 2)) == 2
+
+
 def test_the_order_of_one_referral_is_kept(exchange):
     """A later state does not overtake an earlier one, even when the first push had to be repeated."""
     exchange.network.answers = [503, 503, 503]
