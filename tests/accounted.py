@@ -42,7 +42,7 @@ def faults(exchange):
         *(f"not accounted: {name} on {shelf} at {at}"
           for (shelf, name, at), (how, body) in written.items()
           if (shelf, name, at) not in told and how != "DELETE"
-          and _by_another(acts, shelf.partition("/")[0], at) and _tells(json.loads(body), shelf in senders)),
+          and _by_another(acts, shelf.partition("/")[0], at) and tells(json.loads(body), shelf in senders)),
         *(f"accounted and not written: {name} on {shelf} at {at}" for shelf, name, at in told
           if (shelf, name, at) not in written and at > purged.get((shelf, name), "")),
     ]  # fmt: skip
@@ -56,7 +56,7 @@ def _by_another(acts, tenant, at):
     )
 
 
-def _tells(resource, sends):
+def tells(resource, sends):
     """
     Whether it says something to its readers: a tombstone does not, nor a reminder to its own people, nor
     the sender's half of a report that an authority hands on, until somebody answers it.

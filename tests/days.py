@@ -29,7 +29,7 @@ ACTS = {
     "agency_answers": 20, "sends": 14, "writes_a_finding": 10, "hears": 10, "amends_a_record": 8, "says": 6,
     "asks": 5, "takes_back": 5, "deletes": 5, "partner_changes": 5, "changes_a_consent": 4,
     "gives_a_record_away": 4, "joins_records": 4, "screens": 4, "corrects_a_screening": 4, "sends_again": 3, "makes_a_second_record": 3,
-    "ends_a_reminder": 3, "time_goes_on": 3, "agency_deletes": 2, "restart": 1,
+    "ends_a_reminder": 3, "time_goes_on": 3, "agency_deletes": 2, "clock_is_set_back": 1, "restart": 1,
 }  # fmt: skip
 
 
@@ -38,7 +38,9 @@ class Days(Clinics):
 
     def step(self):
         act = self.chance.choices(list(ACTS), list(ACTS.values()))[0]
-        self.trace.append((act,))
+        at, self.acting = self.chance.randrange(len(self.house.processes)), ""
+        self.house.at(at)
+        self.trace.append((act, at))
         getattr(self, act)()
 
     def agency_answers(self):
@@ -171,3 +173,12 @@ class Days(Clinics):
 
     def time_goes_on(self):
         self.exchange.now = self.exchange.at + self.chance.choice(WAITS)
+
+    def clock_is_set_back(self):
+        """By less than an hour, and not to yesterday, when a consent had not run out yet."""
+        before = self.exchange.at - timedelta(minutes=self.chance.randrange(1, 60))
+        if before.date() == self.exchange.at.date():
+            self.exchange.now = before
+
+    def restart(self):
+        self.house.restart()

@@ -23,6 +23,7 @@ class Clinics(Screenings):
             for child in PEOPLE:
                 for purpose in SHELVES:
                     self.record(clinic, purpose, f"zid-{child.lower()}", child)
+        self.acting = ""
 
     def record(self, clinic, purpose, name, child):
         shelf = f"{clinic}/{SHELVES[purpose][0]}"

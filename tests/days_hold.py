@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -40,9 +41,28 @@ def always(days):
         assert ("yid-" if shelf.partition("/")[0] in CLINICS else "zid-") not in text, where
         strange = [one for one in OWN_ID.findall(text) if shelf not in places.get(one, {shelf})]
         assert strange == [], where
+        _knows_who(days, shelf, name, updated, body, method)
         if name.startswith("Task/") and method != "DELETE":
             _no_step_back(days, shelf, json.loads(text), updated)
     _both_agree(days, of)
+    told = _told(days)
+    assert [one for one, often in days.came.items() if often > told[one]] == [], "not accounted"
+
+
+def _knows_who(days, shelf, name, updated, body, method):
+    """Who wrote a version; a clock that is set back tells nothing of that."""
+    if (shelf, name, updated) in days.writers:
+        return
+    days.writers[shelf, name, updated] = days.acting
+    strange = days.acting not in {"", shelf.partition("/")[0]}
+    sends = shelf.startswith(CLINICS)
+    if strange and method != "DELETE" and accounted.tells(json.loads(body), sends):
+        days.came[shelf, name] += 1
+
+
+def _told(days):
+    rows = days.exchange.rows("SELECT recipient, disclosed FROM ledger")
+    return Counter((shelf, name) for shelf, disclosed in rows for name in json.loads(disclosed))
 
 
 def _is_of(text, shelf, sent, where):
@@ -171,8 +191,8 @@ def _expunged(days):
     gone = {one.exchange for one in days.sent if days.row(one)[-1] == "expunged"}
     kept = {word for one in days.sent if one.exchange not in gone for word in one.words}
     said = {word for one in days.sent if one.exchange in gone for word in one.words}
-    files = b"".join(one.read_bytes() for one in days.exchange.folder.glob("exchange.db*"))
-    assert [word for word in said - kept if word.encode() in files] == []
+    stored = days.house.stored()
+    assert [word for word in said - kept if word.encode() in stored] == []
     days.done["expunged"] += len(gone)
 
 
@@ -207,8 +227,8 @@ def _named(days, shelf, kind, condition):
 
 
 def _is_own(days, shelf, stands):
-    at, tenant = stands["meta"]["lastUpdated"], shelf.partition("/")[0]
-    return any(begun < at <= ended for begun, ended, who in days.exchange.acts if who == tenant)
+    name, at = f"{stands['resourceType']}/{stands['id']}", stands["meta"]["lastUpdated"]
+    return days.writers[shelf, name, at] == shelf.partition("/")[0]
 
 
 def _bare(node):

@@ -129,13 +129,17 @@ class World:
     facts       {(shelf, id): the record that a finding names, and its words}
     answers     {(shelf, record, child): ids of what screenings made}
     old         {(shelf, Type/id): a copy that somebody has read once}
+    acting      the organization whose people act just now
+    writers     {(shelf, Type/id, time of a version): who acted when it came}
+    came        {(shelf, Type/id): how often something of another's came to it}
     """
 
-    def __init__(self, exchange, seed, wire, restart):
-        self.exchange, self.wire, self.restart = exchange, wire, restart
+    def __init__(self, house, seed, wire):
+        self.house, self.exchange, self.wire = house, house.exchange, wire
         self.chance = random.Random(seed)
         self.count, self.sent, self.done, self.trace = 0, [], Counter(), []
         self.of, self.facts, self.answers, self.old, self.ranks = {}, {}, {}, {}, {}
+        self.acting, self.writers, self.came = "", {}, Counter()
 
     def number(self):
         self.count += 1
@@ -148,6 +152,7 @@ class World:
         return self.words(sent.clinic, sent.child, sent.purpose)
 
     def call(self, method, path, body=None, **headers):
+        self.acting = path.partition("/")[0]
         answer = self.exchange.call(method, path, body, **headers)
         said = [one[0] for one in WORD.finditer(json.dumps(body))]
         self.trace.append((method, path, answer.status_code, said))

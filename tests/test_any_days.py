@@ -4,80 +4,61 @@ import os
 import shutil
 import sys
 from collections import Counter
-from functools import partial
 
-import httpx2
-import loaded
 import pytest
 from days import Days
 from days_hold import always, quiet
-from days_world import Wire, tenants
-from exchange import Exchange, Late, sqlite_rows
-from starlette.testclient import TestClient
-
-from app import settings
-from app.flows.deliver import Worker
-from app.main import build
-from app.partners import Partners
+from days_house import House
+from days_world import Wire
 
 LONG = bool(os.environ.get("KINBRIDGE_SOAK"))
 SEED = os.environ.get("KINBRIDGE_SEED", "days")
 PIECES, RUNS, STEPS = (10, 20, 150) if LONG else (2, 2, 60)
 
 
-class House:
-    """A service on a file, which can be started anew."""
-
-    def __init__(self, file, wire):
-        self.wire, self.client = wire, None
-        url = f"sqlite:///{file}"
-        self.settings = settings.read(
-            database_url=url, public_url="https://exchange.example.org", max_body_bytes=200_000,
-            retry_first_seconds=0.01, retry_longest_seconds=0.02, retry_give_up_seconds=3e8,
-            tenants=tenants(),
-        )  # fmt: skip
-        rows = partial(sqlite_rows, file)
-        self.exchange = Exchange(None, wire, file.parent, url, rows, tenants())
-
-    def restart(self):
-        self.end()
-        self.exchange.worker = Worker()
-        partners = Partners(transport=httpx2.MockTransport(self.wire))
-        ours = {"partners": partners, "clock": self.exchange.clock, "worker": self.exchange.worker}
-        app = Late(lambda: build(self.settings, **ours, **loaded.stand_ins()))
-        self.client = TestClient(app, raise_server_exceptions=False)
-        self.exchange.http = self.client.__enter__()
-
-    def end(self):
-        if self.client:
-            self.client.__exit__(None, None, None)
-
-
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_whatever_all_of_them_do(piece, tmp_path, tables, capsys):
     """No word of one child, clinic or purpose comes to another's, what is said arrives, what is expunged is gone."""
+
+    def house(folder, wire):
+        return House.on_file(shutil.copyfile(tables, folder / "exchange.db"), wire)
+
+    _whole(house, f"{SEED} {piece}", tmp_path, capsys, RUNS)
+
+
+@pytest.mark.parametrize("piece", range(PIECES // 2))
+def test_whatever_they_do_to_two_processes(piece, tmp_path, postgres, capsys):
+    """The same on PostgreSQL, where the clocks of two processes differ."""
+
+    def house(folder, wire):
+        return House.on_postgres(postgres, folder, wire)
+
+    _whole(house, f"{SEED} two {piece}", tmp_path, capsys, RUNS // 2)
+
+
+def _whole(house, seed, folder, capsys, runs):
     done = Counter()
 
-    for number in range(RUNS):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        done += _lived(f"{SEED} {piece} {number}", shutil.copyfile(tables, folder / "exchange.db"))
+    for number in range(runs):
+        within = folder / str(number)
+        within.mkdir()
+        wire = Wire()
+        done += _lived(f"{seed} {number}", house(within, wire), wire)
 
     with capsys.disabled():
-        sys.stdout.write(f"piece {piece}: {RUNS} runs {dict(done)}\n" if LONG else "")
-    assert done["2xx"] > RUNS * STEPS // 2
+        sys.stdout.write(f"{seed}: {runs} runs {dict(done)}\n" if LONG else "")
+    assert done["2xx"] > runs * STEPS // 2
     assert done["expunged"] or not LONG
-    assert done["sent"] > RUNS
+    assert done["sent"] > runs
 
 
-def _lived(seed, file):
+def _lived(seed, house, wire):
     """How often what was done."""
-    wire = Wire()
-    house = House(file, wire)
     house.restart()
-    days = Days(house.exchange, seed, wire, house.restart)
+    days = Days(house, seed, wire)
     try:
         days.begin()
+        always(days)
         for _ in range(STEPS):
             days.step()
             always(days)
