@@ -34,6 +34,8 @@ def followed(case: Case, made: Plan) -> Plan:
     """
     if case.shelf.role != "source":
         return _with(made, retold.followed(case, made))
+    if refused := renewal.refused(case, made):
+        made = _with(made, refused)
     changed = [one for one in made.puts if _follows(one, case.shelf.key)]
     if not changed:
         return made

@@ -218,6 +218,10 @@ def _meaning(case: Case, entry: Entry) -> Plan:
             if exchange is not None:
                 return converse.plan(case, entry, exchange)
             unheard.hold(case, entry)
+    elif entry.type == "CommunicationRequest":
+        unheard.request(case, entry)
+    elif entry.type == "Subscription":
+        unheard.subscription(entry)
     return _stored(case, entry) if means is None else means
 
 

@@ -1,11 +1,13 @@
-"""A consent that is written anew: what was said while it had run out, and nothing sent unseen meanwhile."""
+"""A consent that is written: what was said while it had run out, what it refuses, and nothing sent unseen meanwhile."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import consents, progress
+from app.domain import consents, holders, parties, progress, unfollowed
 from app.domain.case import Case, at_once
 from app.domain.plan import Answer, Exchange, Plan, Put, Stored
 from app.fhir import Resource
@@ -44,6 +46,67 @@ def _as_theirs(case: Case, exchange: Exchange, consent: Resource) -> Plan:
     there = case.on(case.settings.shelves[exchange.recipient])
     made = progress.told(there, exchange, event, theirs.resource, given=consent)
     return replace(made, answer=nothing.answer)
+
+
+def refused(case: Case, made: Plan) -> list[Plan]:
+    """
+    A consent of its own in which the family refuses: whoever referred under another, which stands, is told.
+
+    That one is not taken back by it: which of them the family means, a human knows.
+    """
+    shelf = case.shelf.key
+    said = [
+        one.resource
+        for one in made.puts
+        if one.shelf == shelf and one.resource["resourceType"] == "Consent" and _is_refusal(one)
+    ]
+    plans = at_once(lambda one: _told(case, one), said)
+    return [one for found in plans for one in found]
+
+
+def _is_refusal(one: Put) -> bool:
+    status = one.resource.get("status")
+    denied = status == "active" and consents.withdrawn(one.resource)
+    code = "http://terminology.hl7.org/CodeSystem/consentscope"
+    about = fhir.has_code(one.resource.get("scope"), code, "patient-privacy")
+    return one.method != "DELETE" and about and (denied or status in {"inactive", "rejected"})
+
+
+def _told(case: Case, consent: Resource) -> list[Plan]:
+    name, person = fhir.name(consent), fhir.target(consent.get("patient"))
+    if not fhir.is_relative(person):
+        return []
+    open_ones = [
+        one
+        for one in case.loaded.copied(case.shelf.key, person)
+        if one.consent not in {"", name} and one.recipient in case.settings.shelves
+        if _names(case, consent, one) and _is_later(consent, one)
+    ]
+    return at_once(
+        lambda one: unfollowed.told(case, one, name, _REFUSED), holders.working(case, open_ones)
+    )
+
+
+_REFUSED: Final = (
+    "The family does not agree, as this says, and a referral to this agency was made under another consent, which"
+    " stands. If that is taken back too, set its status to inactive, or the order's to revoked."
+)
+
+
+def _names(case: Case, consent: Resource, exchange: Exchange) -> bool:
+    """Whether it is about who has the referral: it names them, or nobody."""
+    actors = fhir.listed((consent.get("provision") or {}).get("actor"))
+    agency = case.settings.shelves[exchange.recipient].tenant
+    named = (parties.recipient(case, one.get("reference")).tenant for one in actors)
+    return not actors or any(one and one.id == agency for one in named)
+
+
+def _is_later(consent: Resource, exchange: Exchange) -> bool:
+    """Whether it was said since that was sent; of one that has ended only where it says when."""
+    said = str(consent.get("dateTime", ""))
+    if not said:
+        return consent.get("status") != "inactive"
+    return fhir.not_after(exchange.opened, said)
 
 
 def in_turn(case: Case, stood: list[tuple[Put, Stored]], made: Plan) -> Plan:

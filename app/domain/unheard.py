@@ -10,7 +10,7 @@ from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.plan import Stored
 from app.domain.report import hotline
-from app.errors import Invalid, Issue
+from app.errors import Invalid, Issue, NotSupported
 from app.fhir import Resource, listed
 
 _FAMILY: Final = ("Patient/", "RelatedPerson/")
@@ -79,6 +79,41 @@ def question(case: Case, task: Resource, stored: Stored | None) -> None:
         " that stands on this shelf."
     )
     raise Invalid(text, expression="Task.partOf")
+
+
+def request(case: Case, entry: Entry) -> None:
+    """
+    A request to tell something is its shelf's own: nobody else is asked by it.
+
+    raises      Invalid: its writer means it for a partner
+    """
+    asks = contained.alone(entry.resource)
+    if asks.get("status") != "active":
+        return
+    whom = listed(asks.get("recipient"))
+    if any(_is_partner(case, one) for one in whom) or (
+        not whom and converse.exchange_of(case, asks) is not None
+    ):
+        text = (
+            "Nobody is asked by this: ask by a Task of code info-needed, partOf the Task of the referral, or"
+            " write a Communication, basedOn its ServiceRequest."
+        )
+        raise Invalid(
+            issues=(
+                Issue("error", "not-supported", text, "CommunicationRequest"),
+                *hotline(case, None),
+            )
+        )
+
+
+def subscription(entry: Entry) -> None:
+    """Raises NotSupported: it waits for notices, and none would come."""
+    if entry.resource.get("status") in {"active", "requested"}:
+        text = (
+            "No Subscription is served here. Give the shelf an endpoint, so that what is new is pushed to your"
+            " own server, or ask for it by _lastUpdated."
+        )
+        raise NotSupported(text, expression="Subscription.status")
 
 
 def _is_partner(case: Case, reference: Resource) -> bool:

@@ -58,7 +58,8 @@ def _names_partner(case: Case, request: Resource) -> bool:
 
 
 def _waits(case: Case, request: Resource) -> bool:
-    return is_report(request) if _of_reports(case) else is_for_partner(case, request)
+    """Whether it is to go; on a shelf for reports what goes to an authority is one, whatever category it has."""
+    return (_of_reports(case) and is_report(request)) or is_for_partner(case, request)
 
 
 def _of_reports(case: Case) -> bool:
