@@ -28,9 +28,9 @@ async def scrub(service: Service) -> None:
     It is tried again at the next start where it cannot be done now.
     """
     try:
+        until = await service.database.read(purges.unscrubbed, shelves=QUEUE)
         await service.database.scrub()
-        await service.database.write(purges.scrubbed, shelves=QUEUE)
-        await service.database.scrub()
+        await service.database.write(partial(purges.scrubbed, until=until), shelves=QUEUE)
     except Unavailable:
         _log.warning("purged, and may still be in the file; it is scrubbed at the next start")
 
@@ -48,7 +48,8 @@ async def replay(service: Service) -> int:
         reader = Reader(service.parameters, "", fhir.moment(at))
         again = partial(_again, purged=purged, at=at, reader=reader)
         count += await service.database.write(again, shelves=(purged.shelf, *QUEUE))
-    if count or await service.database.read(purges.unscrubbed, shelves=QUEUE):
+    unscrubbed = await service.database.read(purges.unscrubbed, shelves=QUEUE)
+    if count or unscrubbed:
         _log.info("purged again", resources=count)
         await scrub(service)
     return count

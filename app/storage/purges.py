@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, case, delete, or_, select, update
+from sqlalchemy import Table, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.domain.loaded import MOST_COPIES
@@ -91,8 +91,10 @@ _CAME_BACK: Final = statement(
     )
     .order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.why)
 )
-_UNSCRUBBED: Final = statement(select(PURGE.c.id).where(PURGE.c.scrubbed == 0).limit(1))
-_SCRUBBED: Final = statement(update(PURGE).where(PURGE.c.scrubbed == 0).values(scrubbed=1))
+_UNSCRUBBED: Final = statement(select(func.max(PURGE.c.at)).where(PURGE.c.scrubbed == 0))
+_SCRUBBED: Final = statement(
+    update(PURGE).where(PURGE.c.scrubbed == 0, PURGE.c.at <= bindparam("until")).values(scrubbed=1)
+)
 
 
 async def purge(tx: Tx, purged: tuple[Purge, ...], times: Mapping[str, str]) -> None:
@@ -151,13 +153,15 @@ async def expunged(tx: Reading, shelf: str, name: str) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-async def unscrubbed(tx: Reading) -> bool:
-    """Whether something that was purged may still be in the file."""
-    return bool(await tx.rows(_UNSCRUBBED))
+async def unscrubbed(tx: Reading) -> str:
+    """When what may still be in the file was purged last, FHIR instant; "" for nothing."""
+    found: str | None = (await tx.rows(_UNSCRUBBED))[0][0]
+    return found or ""
 
 
-async def scrubbed(tx: Tx) -> None:
-    await tx.run(_SCRUBBED)
+async def scrubbed(tx: Tx, *, until: str) -> None:
+    """What was purged up to then is out of the file."""
+    await tx.run(_SCRUBBED, until=until)
 
 
 async def shelves(tx: Reading) -> list[str]:

@@ -255,13 +255,29 @@ class Sqlite:
         try:
             self._writer.execute(f"PRAGMA busy_timeout={round(_BUSY_SECONDS * 1000)}")
             self._wait_seconds = _BUSY_SECONDS
-            self._writer.execute("VACUUM")
+            with self._copied_beside():
+                self._writer.execute("VACUUM")
             busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
                 job.fault = sqlite3.OperationalError("somebody reads an old state of the file")
         except sqlite3.Error as error:
             job.fault = error
         loop.call_soon_threadsafe(self._written, loop, group)
+
+    @contextlib.contextmanager
+    def _copied_beside(self) -> Iterator[None]:
+        """
+        What makes a copy of the whole file makes it on its disk, not in memory.
+
+        source      https://www.sqlite.org/tempfiles.html
+        """
+        folder = str(self.path.parent).replace("'", "''")
+        self._writer.execute(f"PRAGMA temp_store_directory='{folder}'")
+        self._writer.execute("PRAGMA temp_store=FILE")
+        try:
+            yield
+        finally:
+            self._writer.execute("PRAGMA temp_store=MEMORY")
 
     def _written(self, loop: asyncio.AbstractEventLoop, group: list[_Job]) -> None:
         for job in group:

@@ -4,16 +4,21 @@ import base64
 import itertools
 import json
 import re
+import sqlite3
 import statistics
 import threading
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
-from running import FHIR, SOAK
+from exchange import sqlite_rows
+from running import FHIR, SOAK, Running
 from serving import client
 
 from app.sandbox import family
+from app.storage import migration
 
 SECONDS = 600 if SOAK else 12
 MOST_MIB = 250  # a process, issue 5
@@ -312,6 +317,33 @@ def test_no_transaction_takes_the_memory(service):
     print(f"{most:.0f} MiB")
     assert together.status_code == 413, together.text[:300]
     assert {one["response"]["status"] for one in apart.json()["entry"]} == {"200 OK"}
+    assert most < MOST_MIB
+
+
+LARGE_FILE = 200_000_000  # bytes
+
+
+def test_no_expunge_takes_the_memory(tmp_path):
+    """SQLite's file is made anew on its disk, however large it is; here at a start, where that was left."""
+    path = tmp_path / "kinbridge.db"
+    migration.migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executemany(
+            "INSERT INTO version (shelf, type, id, version, updated, method, body)"
+            " VALUES ('clinic/chart', 'Basic', ?, 1, '2026', 'PUT', zeroblob(4000))",
+            ((f"b{number}",) for number in range(LARGE_FILE // 4000)),
+        )
+        file.execute(
+            "INSERT INTO purge (shelf, type, id, exchange, why, at, scrubbed)"
+            " VALUES ('clinic/reports', 'Task', 't', 'e', 'expunged', '2026', 0)"
+        )
+    service = Running(tmp_path, f"sqlite:///{path}", partial(sqlite_rows, path))
+
+    service.start()
+    most = highest_mib(service.process.pid)
+    service.kill()
+
+    assert service.rows("SELECT count(*) FROM purge WHERE scrubbed = 0") == [(0,)]
     assert most < MOST_MIB
 
 
