@@ -116,11 +116,11 @@ def test_what_is_delivered_after_the_consents_day_is_held_back(exchange, undeliv
     exchange.network.answers.clear()
     sent = len(exchange.network.sent)
     longer = {**given, "provision": {**given["provision"], "period": {"end": "2126-11-24"}}}
-    exchange.now = max(exchange.now, datetime.now(UTC))  # the command has no clock but the real one
     assert exchange.call("PUT", path, longer).status_code == 200
     for push in exchange.rows("SELECT id FROM outbox WHERE state = 'failed' ORDER BY id"):
         done = kinbridge(exchange, "outbox", "resend", push[0])
         assert done.exit_code == 0, done.output
+    exchange.now = max(exchange.now, datetime.now(UTC))  # the command has no clock but the real one
     settled(exchange, "failed", 0)
     settled(exchange, "owed", 0)
     kinds = {
