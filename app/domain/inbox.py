@@ -5,7 +5,7 @@ from __future__ import annotations
 from app import fhir
 from app.domain import parties
 from app.domain.case import Case
-from app.domain.plan import Put, derive, put, tracking
+from app.domain.plan import Put, derive, put, touched, tracking
 from app.domain.report import LABELS
 from app.fhir import Resource, concept, listed
 from app.settings import BY_COPY
@@ -58,7 +58,6 @@ def _task(  # noqa: PLR0913 — what it names
         "intent": "order",
         "code": concept("http://hl7.org/fhir/CodeSystem/task-code", "fulfill"),
         "authoredOn": task["authoredOn"],
-        "lastModified": fhir.instant(case.now),
         "owner": {name: task["owner"][name] for name in ("display",) if name in task["owner"]},
     }
     for element, resource in (("focus", request), ("for", child)):
@@ -66,4 +65,4 @@ def _task(  # noqa: PLR0913 — what it names
         if own and resource:
             said = {name: own[0][name] for name in ("system", "value") if name in own[0]}
             made[element] = {"type": resource["resourceType"], "identifier": said}
-    return made
+    return touched(made, case.now)

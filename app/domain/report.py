@@ -12,7 +12,7 @@ from app import fhir
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.completeness import Measured
-from app.domain.plan import Answer, Plan, Put, derive, put
+from app.domain.plan import Answer, Plan, Put, derive, put, touched
 from app.domain.whom import spoken_of
 from app.errors import Invalid, Issue, Refusal
 from app.fhir import Resource, concept, listed
@@ -184,7 +184,6 @@ def _kept(
         "intent": "order",
         "code": {"text": "Complete this report and send it, or call"},
         "authoredOn": fhir.instant(case.now),
-        "lastModified": fhir.instant(case.now),
         "input": [
             {
                 "type": concept(INPUT, "submission", "What was written"),
@@ -197,7 +196,7 @@ def _kept(
     if stored and stored.stands:
         task["authoredOn"] = stored.resource.get("authoredOn", task["authoredOn"])
     puts = put(written, case.loaded.resource(shelf, fhir.name(written)), shelf=shelf, now=case.now)
-    puts += put(task, stored, shelf=shelf, now=case.now)
+    puts += put(touched(task, case.now), stored, shelf=shelf, now=case.now)
     text = f"Nothing was sent. What you wrote is kept on this shelf, as the draft Task/{identity}."
     note = Issue("information", "informational", text)
     lines = [one for one in refusal.issues if one.severity == "information"]
@@ -224,10 +223,6 @@ def sent_after_all(case: Case, sent: Entry, task: Resource) -> tuple[Put, ...]:
     stored = case.loaded.resource(case.shelf.key, name)
     if stored is None or not stored.stands or stored.resource.get("status") != "draft":
         return ()
-    done = {
-        **stored.resource,
-        "status": "completed",
-        "lastModified": fhir.instant(case.now),
-        "output": [{"type": {"text": "Sent as"}, "valueReference": fhir.reference(task)}],
-    }
+    output = [{"type": {"text": "Sent as"}, "valueReference": fhir.reference(task)}]
+    done = touched({**stored.resource, "status": "completed", "output": output}, case.now)
     return put(done, stored, shelf=case.shelf.key, now=case.now)

@@ -7,7 +7,7 @@ from typing import Final
 from app import fhir
 from app.domain import parties
 from app.domain.case import Case
-from app.domain.plan import Answer, Owed, Plan, Put, Stored, derive, put
+from app.domain.plan import Answer, Owed, Plan, Put, Stored, derive, put, touched
 from app.domain.report import LABELS, hotline, lines
 from app.errors import Invalid, Issue
 from app.fhir import Resource, concept, listed
@@ -145,6 +145,5 @@ def _draft(case: Case, request: Resource) -> Stored | None:
 def _ended(
     case: Case, stored: Stored, status: str, exchange: str = "", **more: object
 ) -> tuple[Put, ...]:
-    at = fhir.instant(case.now)
-    done = {**stored.resource, "status": status, "lastModified": at, **more}
+    done = touched({**stored.resource, "status": status, **more}, case.now)
     return put(done, stored, shelf=case.shelf.key, now=case.now, exchange=exchange)

@@ -2,7 +2,9 @@
 
 import pytest
 from exchange import resources
-from shelves import REPORT, held
+from shelves import REPORT, REPORTS, held, put
+from test_poor_is_no_neglect import own_task
+from test_unsent import written
 
 from app.sandbox import family
 
@@ -28,3 +30,15 @@ def test_who_reported_sees_at_once_that_it_was_sent(exchange):
     (pushed,) = (entry["resource"] for entry in bundle["entry"])
     same = ("businessStatus", "code", "for", "identifier", "intent", "status")
     assert {name: pushed.get(name) for name in same} == {name: stands.get(name) for name in same}
+
+
+def test_a_task_whose_clock_is_ahead_is_in_the_inbox(exchange):
+    """The EHR's clock is five minutes ahead: whoever reported has it in the list all the same."""
+    ahead = "2026-11-23T15:05:00Z"
+    written(exchange)
+
+    answer = put(exchange, REPORTS, own_task(authoredOn=ahead))
+
+    assert answer.status_code == 201, answer.text
+    (stands,) = held(exchange, "clinic/dr-lin", "Task")
+    assert (stands["authoredOn"], stands["lastModified"]) == (ahead, ahead)
