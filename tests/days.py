@@ -28,7 +28,7 @@ WAITS = [timedelta(minutes=20), timedelta(days=1), timedelta(days=3)]
 ACTS = {
     "agency_answers": 20, "sends": 14, "writes_a_finding": 10, "hears": 10, "amends_a_record": 8, "says": 6,
     "asks": 5, "takes_back": 5, "deletes": 5, "partner_changes": 5, "changes_a_consent": 4,
-    "gives_a_record_away": 4, "joins_records": 4, "screens": 4, "corrects_a_screening": 4, "sends_again": 3, "makes_a_second_record": 3,
+    "gives_a_record_away": 4, "joins_records": 5, "parts_records": 3, "screens": 4, "corrects_a_screening": 4, "sends_again": 3, "makes_a_second_record": 3,
     "ends_a_reminder": 3, "time_goes_on": 3, "agency_deletes": 2, "clock_is_set_back": 1, "restart": 1,
 }  # fmt: skip
 

@@ -66,6 +66,20 @@ class Clinics(Screenings):
         link = [{"other": {"reference": f"Patient/{names[1 - at]}"}, "type": kind}]
         self.put(shelf, made | ({"link": link} if self.chance.random() < 0.7 else {}))
 
+    def parts_records(self):
+        """Who stands in place of another, or the other, is deleted, or written without its link."""
+        _, _, shelf = self.place()
+        if not (found := [one for one in self.held(shelf, "Patient") if one.get("link")]):
+            return
+        one = self.chance.choice(found)
+        other = one["link"][0]["other"]["reference"]
+        if self.chance.random() < 0.5:
+            self.put(shelf, {key: said for key, said in one.items() if key != "link"})
+            return
+        name = self.chance.choice([other, f"Patient/{one['id']}"])
+        if self.call("DELETE", f"{shelf}/fhir/{name}").is_success:
+            self.of[shelf, name.partition("/")[2]] = ""
+
     def deletes(self):
         _, _, shelf = self.place()
         kinds = ["Consent", "Observation", "Observation", "Patient", "ServiceRequest", "Task"]

@@ -141,7 +141,7 @@ def _follows(days, sent):
     source, _, recipient, theirs, _, _ = days.row(sent)
     if days.read(recipient, theirs)["status"] in ENDED or not _covered(days, sent):
         return
-    copies, people = days.copied(sent), days.held(source, "Patient")
+    copies = days.copied(sent)
     told = any(
         "not-followed" in str(one.get("code")) and (sent.order in str(one) or sent.task in str(one))
         for one in days.held(source, "Task")
@@ -149,11 +149,10 @@ def _follows(days, sent):
     for name, other in copies.items():
         here, there = days.read(source, name), str(days.read(recipient, other))
         identity = name.partition("/")[2]
-        linked = any("link" in one and name in str(one) for one in people)
-        if name.startswith("Patient/") and here and not linked:
+        if name.startswith("Patient/") and here:
             stands = _survivor(days, source, here)
             if stands and days.of[source, stands["id"]] == sent.child and not told:
-                assert stands["address"][0]["text"] in there, f"not followed: {name}, {there}"
+                assert stands["address"][0]["text"] in there, f"not followed: {stands}, {there}"
         elif (source, identity) in days.facts and here and here["status"] == "final":
             record, words = days.facts[source, identity]
             if days.of.get((source, record)) == sent.child and f"Patient/{record}" in copies:
@@ -178,12 +177,25 @@ def _screened(days, shelf):
 
 
 def _survivor(days, shelf, record):
-    """The record that stands in place of one (decision 0089); itself where none does, None where that was merged too."""
-    links = [
-        one["other"]["reference"] for one in record.get("link", []) if one["type"] == "replaced-by"
-    ]
-    stands = days.read(shelf, links[0]) if links else record
-    return stands if stands and (stands is record or "link" not in stands) else None
+    """
+    The record that stands in place of one, whichever of them says so (decision 0089); itself where none
+    does, or that one is gone; None where they say it of each other, or of more than one.
+    """
+    by, behind = _links(record, "replaced-by"), _links(record, "replaces")
+    name = f"Patient/{record['id']}"
+    for one in days.held(shelf, "Patient"):
+        by |= {f"Patient/{one['id']}"} if name in _links(one, "replaces") else set()
+        behind |= {f"Patient/{one['id']}"} if name in _links(one, "replaced-by") else set()
+    if not by:
+        return record
+    found = [one for name in by if (one := days.read(shelf, name))]
+    if len(by) > 1 or behind or any(_links(one, "replaced-by") for one in found):
+        return None
+    return found[0] if found else record
+
+
+def _links(record, kind):
+    return {one["other"]["reference"] for one in record.get("link", []) if one["type"] == kind}
 
 
 def _expunged(days):
