@@ -29,6 +29,7 @@ from app.domain import (
     turns,
     unheard,
     unsent,
+    words,
 )
 from app.domain.arrival import arrived as resolved
 from app.domain.case import Case, at_once, blamed, conditions, guarded
@@ -88,11 +89,11 @@ def _planned(case: Case) -> Plan:
     if case.change.siblings:
         return siblings.plan(case)
     if case.change.act in {"refer", "report"}:
-        sent = referral.plan(case, None)
+        sent = words.said(case, referral.plan(case, None), _blamed)
         return replace(sent, absent=(*sent.absent, *_absent(case)))
     if case.change.act in {"link", "unlink"}:
         return receive.linked(case)
-    if last := _said_of_what_is_sent(case):
+    if last := words.beside(case):
         case = replace(case, entries=(*(one for one in case.entries if one not in last), *last))
         plans, more = _sending(case)
     else:
@@ -127,26 +128,6 @@ def _sending(case: Case) -> tuple[list[Plan], list[Plan]]:
         if case.shelf.kind != "cps-report":
             raise
         raise report.unfit(case, refusal) from None
-
-
-def _said_of_what_is_sent(case: Case) -> list[Entry]:
-    """Messages and questions on a referral that the same transaction sends: they are said once it is sent."""
-    if case.change.act != "transaction":
-        return []
-    said = [one for one in case.entries if one.type == "Communication" or _asks(one)]
-    if not said:
-        return []
-    tasks = [
-        one
-        for one in case.entries
-        if one.type == "Task" and not _asks(one) and referral.is_referral(case, one.resource)
-    ]
-    sent = {name for one in tasks for name in (one.name, referral.asked(case, one.resource))}
-    return [one for one in said if sent & converse.names(case, one.resource).keys()]
-
-
-def _asks(entry: Entry) -> bool:
-    return entry.type == "Task" and question.is_question(entry.resource)
 
 
 def _comes_again(case: Case) -> bool:

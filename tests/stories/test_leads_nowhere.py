@@ -2,7 +2,7 @@
 
 import pytest
 from exchange import refused, resources
-from shelves import CHART, REPORTS, held, of, put
+from shelves import CHART, REFER, REPORT, REPORTS, held, of, put
 from test_conversation import LIN, WORKER, coded
 from test_one_transaction import transaction
 from test_poor_is_no_neglect import own_task
@@ -269,6 +269,44 @@ def test_a_message_that_nobody_signs_loses_no_report(exchange):
     signed = transaction(exchange, REPORTS, {**note, "sender": LIN}, *sent, own_task())
     assert resources(signed, "Task")
     assert len(messages(exchange, "agency/intake")) == 1
+
+
+def within(bundle, *more):
+    """The Bundle of an operation, with these in it."""
+    return {**bundle, "entry": [*({"resource": one} for one in more), *bundle["entry"]]}
+
+
+@pytest.mark.parametrize("identity", [{}, {"id": "word"}])
+def test_a_message_in_a_referrals_bundle_goes_with_it(exchange, identity):
+    """The EHR puts the clinician's words into what it refers by: the agency reads them, once."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    order = {"reference": f"ServiceRequest/{of(made, 'ServiceRequest')['id']}"}
+    sent = within(made, {**message(basedOn=[order]), **identity})
+
+    for _ in range(2):
+        assert resources(exchange.call("POST", REFER, sent), "Task")
+
+    (copy,) = messages(exchange)
+    assert copy["payload"] == [{"contentString": "Please call."}]
+    assert [
+        one["code"]["text"]
+        for one in held(exchange, "clinic/chart", "Task")
+        if "text" in one["code"]
+    ] == []
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_message_in_a_reports_bundle(exchange, signed):
+    """Intake reads it; one that nobody signs stays where it is, and the report does not wait for it."""
+    note = message(basedOn=[{"reference": "ServiceRequest/report"}])
+    note = note if signed else {**note, "sender": {"reference": "Device/x"}}
+
+    assert resources(
+        exchange.call("POST", REPORT, within(family.report(by_device=False), note)), "Task"
+    )
+
+    assert len(messages(exchange, "agency/intake")) == signed
+    assert len(messages(exchange, "clinic/reports")) == 1
 
 
 class TestPushed:
