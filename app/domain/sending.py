@@ -27,6 +27,7 @@ from app.domain.case import Case, guarded
 from app.domain.change import Entry
 from app.domain.disclosure import Find, Rule
 from app.domain.graph import About, Copies
+from app.domain.loaded import Moved
 from app.domain.plan import Answer, Exchange, Owed, Plan, Put, Terms, put, tracking
 from app.errors import Conflict, Invalid, Issue
 from app.fhir import Resource, listed
@@ -240,6 +241,8 @@ class Sending:
         for entry in entries:
             stored = self.case.loaded.resource(shelf, fhir.name(entry.resource))
             mark = self.exchange if entry.resource is self.task else ""
+            if mark and stored and stored.exchange == mark:
+                raise Moved  # by another process, after this one had looked for it
             if mark and stored and stored.exchange:
                 raise Conflict("This Task is sent already.", expression="Task.id")
             if not mark:

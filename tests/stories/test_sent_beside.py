@@ -53,7 +53,7 @@ class Looked:
         return found
 
 
-@pytest.mark.parametrize("statements", range(1, 13))
+@pytest.mark.parametrize("statements", range(1, 14))
 def test_who_sends_beside_another_is_told_of_what_was_sent(postgres, statements):
     """The same order, sent to another process meanwhile: one referral, and nobody hears of an expunge."""
     postgres.empty()
