@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from days_screenings import Screenings
+from days_ways import Answer
 from days_world import CLINICS, PEOPLE, SHELVES, Sent
 
 from app.sandbox import family
@@ -170,7 +171,7 @@ class Clinics(Screenings):
             return
         record = self.chance.choice(records)
         sent = self.message(shelf, purpose, record)
-        sent.door = self.chance.choice(["operation", "operation", "task", "transaction"])
+        sent.door = self.chance.choice(["operation", "operation", "task", "transaction", "batch"])
         answer = getattr(self, f"by_{sent.door}")(sent)
         if not answer.is_success:
             return
@@ -197,16 +198,29 @@ class Clinics(Screenings):
             if not answer.is_success:
                 return answer
             self.knows(sent.shelf, entry["resource"])
-        return self.call("POST", f"{sent.shelf}/fhir/Task", _task(sent))
+        number = {"system": "https://ehr.example.org/tasks", "value": sent.number}
+        task, once = _task(sent) | {"identifier": [number]}, {}
+        if self.chance.random() < 0.5:
+            once = {"If_None_Exist": "identifier={system}|{value}".format_map(number)}
+        return self.call("POST", f"{sent.shelf}/fhir/Task", task, **once)
 
-    def by_transaction(self, sent):
+    def by_batch(self, sent):
+        """As by_task, in one call."""
+        answer = self.by_transaction(sent, "batch")
+        done = [int(one["response"]["status"][:3]) for one in answer.json()["entry"]]
+        for entry, status in zip(sent.body["entry"], done, strict=False):
+            if status < 300:
+                self.knows(sent.shelf, entry["resource"])
+        return Answer(done[-1], answer.text)
+
+    def by_transaction(self, sent, kind="transaction"):
         entries = [
             {**one, "request": {"method": "PUT", "url": one["fullUrl"].removeprefix(f"{EHR}/")}}
             for one in sent.body["entry"]
         ]
         request = {"method": "POST", "url": "Task"}
         entries.append({"resource": _task(sent), "request": request})
-        whole = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        whole = {"resourceType": "Bundle", "type": kind, "entry": entries}
         return self.call("POST", f"{sent.shelf}/fhir", whole)
 
     def sends_again(self):
