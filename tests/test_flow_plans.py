@@ -1,20 +1,20 @@
 """However much stands on a shelf, and however long it has been there: what a flow reads is found by an index."""
 
 import asyncio
+import json
 import re
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 
+import asyncpg
+from days_house import House
+from days_world import Wire
 from test_any_days import _lived
-from test_search_plans import Looking
 
-from app.domain.loaded import Want
-from app.storage import connection, exchanges, resources
-from app.storage.query import Reader
+from app.storage.postgres import _SETTINGS
+from app.storage.tables import METADATA
 
-INTAKE = "agency/intake"
 # each grows as long as the service lives
 GROWING = (
     "attempt|copied|event|exchange|ledger|outbox|posting|purge|receipt|resource|version|worklist"
@@ -25,6 +25,23 @@ WIDE = re.compile(
     r"SEARCH (resource|version|posting|worklist|ledger) USING .*\(shelf=\?( AND updated[<>]\?)*\)"
 )
 AT_A_START = ("FROM purge", "UPDATE purge", "EXISTS (SELECT resource.id")  # and of what is expunged
+
+
+# of a statement on PostgreSQL, beside twenty thousand of whatever it looks for
+ROWS, MOST = 20_000, 2_000
+NOISE = {
+    "resource": "shelf, 'Basic', 'n' || i, 1, '2026-01-01T00:00:00.' || i || 'Z', 'PUT', 'n' || i % 999, '', ''",
+    "version": "shelf, 'Basic', 'n' || i, 1, '2025-01-01T00:00:00.' || i || 'Z', 'PUT', ''",
+    "exchange": "'n' || i || shelf, 'cps-report', shelf, 'Task/n' || i, 'ServiceRequest/n' || i, shelf, 'Task/n' || i, '',"
+                " 'closed', 1, '2026-01-01T00:00:00.000Z', '{}', '{}', 0, 1",
+    "copied": "shelf, 'Observation/n' || i, i % 2, 'n' || i || shelf, 0",
+    "event": "'n' || i || shelf, shelf, i, i, 'closed', '', 'applied', '2026-01-01T00:00:00.000Z'",
+    "receipt": "shelf, 'n' || i, '', ''",
+    "purge": "shelf, 'Basic', 'n' || i, 'n' || i, 'expunged', '2026-01-01T00:00:00.000Z', 1",
+    "outbox": "nextval('outbox_id_seq'), shelf, 'n' || i, '{}', 'delivered', 1, 1, 0, 1",
+    "worklist": "shelf, 'QuestionnaireResponse/n' || i, 'answer', 'n' || i, '', '', '', ''",
+}  # fmt: skip
+EVERY = " CROSS JOIN unnest(ARRAY['clinic/reports', 'clinic/chart', 'agency/intake', 'agency/support']) AS shelf"
 
 
 def plan(file, sql):
@@ -45,9 +62,9 @@ def test_nothing_that_all_of_them_do_reads_a_whole_shelf(tmp_path, tables, monke
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    file = shutil.copyfile(tables, tmp_path / "exchange.db")
+    file, wire = shutil.copyfile(tables, tmp_path / "exchange.db"), Wire()
 
-    _lived("plans", file)
+    _lived("plans", House.on_file(file, wire), wire)
 
     monkeypatch.undo()
     reading = [sql for sql in said.values() if re.match(r"SELECT|UPDATE|DELETE|INSERT", sql)]
@@ -61,28 +78,44 @@ def test_nothing_that_all_of_them_do_reads_a_whole_shelf(tmp_path, tables, monke
     assert wide == {}
 
 
-def test_postgres_finds_what_they_look_for(postgres, parameters):
-    """By an index that leads to it, on tables that nobody has analyzed yet."""
-    postgres.truncate()
-    seen, past = [], Want("past", INTAKE, "Patient/rosa@2026-11-23T15:00:00.000Z")
+def test_nor_on_postgres(postgres, tmp_path, monkeypatch):
+    """The same where it knows that there is much of everything: what each look goes through."""
+    said, fetch, wire = {}, asyncpg.Connection.fetch, Wire()
 
-    async def look():
-        opened = connection.connect(postgres.url(), connections=1)
-        reader = Reader(parameters, "https://x.example.org/fhir", datetime.now(UTC))
+    async def noted(self, query, *given, **more):
+        if "kinbridge.shelves" in query and not any(one in query for one in AT_A_START):
+            said.setdefault(query, given)
+        return await fetch(self, query, *given, **more)
 
-        async def work(tx):
-            noted = Looking(tx, seen)
-            await exchanges.held(noted, INTAKE, "e")
-            await resources.load(noted, [past], reader)
-            await resources.stood(noted, INTAKE, "Patient/rosa", "2026-11-23T15:00:00.000Z")
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noted)
+    _lived("plans", House.on_postgres(postgres, tmp_path, wire), wire)
+    monkeypatch.undo()
+    rows = f" FROM generate_series(1, {ROWS}) AS i{EVERY}"
+    noise = (
+        f"INSERT INTO {table} ({', '.join(METADATA.tables[table].columns.keys())}) SELECT {row}{rows}"
+        for table, row in NOISE.items()
+    )
+    postgres.do("kinbridge", *noise, "ANALYZE")
 
-        await opened.read(work, shelves=(INTAKE,))
+    async def gone_through():
+        opened = await asyncpg.connect(postgres.url(), server_settings=_SETTINGS)
+        explained = {
+            query: json.loads(
+                await opened.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *given)
+            )
+            for query, given in said.items()
+        }
         await opened.close()
+        return {query: read_by(plan[0]["Plan"]) for query, plan in explained.items()}
 
-    asyncio.run(look())
-    for statement, values in seen:
-        made = statement.postgres
-        given = [{**statement.constants, **values}[name] for name in made.order]
-        steps = "\n".join(postgres.explain(made.seeing, [*given, INTAKE]))
-        assert re.search(r"Index Cond: .*\b(exchange|id) = ", steps), steps
-    assert len(seen) >= 4
+    looked = asyncio.run(gone_through())
+    postgres.empty()
+    assert len(looked) > 30
+    assert {query: rows for query, rows in looked.items() if rows > MOST} == {}
+
+
+def read_by(node):
+    """The most rows that a step of a plan has read, those included that were not what it looked for."""
+    loops = node["Actual Loops"]
+    own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * loops
+    return max([own, *map(read_by, node.get("Plans", ()))])

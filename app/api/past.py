@@ -76,9 +76,8 @@ async def history(
         responses.past(one, base, shown.of(service.definitions, one.body) if one.body else b"")
         for one in found.page
     )
-    head = responses.head(
-        "history", found.asked_at if not page else "", total=found.total, link=links
-    )
+    total = {} if found.total is None else {"total": found.total}
+    head = responses.head("history", found.asked_at if not page else "", **total, link=links)
     return responses.spliced(request, head, entries)
 
 

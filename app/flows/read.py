@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain.change import Caller
 from app.errors import Gone, NotFound
@@ -14,6 +15,8 @@ from app.storage import bodies, clock, history, resources
 from app.storage.database import Reading
 from app.storage.history import Asked, Past, Turn
 from app.storage.resources import Version
+
+COUNTED: Final = 10_000  # versions, for the total of a page
 
 
 async def read(service: Service, shelf: Shelf, caller: Caller, name: str) -> Version:
@@ -91,13 +94,13 @@ class History:
     """
     One page of versions, newest first.
 
-    total       of all pages
+    total       of all pages; None where it would take long to count, and was not asked for alone
     newer, older    whether another page stands before it, or follows
     asked_at        as flows.search.Result has it
     """
 
     page: list[Past]
-    total: int
+    total: int | None
     newer: bool
     older: bool
     asked_at: str
@@ -122,7 +125,7 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
             return None
         asked_at = await clock.last(tx, shelf.key)
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
-        total = await history.count(tx, shelf.key, asked)
+        total = await history.count(tx, shelf.key, asked, most=COUNTED if most else history.ALL)
         more = len(found) > most
         rows = (found[::-1] if turn.back else found)[:most]
         page, cut, sizes = await bounds.held(tx, shelf.key, rows)

@@ -16,6 +16,7 @@ SETTLED_SECONDS: Final = 5.0
 _COLUMNS: Final = tuple(column.name for column in COPIED.columns)
 _SENT: Final = insert_once(COPIED)
 _OF: Final = (COPIED.c.shelf == bindparam("shelf"), COPIED.c.name == bindparam("name"))
+_AS_KEPT: Final = (COPIED.c.ended, COPIED.c.exchange)  # by id PostgreSQL goes through all exchanges
 _OPEN: Final = statement(
     select(EXCHANGE)
     .join(COPIED, COPIED.c.exchange == EXCHANGE.c.id)
@@ -27,13 +28,13 @@ _EVERY: Final = statement(
     select(EXCHANGE)
     .join(COPIED, COPIED.c.exchange == EXCHANGE.c.id)
     .where(*_OF)
-    .order_by(EXCHANGE.c.id)
+    .order_by(*_AS_KEPT)
 )
 _OTHERS: Final = statement(
     select(EXCHANGE)
     .join(COPIED, COPIED.c.exchange == EXCHANGE.c.id)
     .where(*_OF, COPIED.c.exchange != bindparam("but"))
-    .order_by(EXCHANGE.c.id)
+    .order_by(*_AS_KEPT)
     .limit(bindparam("most"))
 )
 _OF_EXCHANGE: Final = COPIED.c.exchange == bindparam("of")

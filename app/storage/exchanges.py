@@ -6,7 +6,7 @@ import json
 from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
-from sqlalchemy import bindparam, func, literal, or_, select, text, update
+from sqlalchemy import bindparam, func, literal, select, text, tuple_, update
 
 from app.domain.plan import Recorded
 from app.storage import copies
@@ -39,9 +39,8 @@ _CLOSE: Final = statement(
 _OVERDUE: Final = statement(
     select(EXCHANGE.c.source, EXCHANGE.c.source_task, EXCHANGE.c.due, EXCHANGE.c.id)
     .where(
-        EXCHANGE.c.due >= bindparam("since"),
+        tuple_(EXCHANGE.c.due, EXCHANGE.c.id) > tuple_(bindparam("since"), bindparam("after")),
         EXCHANGE.c.due <= bindparam("now"),
-        or_(EXCHANGE.c.due > bindparam("since"), EXCHANGE.c.id > bindparam("after")),
     )
     .order_by(EXCHANGE.c.due, EXCHANGE.c.id)
     .limit(bindparam("most"))
@@ -80,7 +79,7 @@ class Overdue(NamedTuple):
     id: str
 
 
-_FIRST: Final = Overdue("", "", 0.0, "~")  # nothing that waits for nothing comes after it
+_FIRST: Final = Overdue("", "", 0.0, "~")  # what waits for nothing comes before it
 
 
 async def overdue(

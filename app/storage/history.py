@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -27,6 +28,8 @@ from app.storage.tables import RESOURCE, VERSION, of_key
 
 _COLUMNS: Final = ("type", "id", "version", "updated", "method")
 _ORDER: Final = ("updated", "type", "id", "version")  # so that no two have the same place
+
+ALL: Final = 2**31 - 1
 
 Place = tuple[str, str, str, int]
 
@@ -121,11 +124,12 @@ def _page(keys: tuple[str, ...], *, at: bool, back: bool) -> Statement:
         beyond = place > tuple_(*given) if back else place < tuple_(*given)
         selected = (*(table.c[name] for name in _COLUMNS), bodies.short(table.c.body))
         found = select(*selected).where(*_conditions(table, keys, at=at), beyond)
-        # as many of each, so that neither is read to its end
-        return select(first(found, columns).subquery())
+        # as many of each, in the order of an index, so that neither is read to its end
+        order = _ORDER if table is VERSION else _ORDER[:-1]  # one version of each stands
+        return select(first(found, columns, order).subquery())
 
-    def first(found: Select[Any], columns: Any) -> Select[Any]:
-        order = [columns[name] if back else columns[name].desc() for name in _ORDER]
+    def first(found: Select[Any], columns: Any, by: tuple[str, ...] = _ORDER) -> Select[Any]:
+        order = [columns[name] if back else columns[name].desc() for name in by]
         return found.order_by(*order).limit(bindparam("most"))
 
     both = union_all(of(RESOURCE), of(VERSION)).subquery()
@@ -135,8 +139,9 @@ def _page(keys: tuple[str, ...], *, at: bool, back: bool) -> Statement:
 @cache
 def _count(keys: tuple[str, ...], *, at: bool) -> Statement:
     def of(table: Any) -> Any:
-        found = select(func.count()).select_from(table)
-        return found.where(*_conditions(table, keys, at=at)).scalar_subquery()
+        found: Select[Any] = select(literal_column("1")).select_from(table)
+        some = found.where(*_conditions(table, keys, at=at)).limit(bindparam("most"))
+        return select(func.count()).select_from(some.subquery()).scalar_subquery()
 
     return statement(select(of(RESOURCE) + of(VERSION)))
 
@@ -151,9 +156,9 @@ async def page(tx: Reading, shelf: str, asked: Asked, turn: Turn, most: int) -> 
     return found[::-1] if turn.back else found
 
 
-async def count(tx: Reading, shelf: str, asked: Asked) -> int:
-    """How many versions there are."""
+async def count(tx: Reading, shelf: str, asked: Asked, *, most: int) -> int | None:
+    """How many versions there are; None where that is more than most."""
     made = _count(tuple(asked.of), at=bool(asked.at))
-    rows = await tx.rows(made, shelf=shelf, **asked.values)
+    rows = await tx.rows(made, shelf=shelf, most=min(most + 1, ALL), **asked.values)
     found: int = rows[0][0]
-    return found
+    return found if found <= most else None

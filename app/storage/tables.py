@@ -54,7 +54,7 @@ RESOURCE: Final = Table(
     Column("facts", TEXT, nullable=False, server_default=""),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id"),
-    Index("resource_by_time", "shelf", "updated"),
+    Index("resource_by_time", "shelf", "updated", "type", "id"),
     Index("resource_by_type", "shelf", "type", "updated", "id"),
     Index(
         "resource_by_exchange", "shelf", "exchange",
@@ -74,7 +74,7 @@ VERSION: Final = Table(
     _text("method"),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("shelf", "type", "id", "version"),
-    Index("version_by_time", "shelf", "updated"),
+    Index("version_by_time", "shelf", "updated", "type", "id", "version"),
 )
 
 # From what a search asks for to what stands and carries it, newest last; docs/decisions/0010.
@@ -171,7 +171,7 @@ EXCHANGE: Final = Table(
     Index("exchange_by_source", "source", "source_task", unique=True),
     Index("exchange_by_request", "source", "source_request"),
     Index("exchange_by_recipient", "recipient", "recipient_task", unique=True),
-    Index("exchange_due", "due"),
+    Index("exchange_due", "due", "id"),
 )
 
 # Which exchanges sent what stands on a shelf, name: Type/id; docs/decisions/0047. ended: 1, nobody works

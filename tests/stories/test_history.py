@@ -7,6 +7,7 @@ from asking import CHART, PATIENT
 from exchange import refused
 from fhir.resources.R4B import get_fhir_model_class
 
+from app.flows import read
 from app.sandbox import family
 
 
@@ -36,6 +37,17 @@ def test_a_version_has_one_name(exchange, patient, version):
 
     assert answer["entry"][0]["response"]["status"] == "404 Not Found"
     assert exchange.get(f"{PATIENT}/_history/1").status_code == 200
+
+
+@pytest.mark.parametrize("path", [f"{CHART}/_history", f"{CHART}/Patient/_history"])
+def test_more_than_is_counted_has_no_total(exchange, monkeypatch, path):
+    """A page of millions is answered without counting them; who asks for the total alone gets it."""
+    monkeypatch.setattr(read, "COUNTED", 4)
+    for number in range(6):
+        patient = {"resourceType": "Patient", "id": f"p{number}"}
+        exchange.call("PUT", f"{CHART}/Patient/p{number}", patient)
+        totals = [exchange.get(f"{path}{more}").json().get("total") for more in ("", "?_count=0")]
+        assert totals == [number + 1 if number < 4 else None, number + 1]
 
 
 @pytest.mark.parametrize("path", [f"{CHART}/_history", f"{CHART}/Patient/_history"])

@@ -1,5 +1,6 @@
 """
-What is part of a referral is found by an index, and so is who waits for something; decision 0096.
+What is part of a referral is found by an index, and so is who waits for something, and the pages of a
+history in their order; decision 0096.
 
 Some seconds for a million resources, in which nobody writes.
 """
@@ -22,5 +23,11 @@ def upgrade() -> None:
         postgresql_where=PART,
         if_not_exists=True,
     )
-    op.drop_index("worklist_by_wanted", "worklist")
-    op.create_index("worklist_by_wanted", "worklist", ["shelf", "wanted", "source"])
+    for name, table, columns in (
+        ("worklist_by_wanted", "worklist", ["shelf", "wanted", "source"]),
+        ("resource_by_time", "resource", ["shelf", "updated", "type", "id"]),
+        ("exchange_due", "exchange", ["due", "id"]),
+        ("version_by_time", "version", ["shelf", "updated", "type", "id", "version"]),
+    ):
+        op.drop_index(name, table)
+        op.create_index(name, table, columns)
