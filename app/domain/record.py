@@ -76,7 +76,9 @@ def plan(case: Case) -> Plan:
     if event.id == TRANSFERRED and told.to and step.standing == "applied":
         tenant, shelf = transfer.authority(case, exchange, told.to)
         onward = transfer.plan(case, exchange, tenant, shelf)
-        task = _calling(task, parties.desk(case, tenant))
+        desk = parties.desk(case, tenant)
+        # a hotline is the state's; who calls it asks for this authority
+        task = _calling(task, desk if tenant.contact else {**desk, "name": tenant.name})
     elif told.contact:
         (output,) = _said_outputs(told.contact, "named-contact")
         task = _calling(task, output["valueContactDetail"])
