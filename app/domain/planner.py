@@ -196,7 +196,7 @@ def _meaning(case: Case, entry: Entry) -> Plan:
     if entry.type == "Communication":
         exchange = converse.exchange_of(case, entry.resource)
         if converse.is_said(case, entry):
-            if exchange is not None:
+            if exchange is not None and not unheard.is_between_others(case, entry):
                 return converse.plan(case, entry, exchange)
             unheard.hold(case, entry)
     elif entry.type == "CommunicationRequest":

@@ -16,6 +16,22 @@ from app.fhir import Resource, listed
 _FAMILY: Final = ("Patient/", "RelatedPerson/")
 
 
+def is_between_others(case: Case, entry: Entry) -> bool:
+    """
+    Whether a message that is of a referral is to the family or to people of this shelf, and to nobody else.
+
+    One that the other side has, or was written there, is what it was.
+    """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored and stored.exchange:
+        return False
+    whom = listed(contained.alone(entry.resource).get("recipient"))
+    return bool(whom) and all(
+        _is_here(case, one) or (_is_family(one) and case.find(fhir.target(one)) is not None)
+        for one in whom
+    )
+
+
 def hold(case: Case, entry: Entry) -> None:
     """
     A message that is of no referral here is its shelf's own: about none, or to somebody whom this shelf knows.
@@ -121,11 +137,15 @@ def _is_partner(case: Case, reference: Resource) -> bool:
     tenant = parties.recipient(case, reference).tenant
     if tenant and tenant.id != case.shelf.tenant:
         return True
-    name = fhir.target(reference)
-    return not name.startswith(_FAMILY) and _is_copy(case, name)
+    return not _is_family(reference) and _is_copy(case, fhir.target(reference))
+
+
+def _is_family(reference: Resource) -> bool:
+    return fhir.target(reference).startswith(_FAMILY)
 
 
 def _is_here(case: Case, reference: Resource) -> bool:
+    """Whether this stands here as the shelf's own."""
     name = fhir.target(reference)
     return fhir.is_relative(name) and case.find(name) is not None and not _is_copy(case, name)
 

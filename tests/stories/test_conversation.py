@@ -392,3 +392,40 @@ def test_an_unanswered_question_on_a_referral_is_raised(exchange, referred):
     ]
     assert "security" not in raised[0]["meta"]
     assert raised[0]["owner"]["display"] == "Dr. Ada Lin"
+
+
+LETTER = {
+    "resourceType": "Communication", "status": "completed", "sent": "2026-11-23T15:00:00Z",
+    "payload": [{"contentString": "Please come on Friday."}],
+}  # fmt: skip
+
+
+def letter(exchange, side, reported, *whom):
+    """A word of one side to these recipients, about the report; those of a type are found there."""
+    task, theirs = reported
+    shelf, about = {"clinic": ("clinic/reports", task), "agency": ("agency/intake", theirs)}[side]
+    own = {"resourceType": "Practitioner", "id": "own", "name": [{"family": "Own"}]}
+    exchange.call("PUT", f"{shelf}/fhir/Practitioner/own", own)
+    there = {"Practitioner": "Practitioner/own", "Patient": about["for"]["reference"]}
+    named = [{"reference": there.get(one, one)} if isinstance(one, str) else one for one in whom]
+    body = {**LETTER, "basedOn": [about["focus"]], "sender": {"display": "Dr. Lin"}}
+    made = exchange.call(
+        "POST", f"{shelf}/fhir/Communication", {**body, "recipient": named} if named else body
+    )
+    assert made.status_code == 201, made.text
+    other = {"clinic": "agency/intake", "agency": "clinic/reports"}[side]
+    return [one["payload"][0]["contentString"] for one in held(exchange, other, "Communication")]
+
+
+@pytest.mark.parametrize("side", ["clinic", "agency"])
+@pytest.mark.parametrize("whom", [("Patient",), ("Practitioner",), ("Patient", "Practitioner")])
+def test_a_letter_to_the_family_is_theirs(exchange, reported, side, whom):
+    """Neither side reads what the other writes to the family, or to its own people, of the report."""
+    assert letter(exchange, side, reported, *whom) == []
+
+
+@pytest.mark.parametrize("side", ["clinic", "agency"])
+@pytest.mark.parametrize("whom", [(), ({"display": "whom it may concern"},), ("Patient", {"display": "intake"})])  # fmt: skip
+def test_a_message_to_more_than_the_family_goes(exchange, reported, side, whom):
+    """To nobody in particular, or to somebody beside the family: the other side has it."""
+    assert letter(exchange, side, reported, *whom) == ["Please come on Friday."]
