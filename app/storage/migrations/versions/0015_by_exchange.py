@@ -1,6 +1,6 @@
 """
 What is part of a referral is found by an index, and so is who waits for something, and the pages of a
-history in their order; decision 0096.
+history in their order; decision 0096. The keys are PostgreSQL's youngest indexes again, as in 0007.
 
 Some seconds for a million resources, in which nobody writes.
 """
@@ -12,6 +12,7 @@ revision = "0015"
 down_revision = "0014"
 
 PART = sa.text("exchange <> ''")
+KEYS = {"resource": "shelf, type, id", "version": "shelf, type, id, version"}
 
 
 def upgrade() -> None:
@@ -31,3 +32,11 @@ def upgrade() -> None:
     ):
         op.drop_index(name, table)
         op.create_index(name, table, columns)
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    for table, key in KEYS.items():
+        op.execute(f"CREATE UNIQUE INDEX {table}_key ON {table} ({key})")
+        op.execute(
+            f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey,"
+            f" ADD CONSTRAINT {table}_pkey PRIMARY KEY USING INDEX {table}_key"
+        )
