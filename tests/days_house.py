@@ -15,6 +15,8 @@ from app.main import build
 from app.partners import Partners
 from app.storage.tables import METADATA
 
+LEASE = timedelta(days=9)  # whatever the clock jumps to, a push that is under way is not begun anew
+
 
 class House:
     """
@@ -50,7 +52,8 @@ class House:
         self.at(0)
 
     def _started(self, by):
-        worker, partners = Worker(), Partners(transport=httpx2.MockTransport(self.wire))
+        worker = Worker(lease_seconds=LEASE.total_seconds())
+        partners = Partners(transport=httpx2.MockTransport(self.wire))
         ours = {"partners": partners, "clock": lambda: self.exchange.clock() - by, "worker": worker}
         app = Late(lambda: build(self.settings, **ours, **loaded.stand_ins()))
         client = TestClient(app, raise_server_exceptions=False)
