@@ -2,7 +2,8 @@
 What is part of a referral is found by an index, and so is who waits for something, and the pages of a
 history in their order; decision 0096. The keys are PostgreSQL's youngest indexes again, as in 0007.
 
-Some seconds for a million resources, in which nobody writes.
+A minute or so for a million resources, in which nobody writes: 21 s for 300,000 with as many past versions,
+on a busy machine, the index of `kinbridge migrate` included.
 """
 
 import sqlalchemy as sa
