@@ -152,6 +152,14 @@ def tombstone(task: Resource, at: str) -> Resource:
     }
 
 
+def is_buried(resource: Resource) -> bool:
+    """Whether this is what is left of a Task that was expunged, or of a message that was taken back wholly."""
+    if resource["resourceType"] == "Task":
+        return fhir.has_code(resource.get("businessStatus"), STATUS, EXPUNGED)
+    is_message = resource["resourceType"] == "Communication"
+    return is_message and fhir.in_error(resource) and "payload" not in resource
+
+
 def without_outcome(task: Resource, at: str) -> Resource:
     """
     A Task that no longer says what was changed since: what a backup from before has brought back.

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from app import fhir
 from app.domain.event import EXPUNGED
-from app.domain.expunge import buried, without_outcome
+from app.domain.expunge import buried, is_buried, without_outcome
 from app.domain.plan import Answer, Plan, Purge, Put, Stored, put
 from app.errors import Unavailable
 from app.flows.service import Service
@@ -74,7 +74,7 @@ def _tombstones(row: Version, purged: Purge, at: str) -> tuple[Put, ...]:
     """What stands in place of what came back; nothing where nothing did."""
     resource = fhir.decode(row.body) if row.stands else {}
     stored, now = Stored(resource, row.version, row.exchange), fhir.moment(at)
-    if not row.stands or row.updated > at or resource.get("status") == "entered-in-error":
+    if not row.stands or row.updated > at or is_buried(resource):
         return ()
     if purged.why == "amended":
         if row.updated == at:  # what was put in its place

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Table, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.domain.event import EXPUNGED, STATUS
 from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Purge
 from app.storage import copies, outbox
@@ -85,7 +86,7 @@ _CAME_BACK: Final = statement(
             _is_there(  # and is not what the purge itself has put there
                 RESOURCE,
                 or_(PURGE.c.why != "amended", RESOURCE.c.updated < PURGE.c.at),
-                ~RESOURCE.c.facts.contains(f"status~t{FIELD}entered-in-error{FIELD}"),
+                ~RESOURCE.c.facts.contains(f"businessStatus~t{FIELD}{EXPUNGED}{FIELD}{STATUS}"),
             ),
         )
     )

@@ -231,6 +231,33 @@ def test_a_restore_purges_again(exchange, determined, tmp_path):
     exchange.http.__enter__()
 
 
+def test_what_was_an_error_already_is_purged_again(exchange, determined, tmp_path):
+    """A finding and a message that were taken back before the backup are no tombstones: they have their words."""
+    _, theirs = determined
+    ((message,),) = exchange.rows(
+        "SELECT id FROM resource WHERE shelf = 'clinic/reports' AND type = 'Communication'"
+    )
+    for name in ("Observation/injury-finding", f"Communication/{message}"):
+        path = f"clinic/reports/fhir/{name}"
+        said = {**exchange.get(path).json(), "status": "entered-in-error"}
+        if name.startswith("Observation"):
+            said["note"] = [{"text": "Zanzibar, by mistake"}]
+        done = exchange.call("PUT", path, said)
+        assert done.status_code == 200, done.text
+    assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+    record(exchange, theirs, "expunged")
+    exchange.http.__exit__(None, None, None)
+    assert kinbridge(exchange, "restore", tmp_path / "before", "--force").exit_code == 0
+
+    with started(exchange):
+        assert exchange.get("health/ready").status_code == 200
+        answers, rows = every_answer(exchange), every_row(exchange)
+        for secret in SECRETS:
+            assert secret not in answers
+            assert secret not in rows
+    exchange.http.__enter__()
+
+
 def test_what_was_amended_and_then_expunged_is_expunged(exchange, determined, tmp_path):
     """A backup from between the two: the list has the later as well, and nothing of the finding comes back."""
     _, theirs = determined
