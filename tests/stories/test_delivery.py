@@ -242,13 +242,19 @@ def test_a_refusal_by_the_partner_goes_to_a_person_at_once(exchange):
     assert exchange.rows("SELECT status, codes FROM attempt") == [(422, "invalid")] * 2
 
 
-def test_retry_after_is_obeyed(exchange):
-    """A partner that asks for a pause gets it."""
-    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "3600"})] * 2
+def put_off(exchange, seconds):
+    """A referral whose two pushes were tried, and are to be tried again in so many seconds."""
+    pause = {"Retry-After": str(seconds)}
+    exchange.network.answers = [httpx2.Response(503, headers=pause)] * 2
     refer(exchange)
     until = time.monotonic() + WAIT_SECONDS
     while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
         exchange.network.arrived.wait(0.02)
+
+
+def test_retry_after_is_obeyed(exchange):
+    """A partner that asks for a pause gets it."""
+    put_off(exchange, 3600)
 
     due = exchange.rows("SELECT due - owed_at FROM outbox WHERE state = 'owed'")
 
@@ -259,11 +265,7 @@ def test_retry_after_is_obeyed(exchange):
 def test_what_waits_for_a_time_that_the_clock_was_set_back_from_goes_now(exchange):
     """It was a year ahead when an agency's server was down; nobody waits a year for the next try."""
     exchange.now += timedelta(days=365)
-    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "3600"})] * 2
-    refer(exchange)
-    until = time.monotonic() + WAIT_SECONDS
-    while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
-        exchange.network.arrived.wait(0.02)
+    put_off(exchange, 3600)
 
     exchange.now -= timedelta(days=365)
 
@@ -272,11 +274,7 @@ def test_what_waits_for_a_time_that_the_clock_was_set_back_from_goes_now(exchang
 
 def test_what_waits_a_minute_waits_a_minute_though_the_clock_is_set_back_by_an_hour(exchange):
     """Summer time ends while an agency's server asks for a pause: the referral goes in its time."""
-    exchange.network.answers = [httpx2.Response(503, headers={"Retry-After": "60"})] * 2
-    refer(exchange)
-    until = time.monotonic() + WAIT_SECONDS
-    while len(exchange.rows("SELECT * FROM attempt")) < 2 and time.monotonic() < until:
-        exchange.network.arrived.wait(0.02)
+    put_off(exchange, 60)
 
     exchange.now -= timedelta(hours=1)
 
