@@ -57,15 +57,18 @@ _NEXT: Final = statement(
         )
     ).where(OUTBOX.c.state == "owed", _HAS_ROOM)
 )
-_LEASE: Final = statement(  # another may have delivered it, or put it off, since it was found
-    update(OUTBOX)
-    .where(
-        OUTBOX.c.id == bindparam("row"),
-        OUTBOX.c.state == "owed",
-        OUTBOX.c.due <= bindparam("now"),
-        OUTBOX.c.leased_until <= bindparam("now"),
+_LEASE: Final = (
+    statement(  # another may have delivered it, tried it, or put it off, since it was found
+        update(OUTBOX)
+        .where(
+            OUTBOX.c.id == bindparam("row"),
+            OUTBOX.c.state == "owed",
+            OUTBOX.c.attempts == bindparam("attempts"),
+            OUTBOX.c.due <= bindparam("now"),
+            OUTBOX.c.leased_until <= bindparam("now"),
+        )
+        .values(leased_until=bindparam("until"))
     )
-    .values(leased_until=bindparam("until"))
 )
 _RELEASE: Final = statement(
     update(OUTBOX)
@@ -198,7 +201,7 @@ async def claim(  # noqa: PLR0913 — what bounds a claim
                 return claimed
             # of several workers the first has it; the others find it leased, and go on to the next
             if taken[due.shelf] < each and await tx.run(
-                _LEASE, row=due.id, now=now, until=now + lease_seconds
+                _LEASE, row=due.id, attempts=due.attempts, now=now, until=now + lease_seconds
             ):
                 taken[due.shelf] += 1
                 claimed.append(due)
