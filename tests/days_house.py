@@ -15,8 +15,6 @@ from app.main import build
 from app.partners import Partners
 from app.storage.tables import METADATA
 
-LEASE = timedelta(days=9)  # whatever the clock jumps to, a push that is under way is not begun anew
-
 
 class House:
     """
@@ -43,7 +41,7 @@ class House:
     @classmethod
     def on_postgres(cls, server, folder, wire):
         server.empty()
-        behind = [timedelta(0), timedelta(seconds=4)]  # more than a lease allows for is too much
+        behind = [timedelta(0), timedelta(hours=1)]
         return cls(server.url(), server.rows, folder, wire, behind)
 
     def restart(self):
@@ -52,7 +50,7 @@ class House:
         self.at(0)
 
     def _started(self, by):
-        worker = Worker(lease_seconds=LEASE.total_seconds())
+        worker = Worker()
         partners = Partners(transport=httpx2.MockTransport(self.wire))
         ours = {"partners": partners, "clock": lambda: self.exchange.clock() - by, "worker": worker}
         app = Late(lambda: build(self.settings, **ours, **loaded.stand_ins()))

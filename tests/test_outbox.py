@@ -55,9 +55,10 @@ def test_who_has_no_room_is_not_looked_for_again_and_again(url):
         for number in range(3):
             await outbox.owe(tx, Owed(DEAD, f"e{number}", {"Task/t": 1}), now=NOW - 100)
         await outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW + 50)
-        return [await outbox.next_due(tx, each=2, busy=Counter(busy)) for busy in ({}, {DEAD: 2})]
+        room = {"now": NOW, "each": 2}
+        return [await outbox.rest(tx, **room, busy=Counter(busy)) for busy in ({}, {DEAD: 2})]
 
-    assert run(url, work) == [NOW - 100, NOW + 50]
+    assert run(url, work) == [-100, 50]
 
 
 def test_what_could_not_be_begun_is_no_try(url):
@@ -100,11 +101,10 @@ class Overtaken:
 
     async def rows(self, *asked, **values):
         found = await self.tx.rows(*asked, **values)
-        await self.other(self.tx)
+        if self.other:
+            other, self.other = self.other, None
+            await other(self.tx)
         return found
-
-    async def run(self, *asked, **values):
-        return await self.tx.run(*asked, **values)
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,88 @@ def test_what_another_has_pushed_meanwhile_is_not_pushed_again(url, state, next_
     assert run(url, work) == []
 
 
-def test_who_starts_alone_takes_nothing_from_one_who_starts_after(url):
-    """Two processes start at once: what the dead had leased is free, what the other has begun is not."""
-    claim = {"lease_seconds": 30.0, "most": 16, "each": 16, "busy": Counter()}
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_whatever_its_clock_says_none_takes_what_another_has_begun(url, ahead):
+    """Two processes whose clocks differ by an hour: a lease is by the clock of the database."""
+    claim = {"lease_seconds": 30.0, "most": 16, "each": 2, "busy": Counter()}
 
     async def work(tx):
-        for order, at in (("clock set back", NOW + 9000), ("dead", NOW - 5), ("alive", NOW + 0.1)):
-            await outbox.owe(tx, Owed(OTHER, order, {"Task/t": 1}), now=NOW - 100)
-            assert [one.order for one in await outbox.claim(tx, now=at, **claim)] == [order]
-        await outbox.release(tx, since=NOW, lease_seconds=30.0)
-        return await outbox.claim(tx, now=NOW + 1, **claim)
+        for order in ("e", "f"):
+            await outbox.owe(tx, Owed(OTHER, order, {"Task/t": 1}), now=NOW - 5000)
+        await outbox.claim(tx, now=NOW, **{**claim, "most": 1})
+        rest = await outbox.rest(tx, now=NOW + ahead, each=2, busy=Counter({OTHER: 1}))
+        return rest, await outbox.claim(tx, now=NOW + ahead, **claim)
 
-    assert sorted(one.order for one in run(url, work)) == ["clock set back", "dead"]
+    rest, found = run(url, work)
+
+    assert rest == -5000 - ahead
+    assert [one.order for one in found] == ["f"]
+
+
+def test_a_lease_that_ran_out_is_anothers(url):
+    """A process that was stopped for a minute with a push under way writes nothing over who made it since."""
+    claim = {"now": NOW, "most": 1, "each": 2, "busy": Counter()}
+    told = {"at": NOW, "status": 0, "codes": ""}
+
+    async def work(tx):
+        await outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW)
+        (stopped,) = await outbox.claim(tx, **claim, lease_seconds=0.0)
+        (other,) = await outbox.claim(tx, **claim, lease_seconds=30.0)
+        late = [await outbox.settle(tx, stopped, state="failed", next_due=NOW, **told)]
+        await outbox.later(tx, stopped, next_due=NOW)
+        assert await outbox.claim(tx, **claim, lease_seconds=30.0) == []
+        return [*late, await outbox.settle(tx, other, state="delivered", next_due=NOW, **told)]
+
+    assert run(url, work) == [False, True]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_none(url):
+    """The database's clock was a year ahead; its leases would end in a year."""
+    claim = {"now": NOW, "most": 1, "each": 2, "busy": Counter()}
+
+    async def work(tx):
+        await outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW)
+        (ahead,) = await outbox.claim(tx, **claim, lease_seconds=365 * 86400.0)
+        (found,) = await outbox.claim(tx, **claim, lease_seconds=30.0)
+        return ahead.leased_until - found.leased_until
+
+    assert run(url, work) == pytest.approx(365 * 86400 - 30, abs=20)
+
+
+def test_who_starts_alone_frees_what_the_dead_had_leased(url):
+    """Nobody else may have leased anything: who starts beside it waits until that is done."""
+    claim = {"now": NOW, "lease_seconds": 30.0, "most": 16, "each": 16, "busy": Counter()}
+
+    async def story():
+        first, second = (connection.connect(url, connections=2) for _ in range(2))
+        await first.write(
+            lambda tx: outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW), shelves=QUEUE
+        )
+        await first.write(lambda tx: outbox.claim(tx, **claim), shelves=QUEUE)
+        done = []
+
+        async def slowly(tx):
+            done.append("begun")
+            if not url.startswith("sqlite"):
+                await asyncio.sleep(0.5)
+            await outbox.release(tx)
+            done.append("freed")
+
+        async def start(database):
+            if await database.may_deliver(slowly):
+                done.append("delivers")
+
+        await asyncio.gather(start(first), start(second))
+        found = await first.write(lambda tx: outbox.claim(tx, **claim), shelves=QUEUE)
+        for one in (first, second):
+            await one.close()
+        return done, [one.order for one in found]
+
+    done, found = asyncio.run(story())
+
+    both = ["delivers"] if url.startswith("sqlite") else ["delivers", "delivers"]
+    assert done == ["begun", "freed", *both]
+    assert found == ["e"]
 
 
 class Hanging(Partners):

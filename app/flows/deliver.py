@@ -70,6 +70,7 @@ class Worker:
     async def _begin(self, service: Service) -> int:
         """Start a push of what is due now; a slow partner holds up nobody but itself."""
         now = service.clock().timestamp()
+        until = asyncio.get_running_loop().time() + self._lease * _OF_LEASE
         busy = Counter(self._running.values())
 
         async def claim(tx: Tx) -> list[Due]:
@@ -82,7 +83,7 @@ class Worker:
             return 0
         claimed = await service.database.write(claim, shelves=QUEUE)
         for due in claimed:
-            push = asyncio.create_task(self._deliver(service, due))
+            push = asyncio.create_task(self._deliver(service, due, until))
             self._running[push] = due.shelf
             push.add_done_callback(self._ended)
         return len(claimed)
@@ -96,15 +97,10 @@ class Worker:
     async def _step(self, service: Service) -> float:
         """Deliver what is due; how many seconds to rest."""
         now = service.clock().timestamp()
-        company = await service.database.company()
-        if company == "later":
+        if not await service.database.may_deliver(outbox.release):
             return _LOOK_AGAIN_SECONDS
-        if company == "alone":  # whoever leased something before is dead
-            release = partial(outbox.release, since=now, lease_seconds=self._lease)
-            await service.database.write(release, shelves=QUEUE)
         if now < self._looked_at:
-            begins = math.isinf(self._looked_at)
-            await _hurry(service, now, begins=begins, lease_seconds=self._lease)
+            await _hurry(service, now, begins=math.isinf(self._looked_at))
         self._looked_at = now
         # further ahead it was never set, but for a clock that was
         if not now < self._look_for_overdue <= now + overdue.MOST_SECONDS:
@@ -120,27 +116,26 @@ class Worker:
     async def _pause(self, service: Service) -> float:
         """Seconds until something is due for which there is room; a push that ends wakes up before."""
         busy = Counter(self._running.values())
+        now = service.clock().timestamp()
         if len(self._running) >= _AT_ONCE:
             return _LOOK_AGAIN_SECONDS
 
         async def look(tx: Reading) -> float | None:
-            return await outbox.next_due(tx, each=_EACH, busy=busy)
+            return await outbox.rest(tx, now=now, each=_EACH, busy=busy)
 
-        due = await service.database.read(look, shelves=QUEUE)
-        if due is None:
-            return _LOOK_AGAIN_SECONDS
-        return min(max(due - service.clock().timestamp(), 0.01), _LOOK_AGAIN_SECONDS)
+        rest = await service.database.read(look, shelves=QUEUE)
+        return _LOOK_AGAIN_SECONDS if rest is None else min(max(rest, 0.01), _LOOK_AGAIN_SECONDS)
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.awake.wait(), seconds)
 
-    async def _deliver(self, service: Service, due: Due) -> None:
+    async def _deliver(self, service: Service, due: Due, until: float) -> None:
         """
         Push the versions that are owed, in one transaction Bundle; write down how it went.
 
-        It ends before its lease does: another would begin it beside this one, and be overtaken by what
-        comes after it.
+        until       by the loop's clock, when it ends at the latest: its lease does soon after, and another
+                    would begin it beside this one, and be overtaken by what comes after it
         """
         shelf = service.settings.shelves.get(due.shelf)
         endpoint = shelf.endpoint if shelf else None
@@ -151,7 +146,7 @@ class Worker:
             reply = _SUPPRESSED
         else:
             try:
-                async with asyncio.timeout(self._lease * _OF_LEASE):
+                async with asyncio.timeout_at(until):
                     reply = await pushing.push(service, due, endpoint, self._large)
             except TimeoutError:
                 reply = Reply(0)
@@ -161,7 +156,7 @@ class Worker:
             await _settle(service, due, reply)
 
 
-async def _hurry(service: Service, now: float, *, begins: bool, lease_seconds: float) -> None:
+async def _hurry(service: Service, now: float, *, begins: bool) -> None:
     """
     The clock was set back: what is due at a time that it will come to in a year, or an hour, is due now.
 
@@ -173,7 +168,7 @@ async def _hurry(service: Service, now: float, *, begins: bool, lease_seconds: f
         follows += corrections.WAIT_SECONDS
 
     async def hurry(tx: Tx) -> int:
-        owed = await outbox.hurry(tx, now=now, beyond=pushes, lease_seconds=lease_seconds)
+        owed = await outbox.hurry(tx, now=now, beyond=pushes)
         return owed + await copies.hurry(tx, now=now, beyond=follows)
 
     if count := await service.database.write(hurry, shelves=QUEUE):
@@ -220,12 +215,13 @@ async def _settle(service: Service, due: Due, reply: Reply) -> None:
         )
         next_due = now + max(reply.wait_seconds, service.chance() * most)
 
-    async def settle(tx: Tx) -> None:
-        await outbox.settle(
+    async def settle(tx: Tx) -> bool:
+        return await outbox.settle(
             tx, due, state=state, next_due=next_due, at=now, status=reply.status, codes=reply.codes
         )
 
-    await service.database.write(settle, shelves=QUEUE)
+    if not await service.database.write(settle, shelves=QUEUE):
+        return
     say = _log.error if state == "failed" else _log.info  # a person must look at it
     say(
         "pushed", shelf=due.shelf, push=due.id, state=state, status=reply.status,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,9 +19,6 @@ Row = Sequence[Any]
 # What a worker names in place of shelves: it sees what is owed to all, and resources of none.
 QUEUE: Final = ("*",)
 NONE: Final = ()  # clients and keys of the service itself stand on no shelf
-
-# alone: no other worker lives, said once; among: it may work; later: another one does, ask again
-Company = Literal["alone", "among", "later"]
 
 _SQLITE: Final = sqlite.dialect(paramstyle="named")
 _POSTGRES: Final = postgres_dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -283,8 +280,12 @@ class Database(Protocol):
         """What was deleted is not in the file either; where the database itself sees to it, nothing."""
         ...
 
-    async def company(self) -> Company:
-        """Whether this process may deliver what is owed, and whether it is the only one."""
+    async def may_deliver(self, alone: Callable[[Tx], Coroutine[Any, Any, None]]) -> bool:
+        """
+        Whether this process may deliver what is owed; where another has the file, it asks again later.
+
+        alone       done once, at its start, by one that finds nobody else; none can come meanwhile
+        """
         ...
 
     async def close(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import Float, and_, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from app.domain.plan import Owed
 from app.storage.database import Reading, Tx, statement
@@ -15,6 +17,28 @@ from app.storage.tables import ATTEMPT, OUTBOX
 
 _LOOKED_AT: Final = 500  # due pushes among which room is found for other shelves
 
+
+class _Clock(FunctionElement[float]):
+    """UNIX seconds by the database's clock: leases are of all processes, whatever theirs say."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(_Clock, "sqlite")
+def _clock_of_sqlite(*_: Any, **__: Any) -> str:
+    return "(julianday('now') - 2440587.5) * 86400.0"
+
+
+@compiles(_Clock, "postgresql")
+def _clock_of_postgres(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
+
+
+# A lease that would end much later than any that is begun now is from before the clock was set back.
+_FREE: Final = or_(
+    OUTBOX.c.leased_until <= _Clock(), OUTBOX.c.leased_until > _Clock() + bindparam("lease") * 2
+)
 _OWE: Final = statement(
     insert(OUTBOX).values(
         {column.name: bindparam(column.name) for column in OUTBOX.columns if column.name != "id"}
@@ -36,7 +60,7 @@ _DUE: Final = statement(
     .where(
         OUTBOX.c.state == "owed",
         OUTBOX.c.due <= bindparam("now"),
-        OUTBOX.c.leased_until <= bindparam("now"),
+        _FREE,
         _HAS_ROOM,
         ~select(_EARLIER.c.id)
         .where(
@@ -50,39 +74,34 @@ _DUE: Final = statement(
     .order_by(OUTBOX.c.due)
     .limit(bindparam("most"))
 )
+_WAITS: Final = OUTBOX.c.due - bindparam("now")
+_LEASED: Final = OUTBOX.c.leased_until - _Clock()
 _NEXT: Final = statement(
-    select(
-        func.min(
-            case((OUTBOX.c.due > OUTBOX.c.leased_until, OUTBOX.c.due), else_=OUTBOX.c.leased_until)
-        )
-    ).where(OUTBOX.c.state == "owed", _HAS_ROOM)
-)
-_LEASE: Final = (
-    statement(  # another may have delivered it, tried it, or put it off, since it was found
-        update(OUTBOX)
-        .where(
-            OUTBOX.c.id == bindparam("row"),
-            OUTBOX.c.state == "owed",
-            OUTBOX.c.attempts == bindparam("attempts"),
-            OUTBOX.c.due <= bindparam("now"),
-            OUTBOX.c.leased_until <= bindparam("now"),
-        )
-        .values(leased_until=bindparam("until"))
+    select(func.min(case((_WAITS > _LEASED, _WAITS), else_=_LEASED))).where(
+        OUTBOX.c.state == "owed", _HAS_ROOM
     )
 )
-_RELEASE: Final = statement(
+_LEASE: Final = statement(  # as it was found: another may have delivered, tried or put it off since
     update(OUTBOX)
     .where(
+        OUTBOX.c.id == bindparam("row"),
         OUTBOX.c.state == "owed",
-        or_(
-            OUTBOX.c.leased_until < bindparam("before"), OUTBOX.c.leased_until > bindparam("beyond")
-        ),
+        OUTBOX.c.attempts == bindparam("attempts"),
+        OUTBOX.c.due <= bindparam("now"),
+        _FREE,
     )
-    .values(leased_until=bindparam("never"))
+    .values(leased_until=_Clock() + bindparam("lease"))
+    .returning(OUTBOX.c.leased_until)
+)
+_RELEASE: Final = statement(
+    update(OUTBOX).where(OUTBOX.c.state == "owed").values(leased_until=bindparam("never"))
+)
+_HELD: Final = and_(
+    OUTBOX.c.id == bindparam("row"), OUTBOX.c.leased_until == bindparam("leased_until")
 )
 _SETTLE: Final = statement(
     update(OUTBOX)
-    .where(OUTBOX.c.id == bindparam("row"))
+    .where(_HELD)
     .values(
         state=bindparam("to"),
         due=bindparam("next"),
@@ -91,9 +110,7 @@ _SETTLE: Final = statement(
     )
 )
 _LATER: Final = statement(
-    update(OUTBOX)
-    .where(OUTBOX.c.id == bindparam("row"), OUTBOX.c.state == "owed")
-    .values(due=bindparam("next"), leased_until=bindparam("never"))
+    update(OUTBOX).where(_HELD).values(due=bindparam("next"), leased_until=bindparam("never"))
 )
 _TRIED: Final = statement(
     insert(ATTEMPT).values({column.name: bindparam(column.name) for column in ATTEMPT.columns})
@@ -114,16 +131,9 @@ _HURRY: Final = statement(
         or_(
             OUTBOX.c.due > bindparam("beyond"),
             and_(OUTBOX.c.due > bindparam("now"), OUTBOX.c.attempts == 0),
-            OUTBOX.c.leased_until > bindparam("leased"),
         ),
     )
-    .values(
-        due=bindparam("now"),
-        leased_until=case(
-            (OUTBOX.c.leased_until > bindparam("leased"), bindparam("leased")),
-            else_=OUTBOX.c.leased_until,
-        ),
-    )
+    .values(due=bindparam("now"))
 )
 _COUNT: Final = statement(select(func.count()).where(OUTBOX.c.state == bindparam("state")))
 _FAILED: Final = statement(
@@ -143,10 +153,11 @@ class Due:
     """
     One push to make.
 
-    order       id of the exchange
-    versions    {Type/id: version} on the shelf
-    attempts    how many were made before
-    owed_at     UNIX seconds
+    order           id of the exchange
+    versions        {Type/id: version} on the shelf
+    attempts        how many were made before
+    owed_at         UNIX seconds
+    leased_until    the same, by the database's clock; whose it is no longer finds another there
     """
 
     id: int
@@ -155,6 +166,7 @@ class Due:
     versions: dict[str, int]
     attempts: int
     owed_at: float
+    leased_until: float
 
 
 async def owe(tx: Tx, owed: Owed, *, now: float) -> None:
@@ -187,24 +199,27 @@ async def claim(  # noqa: PLR0913 — what bounds a claim
 
     However much waits for a partner that does not answer, what is due to others is found behind it.
 
-    most        pushes in all
-    each        pushes to one shelf, those that are under way (busy) counted
+    now             UNIX seconds by which pushes are due
+    lease_seconds   by the database's clock
+    most            pushes in all
+    each            pushes to one shelf, those that are under way (busy) counted
     """
     taken, claimed = Counter(busy), list[Due]()
     passed = None
     while passed != (full := _full(taken, each)):
         passed = full
-        rows = await tx.rows(_DUE, now=now, most=_LOOKED_AT, full=full)
-        for row in rows:
-            due = Due(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5])
+        rows = await tx.rows(_DUE, now=now, lease=lease_seconds, most=_LOOKED_AT, full=full)
+        for number, shelf, order, versions, attempts, owed_at in rows:
             if len(claimed) == most:
                 return claimed
+            if taken[shelf] >= each:
+                continue
             # of several workers the first has it; the others find it leased, and go on to the next
-            if taken[due.shelf] < each and await tx.run(
-                _LEASE, row=due.id, attempts=due.attempts, now=now, until=now + lease_seconds
-            ):
-                taken[due.shelf] += 1
-                claimed.append(due)
+            found = {"row": number, "attempts": attempts, "now": now, "lease": lease_seconds}
+            for (until,) in await tx.rows(_LEASE, **found):
+                taken[shelf] += 1
+                named = json.loads(versions)
+                claimed.append(Due(number, shelf, order, named, attempts, owed_at, until))
         if len(rows) < _LOOKED_AT:
             break
     return claimed
@@ -217,47 +232,46 @@ def _full(taken: Counter[str], each: int) -> str:
 
 async def settle(  # noqa: PLR0913 — an attempt is all of these
     tx: Tx, due: Due, *, state: str, next_due: float, at: float, status: int, codes: str
-) -> None:
+) -> bool:
     """
-    Write down one try.
+    Write down one try; False where it took so long that the push is another's now, who says how it went.
 
     state       delivered, failed, or owed again
     next_due    UNIX seconds of the next try
     status      HTTP status, 0 where no answer came
     codes       issue codes of the partner's OperationOutcome; no text
     """
-    await tx.run(_SETTLE, row=due.id, to=state, next=next_due, never=0.0)
+    held = {"row": due.id, "leased_until": due.leased_until}
+    if not await tx.run(_SETTLE, **held, to=state, next=next_due, never=0.0):
+        return False
     number = due.attempts + 1
     await tx.run(_TRIED, outbox=due.id, number=number, at=at, status=status, codes=codes)
+    return True
 
 
 async def later(tx: Tx, due: Due, *, next_due: float) -> None:
     """Give one back that could not be begun; it was no try."""
-    await tx.run(_LATER, row=due.id, next=next_due, never=0.0)
+    held = {"row": due.id, "leased_until": due.leased_until}
+    await tx.run(_LATER, **held, next=next_due, never=0.0)
 
 
-async def hurry(tx: Tx, *, now: float, beyond: float, lease_seconds: float) -> int:
+async def hurry(tx: Tx, *, now: float, beyond: float) -> int:
     """
     How much was to wait for a time that the clock was set back from; it is due now.
 
     beyond      UNIX seconds after which nothing would be due but for that; what was never tried is at once
     """
-    return await tx.run(_HURRY, now=now, beyond=beyond, leased=now + lease_seconds)
+    return await tx.run(_HURRY, now=now, beyond=beyond)
 
 
-async def release(tx: Tx, *, since: float, lease_seconds: float) -> None:
-    """
-    Give back what the dead had leased; one that came at the same moment keeps its own.
-
-    since       UNIX seconds at which nobody else was there
-    """
-    until = since + lease_seconds  # or beyond all that is leased now: a clock was set back
-    await tx.run(_RELEASE, before=until, beyond=until + lease_seconds, never=0.0)
+async def release(tx: Tx) -> None:
+    """Give back what the dead had leased, where nobody lives who may have leased anything."""
+    await tx.run(_RELEASE, never=0.0)
 
 
-async def next_due(tx: Reading, *, each: int, busy: Counter[str]) -> float | None:
-    """UNIX seconds when something next becomes due that has room; None where nothing is owed so."""
-    rows = await tx.rows(_NEXT, full=_full(busy, each))
+async def rest(tx: Reading, *, now: float, each: int, busy: Counter[str]) -> float | None:
+    """Seconds until something becomes due that has room; None where nothing is owed so."""
+    rows = await tx.rows(_NEXT, now=now, full=_full(busy, each))
     found: float | None = rows[0][0]
     return found
 

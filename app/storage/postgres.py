@@ -17,7 +17,6 @@ from app.errors import Malformed, Unavailable
 from app.storage.database import (
     QUEUE,
     Batch,
-    Company,
     Many,
     Overtaken,
     Reading,
@@ -238,24 +237,29 @@ class Postgres:
     async def scrub(self) -> None:
         """Autovacuum's work: the service's role owns nothing, and cannot do it."""
 
-    async def company(self) -> Company:
+    async def may_deliver(self, alone: Callable[[Tx], Coroutine[Any, Any, None]]) -> bool:
         """
         Several processes may deliver; the first of them takes over what dead ones had leased.
 
         Each holds the shared lock for as long as it lives; who can have it alone is alone. Who has lost its
         connection takes nothing over: others have lost theirs too, and push what they have leased.
         """
-        first = self._worker is None
         if self._worker and not self._worker.is_closed():
-            return "among"
+            return True
         with _refusals():
             found = await self._connect()
-            alone: bool = await found.fetchval("SELECT pg_try_advisory_lock($1)", _WORKER)
-            await found.execute("SELECT pg_advisory_lock_shared($1)", _WORKER)
-            if alone:
-                await found.execute("SELECT pg_advisory_unlock($1)", _WORKER)
+            try:
+                is_alone = await found.fetchval("SELECT pg_try_advisory_lock($1)", _WORKER)
+                if is_alone and not self._worker:
+                    await self.write(alone, shelves=QUEUE)
+                await found.execute("SELECT pg_advisory_lock_shared($1)", _WORKER)
+                if is_alone:
+                    await found.execute("SELECT pg_advisory_unlock($1)", _WORKER)
+            except BaseException:
+                found.terminate()
+                raise
         self._worker = found
-        return "alone" if alone and first else "among"
+        return True
 
     async def close(self) -> None:
         """After the last write; waits for it."""

@@ -21,7 +21,7 @@ from typing import IO, Any, Final, TypeVar
 
 from app.errors import Unavailable
 from app.storage import large
-from app.storage.database import Batch, Company, Reading, Row, Statement, Tx
+from app.storage.database import QUEUE, Batch, Reading, Row, Statement, Tx
 from app.storage.reader import INLINE_SECONDS, Aside, Reader, TooLong, drive
 
 _T = TypeVar("_T")
@@ -313,12 +313,14 @@ class Sqlite:
         with _refusals():
             await self._queued(None, alone=True)
 
-    async def company(self) -> Company:
+    async def may_deliver(self, alone: Callable[[Tx], Coroutine[Any, Any, None]]) -> bool:
         """One process delivers from one file; its lock holds for as long as it lives."""
         if self._sole:
-            return "among"
-        self._sole = sole(self.path)
-        return "alone" if self._sole else "later"
+            return True
+        if lock := sole(self.path):
+            await self.write(alone, shelves=QUEUE)
+        self._sole = lock
+        return bool(lock)
 
     async def close(self) -> None:
         """After the last write; waits for it."""
