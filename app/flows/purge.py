@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import structlog
@@ -14,7 +15,7 @@ from app.domain.plan import Answer, Plan, Purge, Put, Stored, put
 from app.errors import Unavailable
 from app.flows.service import Service
 from app.storage import commits, exchanges, purges, resources
-from app.storage.database import QUEUE, Tx
+from app.storage.database import QUEUE, Overtaken, Tx
 from app.storage.query import Reader
 from app.storage.resources import Version
 
@@ -45,14 +46,21 @@ async def replay(service: Service) -> int:
     found = await service.database.read(purges.came_back, shelves=(*purged_from, *QUEUE))
     count = 0
     for purged, at in found:
-        reader = Reader(service.parameters, "", fhir.moment(at))
-        again = partial(_again, purged=purged, at=at, reader=reader)
-        count += await service.database.write(again, shelves=(purged.shelf, *QUEUE))
+        count += await _purged(service, purged, at)
     unscrubbed = await service.database.read(purges.unscrubbed, shelves=QUEUE)
     if count or unscrubbed:
         _log.info("purged again", resources=count)
         await scrub(service)
     return count
+
+
+async def _purged(service: Service, purged: Purge, at: str) -> int:
+    """How many it was: none where another process, which has started at the same moment, was first."""
+    reader = Reader(service.parameters, "", fhir.moment(at))
+    again = partial(_again, purged=purged, at=at, reader=reader)
+    while True:
+        with contextlib.suppress(Overtaken):
+            return await service.database.write(again, shelves=(purged.shelf, *QUEUE))
 
 
 async def _again(tx: Tx, *, purged: Purge, at: str, reader: Reader) -> int:

@@ -1,5 +1,6 @@
 """What was expunged is gone: from every shelf, version, row and file, and again after a restore."""
 
+import asyncio
 import json
 from contextlib import ExitStack
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from app import settings
 from app.cli import app as cli
 from app.flows import purge
-from app.main import build
+from app.main import build, open_service
 from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
@@ -228,6 +229,30 @@ def test_a_restore_purges_again(exchange, determined, tmp_path):
         left = exchange.get(f"clinic/reports/fhir/Task/{task}").json()
         assert left["status"] == "entered-in-error"
         refused(record(exchange, theirs, "closed"), 409)
+    exchange.http.__enter__()
+
+
+def test_two_that_start_at_once_purge_again(exchange, determined, tmp_path):
+    """Two processes start on what was restored: what one of them has purged, the other finds gone."""
+    _, theirs = determined
+    assert kinbridge(exchange, "backup", tmp_path / "before").exit_code == 0
+    record(exchange, theirs, "expunged")
+    exchange.http.__exit__(None, None, None)
+    assert kinbridge(exchange, "restore", tmp_path / "before", "--force").exit_code == 0
+
+    async def start():
+        read = settings.read(database_url=exchange.database_url, tenants=exchange.tenants)
+        opened = await open_service(read, **loaded.stand_ins())
+        await opened.database.close()
+
+    async def both():
+        await asyncio.gather(start(), start())
+
+    asyncio.run(both())
+
+    rows = every_row(exchange)
+    for secret in SECRETS:
+        assert secret not in rows
     exchange.http.__enter__()
 
 
