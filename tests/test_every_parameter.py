@@ -115,7 +115,7 @@ def values_of(definition, resource):
     kind = resource["resourceType"]
 
     def resolve(reference):
-        found = re.fullmatch(r"([A-Z]\w+)/\S+", reference)
+        found = re.fullmatch(r"(?:\S+/)?([A-Z]\w+)/[^/\s]+", reference)
         return {"resourceType": found[1], "id": "x"} if found else None
 
     environment = fhirpath.Environment(resolve=resolve)

@@ -10,7 +10,7 @@ from app.errors import Malformed
 from app.storage import escaping, matching
 from app.storage.asked import Criterion
 from app.storage.compiled import Atom, Parameter
-from app.storage.entries import ENTRY, FIELD, fold
+from app.storage.entries import ENTRY, FIELD, fold, kind_of
 from app.storage.matching import Alternative, Facts
 from app.storage.parameters import Parameters
 
@@ -130,7 +130,9 @@ class Criteria:
 
             def leads(facts: Facts) -> bool:
                 return any(
-                    fields[1] in atom.targets for atom in atoms for fields in facts.of(atom.name)
+                    kind_of(fields[0], fields[1]) in atom.targets
+                    for atom in atoms
+                    for fields in facts.of(atom.name)
                 )
 
             return Criterion(leads, negated=value == "true")

@@ -222,6 +222,14 @@ def _place(literal: str) -> tuple[str, str]:
     return short(literal), ""
 
 
+def kind_of(target: str, kind: str) -> str:
+    """The type that an entry of a reference leads to, also on another server; "" if it does not say."""
+    if kind or "://" not in target:
+        return kind
+    _, _, before = target.rpartition("/")[0].rpartition("/")
+    return before if before[:1].isupper() and before.isalpha() else ""
+
+
 _known_place: Final = lru_cache(maxsize=4096)(_place)  # the same people again and again
 
 

@@ -20,6 +20,7 @@ from app.storage.entries import (
     clean,
     fold,
     instants,
+    kind_of,
     leads_to_few,
     microseconds,
     place,
@@ -195,7 +196,8 @@ def reference(atom: Atom, value: str, kind: str, base: str) -> list[Alternative]
         if not kinds:
             return _of_any_type(atom, identity)
         return [_equal(atom, identity, one) for one in kinds]
-    if (kind and found and found != kind) or (atom.targets and found not in atom.targets):
+    of = kind_of(identity, found)
+    if (kind and of and of != kind) or (atom.targets and of not in atom.targets):
         return []
     return [_equal(atom, identity, found or None)]
 

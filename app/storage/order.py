@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app.storage.entries import kind_of
+
 if TYPE_CHECKING:
     from app.storage.compiled import Parameter
     from app.storage.matching import Facts
@@ -69,7 +71,7 @@ def _key(row: Row, of: Parameter | str, *, down: bool) -> Any:
     values: list[Any] = []
     for atom in of.atoms:
         for fields in row.facts.of(atom.name):
-            if atom.targets and fields[1] not in atom.targets:
+            if atom.targets and kind_of(fields[0], fields[1]) not in atom.targets:
                 continue
             if of.type == "date":
                 values.append(int(fields[1] if down else fields[0]))

@@ -298,6 +298,26 @@ def test_a_bar_that_is_escaped_is_of_the_unit(exchange):
     assert found(exchange, r"Observation?value-quantity=3||{a\|c}") == []
 
 
+def test_a_patient_on_another_server_is_the_patient_of_what_is_stored_here(exchange):
+    """The URL of another server says of which type it is, so `patient` finds it as `subject` does."""
+    far = "https://ehr.example.org/fhir/Patient/7"
+    for identity, reference in (
+        ("near", "Patient/7"), ("far", far), ("old", f"{far}/_history/2"),
+        ("group", "https://ehr.example.org/fhir/Group/7"),
+    ):  # fmt: skip
+        put(exchange, {"resourceType": "Observation", "id": identity, "status": "final",
+                       "code": concept("x"), "subject": {"reference": reference}})  # fmt: skip
+
+    assert found(exchange, f"Observation?patient={far}") == ["far", "old"]
+    assert found(exchange, f"Observation?subject:Patient={far}") == ["far", "old"]
+    assert found(exchange, f"Observation?subject:Group={far}") == []
+    assert found(exchange, "Observation?patient=https://ehr.example.org/fhir/Group/7") == []
+    assert found(exchange, "Observation?patient:missing=true") == ["group"]
+    ordered = ids(searched(exchange, "Observation?_sort=patient"))
+    assert ordered[0] == "near"
+    assert ordered[-1] == "group"
+
+
 def test_what_is_asked_is_what_is_found(chart):
     """Every kind of parameter, with its modifiers and prefixes."""
     wrong = {}
