@@ -87,7 +87,7 @@ def _planned(case: Case) -> Plan:
     if case.change.act == "record-event":
         return record.plan(case)
     if case.change.siblings:
-        return siblings.plan(case)
+        return siblings.plan(case, _blamed)
     if case.change.act in {"refer", "report"}:
         sent = words.said(case, referral.plan(case, None), _blamed)
         return replace(sent, absent=(*sent.absent, *_absent(case)))

@@ -7,21 +7,23 @@ from typing import Final
 from msgspec.structs import replace
 
 from app import fhir
-from app.domain import conformity, correction, referral, report
+from app.domain import conformity, correction, referral, report, words
 from app.domain.arrival import arrived
 from app.domain.case import Case
 from app.domain.change import Entry
 from app.domain.loaded import NotLoaded, Want
 from app.domain.plan import Answer, Plan, Put, derive, same, together
+from app.domain.receive import Meaning
 from app.domain.report import Kept
 from app.errors import Invalid, Issue, Malformed, OurFault, Refusal
 from app.settings import CANONICAL
 
 
-def plan(case: Case) -> Plan:
+def plan(case: Case, meaning: Meaning) -> Plan:
     """
     Every child's report, or none.
 
+    meaning     what an entry means that is said beside a report
     raises      Kept: what keeps one of them from being sent keeps all; a draft of each is kept
                 Malformed: two of them say different things of one resource
     """
@@ -38,7 +40,7 @@ def plan(case: Case) -> Plan:
         )
         try:
             one = arrived(replace(case, change=change, entries=(), order=()))
-            plans.append((one, _held(one, referral.plan(one, None))))
+            plans.append((one, _held(one, words.said(one, referral.plan(one, None), meaning))))
         except NotLoaded as asked:
             wants |= asked.wants
         except Kept as refused:

@@ -7,6 +7,7 @@ from test_conversation import LIN, WORKER, coded
 from test_one_transaction import transaction
 from test_poor_is_no_neglect import own_task
 from test_reaches_nobody import message, said
+from test_report import sibling
 from test_unsent import written
 
 from app.sandbox import family
@@ -307,6 +308,22 @@ def test_a_message_in_a_reports_bundle(exchange, signed):
 
     assert len(messages(exchange, "agency/intake")) == signed
     assert len(messages(exchange, "clinic/reports")) == 1
+
+
+def test_a_message_in_one_siblings_bundle(exchange):
+    """Two children of one family, reported in one act: intake reads what is said beside the second one's."""
+    first, second = sibling(1), sibling(2)
+    note = message(basedOn=[{"reference": "ServiceRequest/report-2"}])
+    second = {"resource": within(second["resource"], note)}
+    both = {"resourceType": "Bundle", "type": "collection", "entry": [first, second]}
+
+    for _ in range(2):
+        assert len(resources(exchange.call("POST", REPORT, both), "Task")) == 2
+
+    (copy,) = messages(exchange, "agency/intake")
+    about = copy["basedOn"][0]["reference"].split("/")[1]
+    request = exchange.get(f"agency/intake/fhir/ServiceRequest/{about}").json()
+    assert "report-2" in {one["value"] for one in request["identifier"]}
 
 
 class TestPushed:
