@@ -321,9 +321,10 @@ def test_a_message_in_one_siblings_bundle(exchange):
         assert len(resources(exchange.call("POST", REPORT, both), "Task")) == 2
 
     (copy,) = messages(exchange, "agency/intake")
-    about = copy["basedOn"][0]["reference"].split("/")[1]
-    request = exchange.get(f"agency/intake/fhir/ServiceRequest/{about}").json()
-    assert "report-2" in {one["value"] for one in request["identifier"]}
+    (sent,) = exchange.rows(
+        "SELECT copies FROM exchange WHERE source_request = 'ServiceRequest/report-2'"
+    )
+    assert copy["basedOn"][0]["reference"].split("/")[1] in sent[0]
 
 
 class TestPushed:
