@@ -58,13 +58,12 @@ STEPS: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 # {how a difference is told, in "what was asked => HAPI's | ours": why it is one}
 KNOWN = {
-    r"=(ge|le)\d{4}\b": "R4's ge and le hold where the ranges meet or lie within, HAPI's by one bound",
-    r"date.*=(..)?\d{4}|period=|authored=": "HAPI takes a day in the zone it is written in",
+    r"=(ge|le)\d{4}(-\S*)? =>": "R4's ge and le hold where the ranges meet or lie within, HAPI's by one bound",
     r"_sort=-date": "downwards a period counts by its end, with HAPI by its beginning",
     r"quantity=(sa|eb)": "HAPI has no sa and eb of numbers",
     r"quantity=.*unitsofmeasure": "units are converted; HAPI does so where it is set up for it",
     r"quantity=(ne)?[01][.0]*[ |]": "R4: what rounds to 0 or 1 is found; HAPI asks for these exactly",
-    r"(value|quantity|date|concept|string):missing": "a composite is there where each of its parts is",
+    r"(code|type)-(value|quantity)[\w-]*:missing": "a composite is there where each of its parts is",
     r"container:missing|near:missing|missing=true => 400": "a text alone is there; near is not; HAPI lacks some",
     r"(code|concept):text=": "any word of a text may begin so; HAPI looks at its first",
     r"%5C%5C": "R4: a backslash is written twice; HAPI keeps both",
