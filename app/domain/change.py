@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from app.domain.patch import Patch
 from app.errors import Forbidden
@@ -76,6 +77,7 @@ class Entry(Struct, frozen=True):
     patch       from the stored resource to the one that is to stand
     said        the resource as it was sent, before ids and references were settled
     at          where it stands in the Bundle that brought it, as FHIRPath; "" if it came alone
+    type, name  of the resource, the name as Type/id; looked at so often that they are made once
     """
 
     method: Method
@@ -88,15 +90,13 @@ class Entry(Struct, frozen=True):
     patch: Patch | None = None
     said: Resource = msgspec.field(default_factory=dict)
     at: str = ""
+    type: str = ""
+    name: str = ""
 
-    @property
-    def type(self) -> str:
-        kind: str = self.resource["resourceType"]
-        return kind
-
-    @property
-    def name(self) -> str:
-        return f"{self.type}/{self.id}"
+    def __post_init__(self) -> None:
+        kind = self.resource["resourceType"]
+        force_setattr(self, "type", kind)
+        force_setattr(self, "name", f"{kind}/{self.id}")
 
     def meets(self, version: int) -> bool:
         """Whether what stands, 0 where nothing does, is what it says must stand."""

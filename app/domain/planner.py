@@ -35,7 +35,7 @@ from app.domain.arrival import arrived as resolved
 from app.domain.case import Case, at_once, blamed, conditions, guarded
 from app.domain.change import Entry
 from app.domain.loaded import Want
-from app.domain.plan import Answer, Exchange, Plan, Put, put, stamped, together
+from app.domain.plan import Answer, Plan, Put, Stored, put, stamped, together
 from app.domain.receive import Meaning
 from app.errors import Conflict, Invalid, Issue, Refusal
 
@@ -208,33 +208,28 @@ def _meaning(case: Case, entry: Entry) -> Plan:
 
 def _task(case: Case, entry: Entry) -> Plan | None:
     """What a Task means to others; None where it is its shelf's own."""
-    exchange = _exchange(case, entry)
-    if exchange is not None:
-        return outcome.plan(case, entry, exchange)
-    if (asked := _question(case, entry)) is not None:
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored and stored.exchange:
+        exchange = case.loaded.exchange(case.shelf.key, entry.name)
+        if exchange is not None:
+            return outcome.plan(case, entry, exchange)
+    if (asked := _question(case, entry, stored)) is not None:
         return asked
-    if (asks := reminder.stands(case, entry.name)) is not None:
-        return reminder.changed(case, entry, asks)
-    if _is_told(case, entry):
-        return None
+    if stored and stored.stands and stored.exchange:
+        if reminder.is_one(case, stored):
+            return reminder.changed(case, entry, stored)
+        return None  # on an inbox it says what became of a report, and is nobody's to send
     if referral.is_referral(case, entry.resource):
         guarded(case, entry)
         return referral.plan(case, entry)
-    beside.hold(case, entry.resource, case.loaded.resource(case.shelf.key, entry.name))
+    beside.hold(case, entry.resource, stored)
     return None
 
 
-def _is_told(case: Case, task: Entry) -> bool:
-    """Whether it stands on an inbox, where it says what became of a report, and is nobody's to send."""
-    stored = case.loaded.resource(case.shelf.key, task.name)
-    return bool(stored and stored.stands and stored.exchange)
-
-
-def _question(case: Case, entry: Entry) -> Plan | None:
+def _question(case: Case, entry: Entry, stored: Stored | None) -> Plan | None:
     """A question on a referral, asked or answered; None where the Task is none."""
     if not question.is_question(entry.resource):
         return None
-    stored = case.loaded.resource(case.shelf.key, entry.name)
     if stored and stored.stands and stored.exchange:
         exchange = case.loaded.opened(case.shelf.key, stored.exchange)
         return question.answered(case, entry, exchange, stored) if exchange else None
@@ -245,12 +240,6 @@ def _question(case: Case, entry: Entry) -> Plan | None:
         unheard.question(case, entry.resource, stored)
         return None
     return question.asked(case, entry, exchange)
-
-
-def _exchange(case: Case, task: Entry) -> Exchange | None:
-    """The exchange that a Task is a projection of; the Task itself is marked with it."""
-    stored = case.loaded.resource(case.shelf.key, task.name)
-    return case.loaded.exchange(case.shelf.key, task.name) if stored and stored.exchange else None
 
 
 def _screens(case: Case) -> bool:

@@ -103,13 +103,10 @@ def _called(case: Case, request: Resource) -> datetime:
     return case.now
 
 
-def stands(case: Case, name: str) -> Stored | None:
-    """The reminder that stands under this name on the caller's shelf."""
-    stored = case.loaded.resource(case.shelf.key, name)
-    if stored is None or not stored.stands or not stored.exchange or case.shelf.role != "source":
-        return None
+def is_one(case: Case, stored: Stored) -> bool:
+    """Whether a Task that stands on the caller's shelf, and is part of an exchange, is a reminder."""
     systems = {one.get("system") for one in listed(stored.resource.get("identifier"))}
-    return stored if systems & _KINDS.keys() else None
+    return case.shelf.role == "source" and not systems.isdisjoint(_KINDS)
 
 
 def changed(case: Case, entry: Entry, stored: Stored) -> Plan:

@@ -29,8 +29,8 @@ def followed(case: Case, made: Plan) -> list[Plan]:
         if one.shelf == case.shelf.key
         and one.expected
         and one.method != "DELETE"
-        and any(one.resource["resourceType"] in rule.shows for rule in _rules(case))
         and one.resource["resourceType"] != "Task"
+        and any(one.resource["resourceType"] in rule.shows for rule in _rules(case))
     ]
     return at_once(lambda one: _corrected(case, one), changed)
 
