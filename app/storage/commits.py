@@ -81,19 +81,7 @@ class Made(Struct, frozen=True):
     @property
     def plain(self) -> bool:
         """Whether it puts resources and does nothing else, so that it can be one with others."""
-        plan = self.plan
-        return not (
-            plan.receipts
-            or plan.exchanges
-            or plan.owed
-            or plan.accounted
-            or plan.absent
-            or plan.recorded
-            or plan.purges
-            or plan.worklist
-            or plan.stands
-            or plan.following
-        )
+        return self.plan == Plan(self.plan.answer, self.plan.puts)
 
 
 class Commits:
@@ -189,8 +177,9 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
     made        plans of which no two put the same resource
     raises      Overtaken: something that one was made from has changed since
     """
-    times = await clock.tell(tx, _shelves(made), max(one.at for one in made))
-    for one in made:
+    more = [one for one in made if not one.plain]
+    times = await clock.tell(tx, _shelves(made, more), max(one.at for one in made))
+    for one in more:
         await _absent(tx, one)
         await _stands(tx, one)
     if (rows := made[0].rows) is not None:
@@ -203,25 +192,21 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
             else {key: v for one in made for key, v in one.seen.items()}
         )
         stand = await puts.put(tx, _ordered(made), made[0].reader.parameters, seen, times)
-    for one in made:
-        if not one.plain:
-            await _besides(tx, one, times)
+    for one in more:
+        await _besides(tx, one, times)
     return stand
 
 
-def _shelves(made: Sequence[Made]) -> set[str]:
+def _shelves(made: Sequence[Made], more: Sequence[Made]) -> set[str]:
     """
     Where they put something, and where nothing else shall be put meanwhile: what is sent has a time on
     the shelf of its sender, and of those who look whether nothing meets a condition one goes on at a time.
     """
-    shelves: set[str] = set()
-    for one in made:
-        plan = one.plan
-        shelves.update(put.shelf for put in plan.puts)
-        if not one.plain:
-            shelves.update(shelf for shelf, _ in plan.absent)
-            shelves.update(step.source for step in plan.exchanges if step.version == 0)
-            shelves.update(purge.shelf for purge in plan.purges)
+    shelves = {put.shelf for one in made for put in one.plan.puts}
+    for one in more:
+        shelves.update(shelf for shelf, _ in one.plan.absent)
+        shelves.update(step.source for step in one.plan.exchanges if step.version == 0)
+        shelves.update(purge.shelf for purge in one.plan.purges)
     return shelves
 
 
