@@ -82,6 +82,16 @@ def test_an_update_moves_what_it_changes():
     assert led == [("a/b", f"Task.identifier~t{FIELD}3", "", "t1", "u")]
 
 
+def test_a_long_text_that_changes_at_its_end_is_led_to_as_before():
+    """The index has the beginning of it: what leads there stands, and is in neither list."""
+    begins = "a" * entries.LONGEST
+    before, after = (facts(("+name~s", begins + end, begins + end)) for end in "bc")
+
+    gone, led = index.moved("a/b", "Patient", "p", ("2026-01-01", before), ("2026-01-02", after))
+
+    assert (gone, led) == ([], [])
+
+
 def test_what_is_deleted_is_not_led_to():
     """Nothing stands there: every row goes."""
     said = facts(("+identifier~t", "1", "u"), ("+status~t", "requested", ""))

@@ -65,36 +65,35 @@ def moved(
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
     (before, was), (updated, facts) = stood, stands
-    old, entries = _led(was), _led(facts)
-    terms = _terms(kind, entries)
-    if old == entries:  # as after most updates: what has no time leads there already
-        terms = [one for one in terms if one[2] and before != updated]
-        return _rows(shelf, identity, before, terms), _rows(shelf, identity, updated, terms)
-    gone = _rows(shelf, identity, before, _terms(kind, old))
-    led = _rows(shelf, identity, updated, terms)
-    stays = {*gone}.intersection(led) if len(gone) < _MANY else _both(gone, led)
-    return [one for one in gone if one not in stays], [one for one in led if one not in stays]
+    old, new = _terms(kind, was), _terms(kind, facts)
+    stays = {*old}.intersection(new) if len(old) < _MANY else _both(old, new)
+    if before != updated:
+        stays = {one for one in stays if not one[2]}
+    return (
+        _rows(shelf, identity, before, old, stays),
+        _rows(shelf, identity, updated, new, stays),
+    )
 
 
-def _both(gone: list[Posting], led: list[Posting]) -> set[Posting]:
-    """The rows that are in both, some at a time: to compare sets is one step, and others wait."""
-    were: set[Posting] = set()
-    for start in range(0, len(gone), _MANY):
-        were.update(gone[start : start + _MANY])
-    return {one for one in led if one in were}
+def _both(old: list[_Term], new: list[_Term]) -> set[_Term]:
+    """The terms that are in both, some at a time: to compare sets is one step, and others wait."""
+    were: set[_Term] = set()
+    for start in range(0, len(old), _MANY):
+        were.update(old[start : start + _MANY])
+    return {one for one in new if one in were}
 
 
-def _led(facts: str) -> list[str]:
-    """The entries to which the index leads."""
-    return [one for one in facts.split(ENTRY) if one[:1] == "+"]
-
-
-def _terms(kind: str, entries: list[str]) -> list[_Term]:
-    return [_known_term(kind, one) if len(one) <= LONGEST else _term(kind, one) for one in entries]
+def _terms(kind: str, facts: str) -> list[_Term]:
+    """The terms by which the index leads there."""
+    return [
+        _known_term(kind, entry) if len(entry) <= LONGEST else _term(kind, entry)
+        for rest in facts.split(f"{ENTRY}+")[1:]
+        for entry in [rest.partition(ENTRY)[0]]
+    ]
 
 
 def _term(kind: str, entry: str) -> _Term:
-    name, value, *rest = entry[1:].split(FIELD)
+    name, value, *rest = entry.split(FIELD)
     qualifier = rest[0] if rest else ""
     timed = not leads_to_few(name, value, qualifier)
     if "~s" in name:
@@ -105,10 +104,14 @@ def _term(kind: str, entry: str) -> _Term:
 _known_term: Final = lru_cache(maxsize=4096)(_term)  # what is written over was written before
 
 
-def _rows(shelf: str, identity: str, updated: str, terms: list[_Term]) -> list[Posting]:
+def _rows(
+    shelf: str, identity: str, updated: str, terms: list[_Term], stays: set[_Term]
+) -> list[Posting]:
+    """Of all but those that stay."""
     return [
-        (shelf, term, updated if timed else "", identity, qualifier)
-        for term, qualifier, timed in terms
+        (shelf, one[0], updated if one[2] else "", identity, one[1])
+        for one in terms
+        if one not in stays
     ]
 
 
