@@ -16,7 +16,7 @@ ACTIVITY = {"coding": [{"system": family.DOMAIN, "code": "resulting-activity"}]}
 EVENTS = [
     "received", "received", "awaiting-information", "screened-in", "screened-in", "assigned", "first-contact",
     "investigating", "disposition", "disposition-amended", "services", "placement-changed", "closed",
-    "screened-out", "unable-to-complete", "transferred", "expunged",
+    "screened-out", "unable-to-complete", "transferred", "expunged", "expunged",
 ]  # fmt: skip
 STATUSES = [
     "accepted", "in-progress", "on-hold", "completed", "rejected", "failed", "cancelled", "received", "requested",
