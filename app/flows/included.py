@@ -68,9 +68,7 @@ class Beside:
         for one in level:
             if len(named) + len(canonical) > _NAMED:
                 break
-            if include.kind not in {"", one.type} and not (
-                include.parameter is None and include.iterate
-            ):
+            if include.kind not in {"", one.type}:
                 continue
             facts = await self._facts(one)
             for way in self._of(include, one.type):

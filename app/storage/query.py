@@ -199,9 +199,7 @@ class Reader:
             case "_type":
                 return query
             case _:
-                return replace(
-                    query, includes=(*query.includes, *self._include(query, name, value))
-                )
+                return replace(query, includes=(*query.includes, *self._include(name, value)))
 
     def _sorted(self, kind: str, value: str) -> Iterable[tuple[Parameter | str, bool]]:
         keys = value.split(",")
@@ -217,12 +215,12 @@ class Reader:
                 raise Malformed(f"{named(code)} is no key to sort by.")
             yield parameter, key != code
 
-    def _include(self, query: Query, name: str, value: str) -> list[Include]:
+    def _include(self, name: str, value: str) -> list[Include]:
         """https://hl7.org/fhir/R4/search.html#include: Type:parameter, with :Type; * for all."""
         way, _, modifier = name.partition(":")
         reverse, iterate = way == "_revinclude", modifier in {"iterate", "recurse"}
         if value == "*":
-            return [Include("" if reverse else query.kind, None, "", reverse, iterate)]
+            return [Include("", None, "", reverse, iterate)]
         kind, _, rest = value.partition(":")
         code, _, target = rest.partition(":")
         if not self._is_type(kind):

@@ -572,6 +572,16 @@ def test_what_hangs_on_it_comes_along(chart, query, matches, included):
     assert sorted(ids(bundle, "include")) == included.split()
 
 
+def test_all_that_is_referred_to_comes_along_from_every_type(chart):
+    """Where several types are searched at once, * is the references of each of them."""
+    several = "?_type=Observation,Task&_id=o0,t2&_include=*"
+    assert sorted(ids(searched(chart, several), "include")) == ["ben", "north", "rosa"]
+    whole = searched(chart, "Patient/ben/*?_include=*")
+    assert (sorted(ids(whole)), ids(whole, "include")) == (["ben", "t2"], ["north"])
+    one = searched(chart, "Task?_id=t2&_include=Task:patient&_include:iterate=Observation:*")
+    assert ids(one, "include") == ["ben"]
+
+
 def test_everything_of_a_patient(chart):
     """The child's record, by one call."""
     bundle = searched(chart, "Patient/rosa/$everything")
