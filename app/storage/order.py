@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.storage.entries import kind_of
 
 if TYPE_CHECKING:
+    from app.storage.asked import Query
     from app.storage.compiled import Parameter
     from app.storage.matching import Facts
 
@@ -35,28 +36,36 @@ class Row(NamedTuple):
 
 
 class Order:
-    """What a search is sorted by: its keys, then newest first."""
+    """
+    What a search is sorted by: its keys, then newest first.
 
-    def __init__(self, sort: tuple[tuple[Parameter | str, bool], ...]) -> None:
-        self.sort = sort
+    queries     one for each type that is searched: each has parameters of its own for the same keys
+    """
+
+    def __init__(self, queries: list[Query]) -> None:
+        sort = queries[0].sort
+        self.sorts = {query.kind: query.sort for query in queries}
+        self.downwards = [down for _, down in sort]
         self.upwards = bool(sort) and not sort[0][1]
         self.by_time = not sort or sort[0][0] == "_lastUpdated"
 
     def keys(self, row: Row) -> tuple[Any, ...]:
         if self.by_time:
             return ()
-        return tuple(_key(row, of, down=down) for of, down in self.sort)
+        return tuple(_key(row, of, down=down) for of, down in self.sorts[row.type])
 
     def compare(self, one: Place, other: Place) -> int:
         if self.by_time:
             before, then = (one.updated, one.type, one.id), (other.updated, other.type, other.id)
             return ((before > then) - (before < then)) * (1 if self.upwards else -1)
-        for (_, down), mine, its in zip(self.sort, one.keys, other.keys, strict=True):
+        for down, mine, its in zip(self.downwards, one.keys, other.keys, strict=True):
             if mine == its:
                 continue
             if mine is None or its is None:  # what has no value comes last, whichever way
                 return 1 if mine is None else -1
-            return (1 if mine > its else -1) * (-1 if down else 1)
+            # what two types have under one key need not be of one kind: a date here, a code there
+            after = (type(mine).__name__, mine) > (type(its).__name__, its)
+            return (1 if after else -1) * (-1 if down else 1)
         mine, its = (one.updated, one.type, one.id), (other.updated, other.type, other.id)
         return (mine < its) - (mine > its)
 

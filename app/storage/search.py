@@ -62,7 +62,7 @@ async def page(  # noqa: PLR0913 — what a page is
     queries = [one for one in [await _settled(tx, shelf, query) for query in queries] if one]
     if not queries or most == 0:
         return Page([], [], more=False)
-    order = Order(queries[0].sort)
+    order = Order(queries)
     if order.by_time and all(one.ids is None for one in queries):
         sources = [
             source for query in queries for source in await walking.sources(tx, shelf, query)
@@ -249,9 +249,8 @@ async def _chosen(  # noqa: PLR0913 — as page
     key = functools.cmp_to_key(compare)
     best: list[Place] = []
     for query in queries:
-        keyed = replace(query, sort=order.sort)
         async for row in walking.everything(
-            tx, shelf, keyed, await walking.sources(tx, shelf, keyed)
+            tx, shelf, query, await walking.sources(tx, shelf, query)
         ):
             place = order.place(row)
             if after is None or compare(place, after) > 0:

@@ -572,6 +572,22 @@ def test_what_hangs_on_it_comes_along(chart, query, matches, included):
     assert sorted(ids(bundle, "include")) == included.split()
 
 
+def test_several_types_stand_in_one_order(exchange):
+    """Each type has the date of its own: an encounter's period, when something was observed."""
+    for identity, date in (("a", "2026-01-02"), ("b", "2026-01-04")):
+        put(exchange, {"resourceType": "Encounter", "id": f"e{identity}", "status": "finished",
+                       "class": {"code": "AMB"}, "period": {"start": date, "end": date}})  # fmt: skip
+    for identity, date in (("a", "2026-01-01"), ("b", "2026-01-03")):
+        put(exchange, {"resourceType": "Observation", "id": f"o{identity}", "status": "final",
+                       "code": concept("x"), "effectiveDateTime": date})  # fmt: skip
+
+    for asked, order in (("date", "oa ea ob eb"), ("-date", "eb ob ea oa")):
+        query = f"?_type=Encounter,Observation&_sort={asked}"
+        assert ids(searched(exchange, query)) == order.split()
+        pages = [order.split()[:3], order.split()[3:]]
+        assert walk(exchange, f"{query}&_count=3") == (pages, pages)
+
+
 def test_all_that_is_referred_to_comes_along_from_every_type(chart):
     """Where several types are searched at once, * is the references of each of them."""
     several = "?_type=Observation,Task&_id=o0,t2&_include=*"
