@@ -43,8 +43,9 @@ class Order:
     """
 
     def __init__(self, queries: list[Query]) -> None:
-        sort = queries[0].sort
-        self.sorts = {query.kind: query.sort for query in queries}
+        sort = max((query.sort for query in queries), key=len)
+        # a lenient search leaves out a key that a type does not have: then it has none of the values
+        self.sorts = {one.kind: one.sort for one in queries if len(one.sort) == len(sort)}
         self.downwards = [down for _, down in sort]
         self.upwards = bool(sort) and not sort[0][1]
         self.by_time = not sort or sort[0][0] == "_lastUpdated"
@@ -52,6 +53,8 @@ class Order:
     def keys(self, row: Row) -> tuple[Any, ...]:
         if self.by_time:
             return ()
+        if row.type not in self.sorts:
+            return (None,) * len(self.downwards)
         return tuple(_key(row, of, down=down) for of, down in self.sorts[row.type])
 
     def compare(self, one: Place, other: Place) -> int:

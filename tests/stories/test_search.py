@@ -586,6 +586,9 @@ def test_several_types_stand_in_one_order(exchange):
         assert ids(searched(exchange, query)) == order.split()
         pages = [order.split()[:3], order.split()[3:]]
         assert walk(exchange, f"{query}&_count=3") == (pages, pages)
+    put(exchange, {"resourceType": "Patient", "id": "p"})
+    lenient = searched(exchange, "?_type=Encounter,Patient&_sort=date", Prefer="handling=lenient")
+    assert ids(lenient) == ["ea", "eb", "p"]
 
 
 def test_all_that_is_referred_to_comes_along_from_every_type(chart):
