@@ -49,6 +49,8 @@ async def found(  # noqa: PLR0913 — as below
         if request.method == "POST":
             pairs += await _parameters(request, most=most)
         pairs = [_of_everything(name, value) for name, value in pairs]
+        if not any(name == "_include" for name, _ in pairs):
+            pairs += _referred_to(pairs)
         await read.read(service, shelf, caller, "/".join(within))
     elif request.method == "POST":
         pairs += await _form(request, most=most)
@@ -66,6 +68,13 @@ def _of_everything(name: str, value: str) -> tuple[str, str]:
             "$everything takes _since, _type and _count; start and end are not here."
         )
     return ("_lastUpdated", f"ge{value}") if name == "_since" else (name, value)
+
+
+def _referred_to(pairs: Pairs) -> Pairs:
+    """What the record refers to comes with it: who wrote it, and where; of the types that are asked for."""
+    types = [one for name, value in pairs if name == "_type" for one in value.split(",")]
+    ways = [f"{kind}:*:{target}" for kind in types for target in types] or ["*"]
+    return [("_include", way) for way in ways]
 
 
 async def _parameters(request: Request, *, most: int) -> Pairs:

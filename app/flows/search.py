@@ -79,6 +79,9 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
     first = queries[0]
     most = first.count if asked.most is None else asked.most
 
+    # the head of a compartment that is searched as a whole is a match, be it on another page
+    matched = asked.within if asked.within and not asked.kind and asked.within[0] in kinds else None
+
     async def look(tx: Reading) -> _Looked:
         asked_at = await clock.last(tx, shelf.key)
         page = await search.page(
@@ -93,7 +96,7 @@ async def search_of(service: Service, shelf: Shelf, caller: Caller, asked: Asked
         page, sizes = await _bounded(tx, shelf.key, page, back=asked.back)
         beside = Beside(tx, service.parameters, shelf.key)
         found, cut = await beside.all_of(first.includes, page.found)
-        seen = [one for one in found if caller.may("r", one.type)]
+        seen = [one for one in found if caller.may("r", one.type) and (one.type, one.id) != matched]
         included, over, more = await bounds.fitting(tx, shelf.key, seen)
         return _Looked(Result(first, page, included, total, cut or over, asked_at), sizes | more)
 

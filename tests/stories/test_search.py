@@ -602,10 +602,20 @@ def test_all_that_is_referred_to_comes_along_from_every_type(chart):
 
 
 def test_everything_of_a_patient(chart):
-    """The child's record, by one call."""
+    """The child's record, by one call, and who is named in it; once, and of the types that are asked for."""
     bundle = searched(chart, "Patient/rosa/$everything")
 
     assert sorted(ids(bundle)) == ["o0", "o1", "o2", "o3", "rosa", "t0", "t1"]
+    assert ids(bundle, "include") == ["north", "south"]
+    some = searched(chart, "Patient/rosa/$everything?_type=Task,Organization")
+    assert (ids(some), ids(some, "include")) == (["t1", "t0"], ["north", "south"])
+    pages, query = [], "Patient/rosa/$everything?_count=4"
+    while query:
+        pages.append(searched(chart, query))
+        query = next((link["url"].partition("/fhir/")[2] for link in pages[-1]["link"]
+                      if link["relation"] == "next"), "")  # fmt: skip
+    assert [len(ids(page)) for page in pages] == [4, 3]
+    assert "rosa" not in [one for page in pages for one in ids(page, "include")]
     refused(chart.get(f"{CHART}/Patient/nobody/$everything"), 404)
     refused(chart.get(f"{CHART}/Patient/rosa/$everything?start=2020"), 422, "not-supported")
 
