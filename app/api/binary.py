@@ -15,6 +15,7 @@ from app.api import body, header, responses
 from app.api.pieces import Pieces
 from app.conformance import Definitions
 from app.domain.change import Caller
+from app.errors import Forbidden
 from app.fhir import Resource
 from app.storage.resources import Version
 
@@ -82,6 +83,15 @@ async def sent(request: Request, *, identity: str = "", most: int) -> Resource:
         del content
         made["data"] = encoded.decode("ascii")
     return made
+
+
+def may(caller: Caller, stored: bytes) -> bool:
+    """As permit, for what is left out where it may not be read."""
+    try:
+        permit(caller, stored)
+    except Forbidden:
+        return False
+    return True
 
 
 def permit(caller: Caller, stored: bytes) -> None:

@@ -134,7 +134,7 @@ async def _bundled(  # noqa: PLR0913 — what a search is asked with
             kind, asked, base, within, after, back, lenient, 0 if shown.summary == "count" else None
         ),
     )
-    for one in (*result.page.found, *result.included):
+    for one in result.page.found:
         if one.type == "Binary":
             binary.permit(caller, one.body)
     here = f"{base}/{where}".rstrip("/")
@@ -157,11 +157,11 @@ async def _bundled(  # noqa: PLR0913 — what a search is asked with
         links.append(link("next", _sealed(places[-1], service.key, of, back=False)))
     total = {} if result.total is None else {"total": result.total}
     head = responses.head("searchset", "" if page else result.asked_at, **total, link=links)
-    return head, _entries(service, base, result, shown)
+    return head, _entries(service, caller, base, result, shown)
 
 
 def _entries(
-    service: Service, base: str, result: Result, shown: view.View
+    service: Service, caller: Caller, base: str, result: Result, shown: view.View
 ) -> Iterator[tuple[bytes, ...]]:
     """Around bytes that are not parsed."""
     plain = shown in {view.WHOLE, view.View("count")}
@@ -172,6 +172,8 @@ def _entries(
         *((one, b"include") for one in result.included),
     ]:
         included = mode == b"include"
+        if included and found.type == "Binary" and not binary.may(caller, found.body):
+            continue
         whole = found.body
         if not plain:
             whole = shown.of(service.definitions, whole, included=included)

@@ -51,7 +51,7 @@ SAID = {
     "looked": "Patient Bundle",
     "written": "200 201",
     "output": "Procedure",
-    "everything": "Patient Procedure Task",
+    "everything": "Organization Patient Procedure Task",
 }
 
 

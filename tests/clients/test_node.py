@@ -34,7 +34,7 @@ SAID = {
         "binary": True,
         "stale": 412,
         "validated": "code-invalid",
-        "walked": "2 2 1",
+        "walked": "3 3 1",
         "once": "201 200",
         "refused": "404 200",
         "typed": 1,

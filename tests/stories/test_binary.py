@@ -164,6 +164,14 @@ def test_who_may_not_read_the_document_may_not_read_its_letter(exchange, registe
             refused(exchange.get(path, Authorization=reader, Accept=accept), 403)
             assert exchange.get(path, Authorization=both, Accept=accept).status_code == 200
 
+    named = {"resourceType": "List", "id": "l", "status": "current", "mode": "working",
+             "entry": [{"item": {"reference": "Binary/b"}}]}  # fmt: skip
+    assert exchange.call("PUT", f"{CHART}/List/l", named, Authorization=owner).status_code == 201
+    lists = register("lists", "clinic/chart", "system/Binary.rs", "system/List.rs")
+    for whose, found in ((lists, ["l"]), (owner, ["l", "b"])):
+        beside = exchange.get(f"{CHART}/List?_include=*", Authorization=whose).json()["entry"]
+        assert [one["resource"]["id"] for one in beside] == found
+
 
 @pytest.mark.parametrize("kind", ["application/json-patch+json", "application/merge-patch+json"])
 def test_a_letter_is_not_read_by_writing(exchange, register, kind):
