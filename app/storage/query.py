@@ -75,7 +75,8 @@ class Reader:
         if not value:  # an empty value asks nothing, and is no answer of everything
             raise Malformed(f"The parameter {name} has no value.")
         if name == "_id":
-            ids = frozenset(one for one in escaping.unescaped(value).split(",") if one)
+            values, whole = escaping.unescaped(value).split(","), f"{query.kind}/"
+            ids = frozenset(one.removeprefix(whole) for one in values if one)
             return replace(query, ids=ids if query.ids is None else query.ids & ids)
         if name == "_lastUpdated":
             return self._updated(query, value)

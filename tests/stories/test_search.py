@@ -241,6 +241,7 @@ CASES = {
     "Task?_id=t1%5C,t2": "t1 t2",
     "Task?_id=t1,t2&_id=t2": "t2",
     "Task?_id=t1,nothing&status=accepted": "t1",
+    "Task?_id=Task/t1,Patient/t2": "t1",
     "Task?_lastUpdated=gt2025&priority=urgent": "t3",
     "Task?_lastUpdated=lt2026-01-01": "",
     "Task?_lastUpdated=2026-11-23&priority=urgent": "t3",
