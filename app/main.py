@@ -32,7 +32,7 @@ from app.flows.service import Service
 from app.partners import Partners, key_of
 from app.settings import Settings
 from app.storage import clock as clocks
-from app.storage import connection, keys, migration, outbox, reindex, sqlite
+from app.storage import connection, file, keys, migration, outbox, reindex
 from app.storage.commits import Commits
 from app.storage.database import NONE, QUEUE
 from app.storage.parameters import Parameters
@@ -186,7 +186,7 @@ async def _warn(service: Service) -> None:
         > service.clock().timestamp() + _DIFFERS_SECONDS
     ):
         _log.warning("the machine's clock is behind what was stored last; is it right?")
-    if sqlite.is_others(settings.database_url):
+    if file.is_others(settings.database_url):
         _log.warning("everyone on this machine can read the database; see: chmod 600")
     if not (settings.loopback or settings.public_url):
         _log.warning(

@@ -32,7 +32,7 @@ def standing(settings: Settings) -> None:
     An account of disclosures, above all, must not be empty because it was asked in another folder.
     """
     from app.storage.database import is_postgres
-    from app.storage.sqlite import path_of
+    from app.storage.file import path_of
 
     url = settings.database_url
     if not is_postgres(url) and not path_of(url).exists():

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from app.errors import Unavailable
 from app.storage import migration
 from app.storage.database import is_postgres
+from app.storage.file import own, path_of, sole
 from app.storage.migration import NeedsMigration
-from app.storage.sqlite import own, path_of, sole
 from app.storage.tables import INDEXED, METADATA, PURGE
 
 if TYPE_CHECKING:

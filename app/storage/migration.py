@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import Unavailable
 from app.storage.database import is_postgres
-from app.storage.sqlite import own, path_of
+from app.storage.file import own, path_of
 from app.storage.tables import LEDGER, METADATA
 
 if TYPE_CHECKING:
