@@ -73,8 +73,7 @@ def _of_everything(name: str, value: str) -> tuple[str, str]:
 def _referred_to(pairs: Pairs) -> Pairs:
     """What the record refers to comes with it: who wrote it, and where; of the types that are asked for."""
     types = [one for name, value in pairs if name == "_type" for one in value.split(",")]
-    ways = [f"{kind}:*:{target}" for kind in types for target in types] or ["*"]
-    return [("_include", way) for way in ways]
+    return [("_include", f"*:*:{one}") for one in types] or [("_include", "*")]
 
 
 async def _parameters(request: Request, *, most: int) -> Pairs:

@@ -217,14 +217,14 @@ class Reader:
             yield parameter, key != code
 
     def _include(self, name: str, value: str) -> list[Include]:
-        """https://hl7.org/fhir/R4/search.html#include: Type:parameter, with :Type; * for all."""
+        """https://hl7.org/fhir/R4/search.html#include: Type:parameter, with :Type; * for all, *:*:Type too."""
         way, _, modifier = name.partition(":")
         reverse, iterate = way == "_revinclude", modifier in {"iterate", "recurse"}
-        if value == "*":
-            return [Include("", None, "", reverse, iterate)]
         kind, _, rest = value.partition(":")
         code, _, target = rest.partition(":")
-        if not self._is_type(kind):
+        if kind == "*" and code in {"", "*"}:
+            kind, code = "", "*"
+        elif not self._is_type(kind):
             raise Malformed(f"{way} is written as Type:parameter.")
         if target and not self._is_type(target):
             raise Malformed(f"{way}: FHIR R4 has no type {named(target)}.")

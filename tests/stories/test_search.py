@@ -610,6 +610,12 @@ def test_everything_of_a_patient(chart):
     assert ids(bundle, "include") == ["north", "south"]
     some = searched(chart, "Patient/rosa/$everything?_type=Task,Organization")
     assert (ids(some), ids(some, "include")) == (["t1", "t0"], ["north", "south"])
+    every = chart.get(f"{CHART}/metadata").json()["rest"][0]["resource"]
+    whole = searched(
+        chart, f"Patient/rosa/$everything?_type={','.join(one['type'] for one in every)}"
+    )
+    assert sorted(ids(whole)) == sorted(ids(bundle))
+    refused(chart.get(f"{CHART}/Task?_include=*:owner"), 400)
     pages, query = [], "Patient/rosa/$everything?_count=4"
     while query:
         pages.append(searched(chart, query))
