@@ -123,6 +123,16 @@ def file_bytes(exchange):
     )
 
 
+def nowhere(exchange):
+    """No answer, no row and, on SQLite, no byte of the file has any of the secrets."""
+    answers, rows = every_answer(exchange), every_row(exchange)
+    for secret in SECRETS:
+        assert secret not in answers
+        assert secret not in rows
+        if exchange.database_url.startswith("sqlite"):
+            assert secret.encode() not in file_bytes(exchange)
+
+
 def test_nothing_of_it_is_left(exchange, determined):
     """No answer, no row and, on SQLite, no byte of the file holds the child, the words or the finding."""
     task, theirs = determined
@@ -134,12 +144,7 @@ def test_nothing_of_it_is_left(exchange, determined):
 
     assert record(exchange, theirs, "expunged").status_code == 200
 
-    answers, rows = every_answer(exchange), every_row(exchange)
-    for secret in SECRETS:
-        assert secret not in answers
-        assert secret not in rows
-        if exchange.database_url.startswith("sqlite"):
-            assert secret.encode() not in file_bytes(exchange)
+    nowhere(exchange)
     for path in (f"clinic/reports/fhir/Task/{task}", f"agency/intake/fhir/Task/{theirs}"):
         left = exchange.get(path).json()
         assert left["status"] == "entered-in-error"
@@ -220,12 +225,7 @@ def test_a_restore_purges_again(exchange, determined, tmp_path):
     assert "Zanzibar" in every_row(exchange)
     with started(exchange):
         assert exchange.get("health/ready").status_code == 200
-        answers, rows = every_answer(exchange), every_row(exchange)
-        for secret in SECRETS:
-            assert secret not in answers
-            assert secret not in rows
-            if exchange.database_url.startswith("sqlite"):
-                assert secret.encode() not in file_bytes(exchange)
+        nowhere(exchange)
         left = exchange.get(f"clinic/reports/fhir/Task/{task}").json()
         assert left["status"] == "entered-in-error"
         refused(record(exchange, theirs, "closed"), 409)
@@ -250,9 +250,8 @@ def test_two_that_start_at_once_purge_again(exchange, determined, tmp_path):
 
     asyncio.run(both())
 
-    rows = every_row(exchange)
-    for secret in SECRETS:
-        assert secret not in rows
+    with started(exchange):
+        nowhere(exchange)
     exchange.http.__enter__()
 
 
@@ -276,10 +275,7 @@ def test_what_was_an_error_already_is_purged_again(exchange, determined, tmp_pat
 
     with started(exchange):
         assert exchange.get("health/ready").status_code == 200
-        answers, rows = every_answer(exchange), every_row(exchange)
-        for secret in SECRETS:
-            assert secret not in answers
-            assert secret not in rows
+        nowhere(exchange)
     exchange.http.__enter__()
 
 
