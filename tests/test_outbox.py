@@ -180,8 +180,8 @@ def test_a_lease_from_before_the_clock_was_set_back_is_none(url):
     assert run(url, work) == pytest.approx(365 * 86400 - 30, abs=20)
 
 
-def test_who_starts_alone_frees_what_the_dead_had_leased(url):
-    """Nobody else may have leased anything: who starts beside it waits until that is done."""
+def test_what_the_dead_had_leased_is_freed_where_it_is_known_that_they_are_dead(url):
+    """By who has the file; on PostgreSQL, who has lost its connections may live and push."""
     claim = {"now": NOW, "lease_seconds": 30.0, "most": 16, "each": 16, "busy": Counter()}
 
     async def story():
@@ -190,30 +190,14 @@ def test_who_starts_alone_frees_what_the_dead_had_leased(url):
             lambda tx: outbox.owe(tx, Owed(OTHER, "e", {"Task/t": 1}), now=NOW), shelves=QUEUE
         )
         await first.write(lambda tx: outbox.claim(tx, **claim), shelves=QUEUE)
-        done = []
-
-        async def slowly(tx):
-            done.append("begun")
-            if not url.startswith("sqlite"):
-                await asyncio.sleep(0.5)
-            await outbox.release(tx)
-            done.append("freed")
-
-        async def start(database):
-            if await database.may_deliver(slowly):
-                done.append("delivers")
-
-        await asyncio.gather(start(first), start(second))
+        may = [await one.may_deliver(outbox.release) for one in (first, second)]
         found = await first.write(lambda tx: outbox.claim(tx, **claim), shelves=QUEUE)
         for one in (first, second):
             await one.close()
-        return done, [one.order for one in found]
+        return may, [one.order for one in found]
 
-    done, found = asyncio.run(story())
-
-    both = ["delivers"] if url.startswith("sqlite") else ["delivers", "delivers"]
-    assert done == ["begun", "freed", *both]
-    assert found == ["e"]
+    sole = ([True, False], ["e"])
+    assert asyncio.run(story()) == (sole if url.startswith("sqlite") else ([True, True], []))
 
 
 class Hanging(Partners):

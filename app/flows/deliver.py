@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 
 class Worker:
     """
-    Delivers until it is stopped; what it has begun it ends, within a bound, and leases go back.
+    Delivers until it is stopped; what it has begun it ends, within a bound.
 
     awake           set when there is something new to do
     lease_seconds   for which nobody else takes a push that this one has begun

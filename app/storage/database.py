@@ -284,7 +284,7 @@ class Database(Protocol):
         """
         Whether this process may deliver what is owed; where another has the file, it asks again later.
 
-        alone       done once, at its start, by one that finds nobody else; none can come meanwhile
+        alone       done once, at its start, by one that knows that nobody else lives; none can come meanwhile
         """
         ...
 

@@ -35,7 +35,6 @@ _STATEMENT_SECONDS: Final = 30.0  # what takes longer has met a lock that nobody
 _ASKING: Final = 2  # looks by key on their way at once; who comes meanwhile goes with the next
 _TOGETHER: Final = 200
 _LONG: Final = 5000  # rows; to write so many as JSON takes some ms
-_WORKER: Final = 0x6B696E62  # the advisory lock of those who deliver: "kinb"
 
 _SETTINGS: Final = {
     "application_name": "kinbridge",
@@ -168,7 +167,6 @@ class Postgres:
         self._url = url
         self._connections = connections
         self._pool: asyncpg.Pool[Any] | None = None
-        self._worker: asyncpg.Connection[Any] | None = None
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._keys: dict[tuple[Statement, str], Gathering[dict[str, str], Sequence[Row]]] = {}
 
@@ -237,47 +235,21 @@ class Postgres:
     async def scrub(self) -> None:
         """Autovacuum's work: the service's role owns nothing, and cannot do it."""
 
-    async def may_deliver(self, alone: Callable[[Tx], Coroutine[Any, Any, None]]) -> bool:
+    async def may_deliver(self, alone: Callable[[Tx], Coroutine[Any, Any, None]]) -> bool:  # noqa: ARG002
         """
-        Several processes may deliver; the first of them takes over what dead ones had leased.
+        As many processes as wanted, by leases alone, so that none is ever alone.
 
-        Each holds the shared lock for as long as it lives; who can have it alone is alone. Who has lost its
-        connection takes nothing over: others have lost theirs too, and push what they have leased.
+        Who has lost its connections lives perhaps, and pushes; of the dead, leases run out.
         """
-        if self._worker and not self._worker.is_closed():
-            return True
-        with _refusals():
-            found = await self._connect()
-            try:
-                is_alone = await found.fetchval("SELECT pg_try_advisory_lock($1)", _WORKER)
-                if is_alone and not self._worker:
-                    await self.write(alone, shelves=QUEUE)
-                await found.execute("SELECT pg_advisory_lock_shared($1)", _WORKER)
-                if is_alone:
-                    await found.execute("SELECT pg_advisory_unlock($1)", _WORKER)
-            except BaseException:
-                found.terminate()
-                raise
-        self._worker = found
         return True
 
     async def close(self) -> None:
         """After the last write; waits for it."""
-        if self._worker:
-            self._worker.terminate()
         if self._pool:
             try:
                 await asyncio.wait_for(self._pool.close(), _CONNECT_SECONDS)
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 self._pool.terminate()
-
-    async def _connect(self) -> asyncpg.Connection[Any]:
-        return await asyncpg.connect(
-            self._url,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=_STATEMENT_SECONDS,
-            server_settings=_SETTINGS,
-        )
 
     @contextlib.asynccontextmanager
     async def _turn(self, shelves: Iterable[str]) -> AsyncIterator[None]:

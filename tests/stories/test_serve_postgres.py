@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ from app.storage.database import QUEUE
 
 FHIR = {"Content-Type": "application/fhir+json"}
 WAIT_SECONDS = 30
+OWED = "shelf, order_key, versions, state, owed_at, due, leased_until, attempts"
 
 
 @pytest.fixture
@@ -43,6 +45,18 @@ def put(base, identity, version, http=httpx2):
     body = {"resourceType": "Patient", "id": identity, "name": [{"family": f"v{version}"}]}
     url = f"{base}/clinic/chart/fhir/Patient/{identity}"
     return http.put(url, content=json.dumps(body), headers=FHIR, timeout=10)
+
+
+def owe(postgres, shelf, versions):
+    row = f"VALUES ('{shelf}', 'o', '{versions}', 'owed', 0, 0, 0, 0)"
+    postgres.do("kinbridge", f"INSERT INTO outbox ({OWED}) {row}")
+
+
+def wait(seen):
+    until = time.monotonic() + WAIT_SECONDS
+    while not seen() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert seen()
 
 
 def test_eight_writers_on_one_resource_lose_nothing_unseen(postgres, serve):
@@ -108,17 +122,74 @@ def test_web_and_worker_run_apart(postgres, serve, tmp_path):
     """What a service without a worker owes, a worker without a service takes up, until it is told to stop."""
     postgres.empty()
     serve("--no-worker")
-    row = "VALUES ('agency/support', 'o', '{}', 'owed', 0, 0, 0, 0)"
-    columns = "shelf, order_key, versions, state, owed_at, due, leased_until, attempts"
-    postgres.do("kinbridge", f"INSERT INTO outbox ({columns}) {row}")
+    owe(postgres, "agency/support", "{}")
 
     worker = start(tmp_path, "--database", postgres.url(), command="work")
     tried = "SELECT status, codes FROM attempt"
-    until = time.monotonic() + WAIT_SECONDS
-    while not postgres.rows(tried) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait(lambda: postgres.rows(tried))
     worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=WAIT_SECONDS)
 
     assert postgres.rows(tried) == [(0, "no-endpoint")]
     assert worker.returncode == 0
+
+
+class Slow(ThreadingHTTPServer):
+    """A partner that answers what it gets when it may."""
+
+    def __init__(self):
+        self.got, self.may_answer = [], threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler):  # noqa: N805
+                self.got.append(handler.rfile.read(int(handler.headers["Content-Length"])))
+                self.may_answer.wait(WAIT_SECONDS)
+                handler.send_response(200)
+                handler.send_header("Content-Length", "0")
+                handler.end_headers()
+
+            def log_message(handler, *_):  # noqa: N805
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_who_loses_the_database_while_it_pushes_is_taken_for_dead_by_nobody(
+    postgres, serve, tmp_path
+):
+    """A machine hangs in the middle of a push and its connections are cut: nobody begins it beside it."""
+    partner = Slow()
+    endpoint = f'endpoint = {{ url = "http://127.0.0.1:{partner.server_port}" }}'
+    (tmp_path / "kinbridge.toml").write_text(f"""
+        [[tenants]]
+        id = "agency"
+        name = "A"
+        shelves = [
+          {{ id = "support", kind = "family-support", role = "recipient" }},
+          {{ id = "intake", kind = "cps-report", role = "recipient", {endpoint} }},
+        ]""")
+    begun = ("--config", "kinbridge.toml")
+    hung, base = serve(*begun)
+    task = {"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"}
+    put = httpx2.put(f"{base}/agency/intake/fhir/Task/t", content=json.dumps(task), headers=FHIR)
+    assert put.status_code == 201
+    owe(postgres, "agency/intake", '{"Task/t": 1}')
+    wait(lambda: partner.got)
+
+    hung.send_signal(signal.SIGSTOP)
+    postgres.do(
+        "kinbridge",
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'service'",
+    )
+    owe(postgres, "agency/support", "{}")
+    serve(*begun)
+    tried = "SELECT status, codes FROM attempt ORDER BY status"
+    wait(lambda: (0, "no-endpoint") in postgres.rows(tried))  # it has looked for what is due
+    hung.send_signal(signal.SIGCONT)
+    partner.may_answer.set()
+    wait(lambda: len(postgres.rows(tried)) > 1)
+    partner.shutdown()
+
+    assert postgres.rows(tried) == [(0, "no-endpoint"), (200, "")]
+    assert len(partner.got) == 1
