@@ -20,6 +20,7 @@ from app.flows import read
 from app.flows.read import History
 from app.flows.service import Service
 from app.settings import Shelf
+from app.storage import escaping
 from app.storage.history import FIRST, Asked, Turn
 
 _OF: Final[tuple[str, ...]] = ("type", "id")
@@ -29,6 +30,7 @@ _KNOWN: Final = frozenset({"_since", "_at", "_count", "_page"}) | view.NAMES
 _KEPT: Final = ("_since", "_at", "_count", "_summary", "_elements", "_format", "_pretty")
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _SECONDS: Final = 2  # colons before the zone in a time that has seconds
+_NEVER: Final = "9999"
 
 
 async def history(
@@ -43,8 +45,8 @@ async def history(
     params = request.query_params
     if unknown := sorted(params.keys() - _KNOWN):
         raise Malformed(f"History does not know: {', '.join(unknown)}.")
-    if any(len(params.getlist(name)) > 1 for name in _KNOWN - {"_elements"}):
-        raise Malformed("Each parameter of a history but _elements stands once.")
+    if any(len(params.getlist(name)) > 1 for name in _KNOWN - {"_elements", "_at"}):
+        raise Malformed("Each parameter of a history but _elements and _at stands once.")
     of: dict[str, str] = {
         name: request.path_params[name] for name in _OF if name in request.path_params
     }
@@ -53,7 +55,7 @@ async def history(
     if "id" in of:
         body.id_of(of["id"])
     shown = view.asked(params)
-    asked = Asked(of, _since(params.get("_since", "")), _at(params.get("_at", "")))
+    asked = Asked(of, _since(params.get("_since", "")), _at(params.getlist("_at")))
     most = 0 if shown.summary == "count" else _most(params.get("_count", str(_PAGE)))
     of_this = _url("/".join([shelf.key, *of.values(), "_history"]), params, "")
     page, turn = params.get("_page", ""), FIRST
@@ -86,9 +88,25 @@ def _since(text: str) -> str:
     return _period(text, "_since")[0] if text else ""
 
 
-def _at(text: str) -> tuple[str, str] | None:
-    """A date or dateTime as the time that it means: its first instant, and the first after it."""
-    return _period(text, "_at") if text else None
+def _at(texts: list[str]) -> tuple[str, str] | None:
+    """
+    Dates or dateTimes as the time that they mean: its first instant, and the first after it.
+
+    Where it ends before it begins, a version that stood at both is one of those that are meant.
+
+    source      https://hl7.org/fhir/R4/http.html#history; its prefixes, https://hl7.org/fhir/R4/search.html#prefix
+    """
+    begin, end = "", _NEVER
+    for text in texts:
+        prefix, said = escaping.prefixed(text)
+        low, high = _period(said, "_at")
+        if prefix in {"ne", "ap"}:
+            raise Malformed("_at takes the prefixes eq, ge, gt, sa, le, lt and eb.")
+        if prefix in {"eq", "ge", "gt", "sa"}:
+            begin = max(begin, low if prefix in {"eq", "ge"} else high)
+        if prefix in {"eq", "le", "lt", "eb"}:
+            end = min(end, high if prefix in {"eq", "le"} else low)
+    return (begin, end) if texts else None
 
 
 def _period(text: str, name: str) -> tuple[str, str]:

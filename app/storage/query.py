@@ -74,9 +74,12 @@ class Reader:
             return self._result(query, name, value)
         if not value:  # an empty value asks nothing, and is no answer of everything
             raise Malformed(f"The parameter {name} has no value.")
-        if name == "_id":
+        if name in {"_id", "_id:not"}:
             values, whole = escaping.unescaped(value).split(","), f"{query.kind}/"
             ids = frozenset(one.removeprefix(whole) for one in values if one)
+            if name == "_id:not":
+                others = Criterion(lambda facts: facts.id in ids, negated=True)
+                return replace(query, criteria=(*query.criteria, others))
             return replace(query, ids=ids if query.ids is None else query.ids & ids)
         if name == "_lastUpdated":
             return self._updated(query, value)

@@ -98,6 +98,8 @@ def test_history_since_a_moment(exchange, patient):
         "_at=soon",
         "_at=2026-11-23T09:00:00",
         "_at=2026-13",
+        "_at=ne2026",
+        "_at=ap2026",
         "_summary=some",
         "_summary=true&_elements=name",
     ],
@@ -145,7 +147,15 @@ def test_history_at_a_time(exchange, path):
     assert at(again) == (["4"], 1)
     assert at("2026-11-23") == at("2026") == at("2026-11") == at("2026-11-23T15:00:00Z")
     assert at("2026-11-23T16:00%2B01:00") == (["4", "3", "2", "1"], 4)
-    assert at("2027") == (["4"], 1)
+    assert at("2027") == at("ge2027") == at("gt2026") == at("sa2026") == (["4"], 1)
+    assert at("lt2026") == at("eb2026") == at("le2025") == ([], 0)
+    assert at(f"ge{deleted}") == (["4", "3"], 2)
+    assert at(f"gt{deleted}") == (["4"], 1)
+    assert at(f"lt{active}") == (["1"], 1)
+    assert at(f"le{active}") == (["2", "1"], 2)
+    assert at(f"ge{active}&_at=lt{again}") == (["3", "2"], 2)
+    assert at(f"{active}&_at={made}") == ([], 0)
+    assert at("2028&_at=2027") == (["4"], 1)
 
 
 def test_what_was_deleted_did_not_stand_later(exchange, patient):
