@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli import app as cli
 from app.fhirpath import ucum
+from app.known import Known
 from app.storage import entries, index, migration
 from app.storage.entries import ENTRY, FIELD, leads_to_few
 
@@ -215,7 +216,7 @@ def undo(url, *statements):
 @pytest.mark.parametrize(
     ("look", "text"),
     [
-        (entries.place, "http://example.org/{}"),
+        (Known(str.upper).__getitem__, "http://example.org/{}"),
         (entries.instants, "2026-11-26T09:15:00.{}Z"),
         (ucum.unit, "{}"),
         (ucum.is_code, "{}"),

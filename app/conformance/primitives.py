@@ -13,16 +13,16 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
+
+from app.known import Known
 
 MAX_STRING: Final = 2**20  # https://hl7.org/fhir/R4/datatypes.html#string
 MAX_DIGITS: Final = 1000  # of a decimal; R4 names no most, and no measurement has so many
 SURE_DIGITS: Final = 18  # that every reader keeps, https://www.w3.org/TR/xmlschema-2/#decimal
 _SMALL: Final = 10**SURE_DIGITS
-_KNOWN: Final = 4096
-_KNOWN_LENGTH: Final = 200
 
 _YEAR = r"(?:[0-9](?:[0-9](?:[0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
 _MONTH = r"(?:0[1-9]|1[0-2])"
@@ -70,23 +70,6 @@ class Primitive:
         return isinstance(value, str)
 
 
-class _Known(dict[Any, bool]):
-    """Remembers which of the last few thousand words of vocabulary were right."""
-
-    def __init__(self, accepts: Callable[[Any], bool]) -> None:
-        super().__init__()
-        self._accepts = accepts
-
-    def __missing__(self, value: Any) -> bool:
-        if not self._accepts(value):
-            return False
-        if len(self) >= _KNOWN:
-            self.clear()
-        if len(value) <= _KNOWN_LENGTH:
-            self[value] = True
-        return True
-
-
 def _text(value: Any) -> bool:
     return (
         isinstance(value, str)
@@ -120,32 +103,6 @@ def _calendar(pattern: Callable[[str], object]) -> Callable[[Any], bool]:
 _is_date = _calendar(_date)
 _is_date_time = _calendar(_date_time)
 _is_instant = _calendar(_instant)
-
-
-def _quick_date(value: Any) -> object:
-    if len(value) == 10 and value[4] == "-" and value[7] == "-":
-        return date.fromisoformat(value)
-    return _is_date(value)
-
-
-def _quick_date_time(value: Any) -> object:
-    if len(value) > 19:
-        return _quick_instant(value) or _is_date_time(value)
-    return _quick_date(value)
-
-
-def _quick_instant(value: Any) -> object:
-    if (
-        len(value) > 19
-        and value[10] == "T"
-        and value[4] == value[7] == "-"
-        and value[13] == value[16] == ":"
-        and value[19] in "Z.+-"
-        and value[17] != "6"
-        and (value[-1] == "Z" or (value[-6] in "+-" and value[-3] == ":" and value[-5:-3] < "14"))
-    ):
-        return datetime.fromisoformat(value)
-    return _is_instant(value)
 
 
 def _boolean(value: Any) -> bool:
@@ -199,7 +156,7 @@ def _word(value: Any) -> bool:
 
 _int32 = 2**31
 _string = Primitive(str.strip, _text, "string", "text without control characters, at most 1 MiB")
-_address = Primitive(_Known(_uri).__getitem__, _uri, "string", "a URI without white space")
+_address = Primitive(Known(_uri).__getitem__, _uri, "string", "a URI without white space")
 
 TYPES: Final[dict[str, Primitive]] = {
     "base64Binary": Primitive(
@@ -208,11 +165,13 @@ TYPES: Final[dict[str, Primitive]] = {
     "boolean": Primitive(_boolean, _boolean, "boolean", "true or false, without quotes"),
     "canonical": _address,
     "code": Primitive(
-        _Known(_word).__getitem__, _word, "string", "a code, with single spaces inside only"
+        Known(_word).__getitem__, _word, "string", "a code, with single spaces inside only"
     ),
-    "date": Primitive(_quick_date, _is_date, "string", "a real date: YYYY[-MM[-DD]]"),
+    "date": Primitive(
+        Known(_is_date).__getitem__, _is_date, "string", "a real date: YYYY[-MM[-DD]]"
+    ),
     "dateTime": Primitive(
-        _quick_date_time,
+        Known(_is_date_time).__getitem__,
         _is_date_time,
         "string",
         "a real date, or date and time with seconds and zone: YYYY-MM-DDThh:mm:ss+zz:zz",
@@ -220,7 +179,7 @@ TYPES: Final[dict[str, Primitive]] = {
     "decimal": Primitive(_decimal, _decimal, "number", f"a number of at most {MAX_DIGITS} digits"),
     "id": Primitive(_id, _matching(_id), "string", "1 to 64 letters, digits, hyphens and dots"),
     "instant": Primitive(
-        _quick_instant,
+        Known(_is_instant).__getitem__,
         _is_instant,
         "string",
         "a real date and time with seconds and zone: YYYY-MM-DDThh:mm:ss.sss+zz:zz",

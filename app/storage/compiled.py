@@ -12,7 +12,7 @@ from app.storage import extraction
 if TYPE_CHECKING:
     from app.fhir import Resource
     from app.fhirpath.model import Type
-    from app.storage.extraction import Taken
+    from app.storage.extraction import Taken, Walk
 
 _RESOLVED: Final = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _AS: Final = re.compile(r"^(.*)\.(?:as|ofType)\((\w+)\)$|^(.*) as (\w+)$")
@@ -82,7 +82,7 @@ class Compiled:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.parameters: dict[str, Parameter] = {}
-        self.extractions: dict[str, Taken] = {}
+        self.extractions: dict[str, Taken | Walk] = {}
 
     def add(self, definition: Resource) -> None:
         found = [
@@ -160,6 +160,7 @@ class Compiled:
             canonical=kind == "reference" and bool(types) and types <= {"canonical", "uri"},
         )  # fmt: skip
         if name not in self.extractions:
+            take: Taken | Walk | None
             if found:
                 take = extraction.plain(found, name, kind)
             else:

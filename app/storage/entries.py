@@ -18,10 +18,10 @@ import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 
 from app.domain import letters
+from app.known import Known
 
 ENTRY: Final = "\x1e"
 FIELD: Final = "\x1f"
@@ -88,13 +88,22 @@ def fold(text: str) -> str:
     return " ".join(clean(letters.plain(text)).split())
 
 
+def _folded(text: str) -> str:
+    return fold(text)[:FOLDED]
+
+
+# A system has a few hundred codes that are said, and as many words for them.
+_known_code: Final = Known(kept)
+_known_words: Final = Known(_folded)
+
+
 def instants(text: str) -> tuple[int, int] | None:
     """
     The microseconds that a date, dateTime or instant covers by its precision: first, and one after the last.
 
     Without a zone it is read as UTC. None for what is no date.
     """
-    return _known_instants(text) if len(text) <= LONGEST else _instants(text)
+    return _known_instants[text]
 
 
 def _instants(text: str) -> tuple[int, int] | None:
@@ -123,8 +132,15 @@ def _instants(text: str) -> tuple[int, int] | None:
     return first, first + step
 
 
-# What comes at one moment says that moment again and again; a text of a MiB is not kept for it.
-_known_instants: Final = lru_cache(maxsize=4096)(_instants)
+def _span(text: str) -> str:
+    """The same as fields of an entry, "" for what is no date."""
+    found = instants(text)
+    return f"{found[0]}{FIELD}{found[1]}" if found else ""
+
+
+# What comes at one moment says that moment again and again.
+_known_instants: Final = Known(_instants)
+_known_span: Final = Known(_span)
 
 
 def _days(year: int, month: int, day: int) -> int:
@@ -155,28 +171,30 @@ def microseconds(moment: datetime) -> int:
 def _code(value: Any, name: str, at: str, out: list[str]) -> None:
     if value.__class__ is bool:
         value = "true" if value else "false"
-    out.append(f"{name}{FIELD}{kept(str(value))}{FIELD}{at}")
+    elif value.__class__ is not str:
+        value = str(value)
+    out.append(f"{name}{FIELD}{_known_code[value]}{FIELD}{at}")
 
 
 def _coding(value: Any, name: str, at: str, out: list[str]) -> None:
     code, display = value.get("code"), value.get("display")
     if code is not None or "system" in value:
-        system = kept(value.get("system", ""))
-        out.append(f"{name}{FIELD}{kept(code or '')}{FIELD}{system}{at}")
+        system = _known_code[value.get("system", "")]
+        out.append(f"{name}{FIELD}{_known_code[code or '']}{FIELD}{system}{at}")
     if display is not None:
-        out.append(f"{name}:text{FIELD}{fold(display)[:FOLDED]}{FIELD}")
+        out.append(f"{name}:text{FIELD}{_known_words[display]}{FIELD}")
 
 
 def _concept(value: Any, name: str, at: str, out: list[str]) -> None:
     for coding in value.get("coding", ()):
         _coding(coding, name, at, out)
     if "text" in value:
-        out.append(f"{name}:text{FIELD}{fold(value['text'])[:FOLDED]}{FIELD}")
+        out.append(f"{name}:text{FIELD}{_folded(value['text'])}{FIELD}")
 
 
 def _identifier(value: Any, name: str, at: str, out: list[str]) -> None:
     found = value.get("value")
-    system = kept(value.get("system", ""))
+    system = _known_code[value.get("system", "")]
     if found is not None or system:
         out.append(f"{name}{FIELD}{kept(found or '')}{FIELD}{system}{at}")
     kind = value.get("type")
@@ -186,7 +204,7 @@ def _identifier(value: Any, name: str, at: str, out: list[str]) -> None:
             typed = short(f"{of}|{code}|{clean(found or '')}")
             out.append(f"{name}:of-type{FIELD}{typed}{FIELD}")
         if "text" in kind:
-            out.append(f"{name}:text{FIELD}{fold(kind['text'])[:FOLDED]}{FIELD}")
+            out.append(f"{name}:text{FIELD}{_folded(kind['text'])}{FIELD}")
 
 
 def _contact(value: Any, name: str, at: str, out: list[str]) -> None:
@@ -199,9 +217,8 @@ def _contact(value: Any, name: str, at: str, out: list[str]) -> None:
 
 def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
     literal = value.get("reference")
-    if literal is not None and literal[:1] != "#":
-        target, kind = place(clean(literal))
-        out.append(f"{name}{FIELD}{target}{FIELD}{kind}{at}")
+    if literal is not None and (led := _known_led[literal]):
+        out.append(f"{name}{FIELD}{led}{at}")
     identifier = value.get("identifier")
     if identifier is not None and "value" in identifier:
         system = kept(identifier.get("system", ""))
@@ -209,12 +226,16 @@ def _reference(value: Any, name: str, at: str, out: list[str]) -> None:
         out.append(f"{name}:identifier{FIELD}{code}{FIELD}{system}")
 
 
+def _led(literal: str) -> str:
+    """Where a literal reference leads, as fields of an entry; "" for what is contained."""
+    return "" if literal[:1] == "#" else FIELD.join(place(clean(literal)))
+
+
+_known_led: Final = Known(_led)  # to the same people again and again
+
+
 def place(literal: str) -> tuple[str, str]:
     """A literal reference as id and type, or as a URL and no type; a version is left out."""
-    return _known_place(literal) if len(literal) <= LONGEST else _place(literal)
-
-
-def _place(literal: str) -> tuple[str, str]:
     literal = literal.split("/_history/", 1)[0]
     kind, slash, identity = literal.partition("/")
     if slash and kind[:1].isupper() and kind.isalpha() and "/" not in identity:
@@ -228,9 +249,6 @@ def kind_of(target: str, kind: str) -> str:
         return kind
     _, _, before = target.rpartition("/")[0].rpartition("/")
     return before if before[:1].isupper() and before.isalpha() else ""
-
-
-_known_place: Final = lru_cache(maxsize=4096)(_place)  # the same people again and again
 
 
 def _canonical(value: Any, name: str, at: str, out: list[str]) -> None:
@@ -255,7 +273,7 @@ def _profile(value: Any, name: str, at: str, out: list[str]) -> None:
 
 def _string(value: Any, name: str, at: str, out: list[str]) -> None:
     text = str(value)
-    out.append(f"{name}{FIELD}{fold(text)[:FOLDED]}{FIELD}{kept(text)}{at}")
+    out.append(f"{name}{FIELD}{_folded(text)}{FIELD}{kept(text)}{at}")
 
 
 _PARTS: Final = {
@@ -282,9 +300,8 @@ def _parts(kind: str) -> Any:
 
 
 def _moment(value: Any, name: str, at: str, out: list[str]) -> None:
-    found = instants(value)
-    if found:
-        out.append(f"{name}{FIELD}{found[0]}{FIELD}{found[1]}{at}")
+    if span := _known_span[value]:
+        out.append(f"{name}{FIELD}{span}{at}")
 
 
 def _period(value: Any, name: str, at: str, out: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from app import fhirpath
@@ -12,12 +12,12 @@ from app.fhirpath.model import r4
 from app.fhirpath.values import Node
 from app.storage.entries import FIELD, converter
 
-Take = Callable[[Resource, list[str]], None]
+Take = Callable[[Any, list[str]], None]
 
 
 class Taken(NamedTuple):
     """
-    What takes one atom's entries.
+    What takes one atom's entries out of a whole resource.
 
     keys        it finds nothing in a resource that has none of these; empty where that cannot be said
     """
@@ -43,17 +43,27 @@ class Path(NamedTuple):
         return self.steps[-1]
 
 
-def plain(path: Path, name: str, kind: str) -> Taken | None:
-    """A walk; None where nothing at the end of the path is of a type that the kind takes."""
+class Walk(NamedTuple):
+    """
+    A plain path whose entries have no position.
+
+    inner       keys of each step but the last
+    last        keys of the last step, each with what makes entries of its values
+    """
+
+    name: str
+    inner: list[list[str]]
+    last: list[tuple[str, Any]]
+
+
+def plain(path: Path, name: str, kind: str) -> Taken | Walk | None:
+    """None where nothing at the end of the path is of a type that the kind takes."""
     last = [(key, made) for key, type_name in path.last if (made := converter(kind, type_name))]
     if not last:
         return None
     inner = [[key for key, _ in step] for step in path.steps[path.around : -1]]
-    first = path.steps[0] if len(path.steps) > 1 else last
-    keys = frozenset(key for key, _ in first)
     if not path.around:
-        direct = len(last) == 1 and not inner
-        return Taken(keys, _direct(last[0], name) if direct else _walk(inner, last, name))
+        return Walk(name, inner, last)
     outer = [[key for key, _ in step] for step in path.steps[: path.around]]
 
     def take(resource: Resource, out: list[str]) -> None:
@@ -62,31 +72,61 @@ def plain(path: Path, name: str, kind: str) -> Taken | None:
             for one in _level(part, inner):
                 _last(one, last, name, at, out)
 
-    return Taken(keys, take)
+    return Taken(frozenset(outer[0]), take)
 
 
-def _direct(last: tuple[str, Any], name: str) -> Take:
-    """One step: the way of most parameters."""
-    key, convert = last
+def by_key(walks: Iterable[Walk]) -> dict[str, Take]:
+    """
+    What takes the entries of all of them out of an object, by its keys.
 
-    def take(resource: Resource, out: list[str]) -> None:
-        value = resource.get(key)
-        if value is None:
-            return
+    Each takes the value of its key, so that what several look into is gone through once.
+    """
+    ends: dict[str, list[Take]] = {}
+    parts: dict[str, list[Walk]] = {}
+    for one in walks:
+        if one.inner:
+            for key in one.inner[0]:
+                parts.setdefault(key, []).append(one._replace(inner=one.inner[1:]))
+        else:
+            for key, convert in one.last:
+                ends.setdefault(key, []).append(_end(convert, one.name))
+    for key, those in parts.items():
+        ends.setdefault(key, []).append(_part(by_key(those)))
+    return {key: takes[0] if len(takes) == 1 else _each(takes) for key, takes in ends.items()}
+
+
+def take(takes: dict[str, Take], part: dict[str, Any], out: list[str]) -> None:
+    """Whatever they take out of it, in the order of its keys."""
+    for one, value in zip(map(takes.get, part), part.values(), strict=True):
+        if one is not None:
+            one(value, out)
+
+
+def _end(convert: Any, name: str) -> Take:
+    def take(value: Any, out: list[str]) -> None:
         if value.__class__ is list:
             for one in value:
                 if one is not None:
                     convert(one, name, "", out)
-        else:
+        elif value is not None:
             convert(value, name, "", out)
 
     return take
 
 
-def _walk(inner: list[list[str]], last: list[tuple[str, Any]], name: str) -> Take:
-    def take(resource: Resource, out: list[str]) -> None:
-        for one in _level(resource, inner):
-            _last(one, last, name, "", out)
+def _part(takes: dict[str, Take]) -> Take:
+    def take_part(value: Any, out: list[str]) -> None:
+        for one in value if value.__class__ is list else (value,):
+            if one.__class__ is dict:
+                take(takes, one, out)
+
+    return take_part
+
+
+def _each(takes: list[Take]) -> Take:
+    def take(value: Any, out: list[str]) -> None:
+        for one in takes:
+            one(value, out)
 
     return take
 

@@ -9,14 +9,16 @@ they are sorted when they are found, and an update leaves them where they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, select
 
+from app.known import Known
 from app.storage.database import Batch, Reading, delete_rows, insert_once, statement
 from app.storage.entries import ENTRY, FIELD, LONGEST, leads_to_few
+from app.storage.extraction import take
 from app.storage.tables import POSTING, RESOURCE
 
 if TYPE_CHECKING:
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     from app.storage.parameters import Parameters
 
 Posting = tuple[str, str, str, str, str]  # as _COLUMNS
-_Term = tuple[str, str, bool]  # term, qualifier, and whether it has a time
+_Term = tuple[str, str, bool]  # term without the type, qualifier, and whether it has a time
 
-_MANY: Final = 2000  # rows, some ms to compare
+_led: Final = re.compile(f"{ENTRY}\\+([^{ENTRY}]*)").findall
 _COLUMNS: Final = ("shelf", "term", "updated", "id", "qualifier")
 _POST: Final = insert_once(POSTING)
 _UNPOST: Final = delete_rows(POSTING, _COLUMNS)
@@ -41,12 +43,11 @@ def facts(parameters: Parameters, resource: Resource) -> str:
     """Every entry of a resource, each once."""
     out: list[str] = []
     takes = parameters.taken(resource["resourceType"])
-    by_key = takes.by_key
-    for key in resource:
-        for take in by_key.get(key, ()):
-            take(resource, out)
-    for take in takes.always:
-        take(resource, out)
+    take(takes.by_key, resource, out)
+    for keys, those in takes.whole.items():
+        if not keys or not keys.isdisjoint(resource):
+            for one in those:
+                one(resource, out)
     return f"{ENTRY}{ENTRY.join(dict.fromkeys(out))}{ENTRY}"
 
 
@@ -64,55 +65,30 @@ def moved(
 
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
-    (before, was), (updated, facts) = stood, stands
-    old, new = _terms(kind, was), _terms(kind, facts)
-    stays = {*old}.intersection(new) if len(old) < _MANY else _both(old, new)
-    if before != updated:
-        stays = {one for one in stays if not one[2]}
-    return (
-        _rows(shelf, identity, before, old, stays),
-        _rows(shelf, identity, updated, new, stays),
-    )
+    old, new = _postings(shelf, kind, identity, *stood), _postings(shelf, kind, identity, *stands)
+    return [one for one in old if one not in new], [one for one in new if one not in old]
 
 
-def _both(old: list[_Term], new: list[_Term]) -> set[_Term]:
-    """The terms that are in both, some at a time: to compare sets is one step, and others wait."""
-    were: set[_Term] = set()
-    for start in range(0, len(old), _MANY):
-        were.update(old[start : start + _MANY])
-    return {one for one in new if one in were}
+def _postings(
+    shelf: str, kind: str, identity: str, updated: str, facts: str
+) -> dict[Posting, None]:
+    """All rows that lead there, in order, each once."""
+    return {
+        (shelf, kind + term, updated if timed else "", identity, qualifier): None
+        for term, qualifier, timed in map(_known_term.__getitem__, _led(facts))
+    }
 
 
-def _terms(kind: str, facts: str) -> list[_Term]:
-    """The terms by which the index leads there."""
-    return [
-        _known_term(kind, entry) if len(entry) <= LONGEST else _term(kind, entry)
-        for rest in facts.split(f"{ENTRY}+")[1:]
-        for entry in [rest.partition(ENTRY)[0]]
-    ]
-
-
-def _term(kind: str, entry: str) -> _Term:
+def _term(entry: str) -> _Term:
     name, value, *rest = entry.split(FIELD)
     qualifier = rest[0] if rest else ""
     timed = not leads_to_few(name, value, qualifier)
     if "~s" in name:
         value, qualifier = value[:LONGEST], ""
-    return f"{kind}.{name}{FIELD}{value}", qualifier, timed
+    return f".{name}{FIELD}{value}", qualifier, timed
 
 
-_known_term: Final = lru_cache(maxsize=4096)(_term)  # what is written over was written before
-
-
-def _rows(
-    shelf: str, identity: str, updated: str, terms: list[_Term], stays: set[_Term]
-) -> list[Posting]:
-    """Of all but those that stay."""
-    return [
-        (shelf, one[0], updated if one[2] else "", identity, one[1])
-        for one in terms
-        if one not in stays
-    ]
+_known_term: Final = Known(_term)  # what is written over was written before
 
 
 def stamped(batches: list[Batch], times: Mapping[str, str]) -> list[Batch]:

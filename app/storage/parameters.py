@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from app.storage.compiled import ABOVE, Compiled, Parameter
+from app.storage.extraction import Taken, Walk, by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from app.conformance.terminology import Codes
     from app.fhir import Resource
     from app.storage.compiled import Atom
-    from app.storage.extraction import Take, Taken
+    from app.storage.extraction import Take
 
 # Answered from columns of the resource itself, so nothing is taken out for them.
 NATIVE: Final = frozenset({"_id", "_lastUpdated"})
@@ -23,20 +24,20 @@ NATIVE: Final = frozenset({"_id", "_lastUpdated"})
 
 class Takes:
     """
-    What takes every entry out of a resource, by the element in which it looks.
+    What takes every entry out of a resource.
 
-    by_key      {name of an element: those that find something only where there is one}
-    always      those of which that cannot be said
+    by_key      {name of an element: what takes its value}
+    whole       {elements: those that take the resource, and find nothing where it has none of these};
+                for no element those of which that cannot be said
     """
 
-    def __init__(self, all_of_them: Iterable[Taken]) -> None:
-        self.by_key: dict[str, list[Take]] = {}
-        self.always: list[Take] = []
-        for one in all_of_them:
-            for key in one.keys:
-                self.by_key.setdefault(key, []).append(one.take)
-            if not one.keys:
-                self.always.append(one.take)
+    def __init__(self, all_of_them: Iterable[Taken | Walk]) -> None:
+        made = list(all_of_them)
+        self.by_key = by_key(one for one in made if isinstance(one, Walk))
+        self.whole: dict[frozenset[str], list[Take]] = {}
+        for one in made:
+            if isinstance(one, Taken):
+                self.whole.setdefault(one.keys, []).append(one.take)
 
 
 class Parameters:
