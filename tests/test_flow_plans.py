@@ -12,6 +12,7 @@ from days_house import House
 from days_world import Wire
 from test_any_days import _lived
 
+from app.storage.history import _count, _page
 from app.storage.postgres import _SETTINGS
 from app.storage.tables import METADATA
 
@@ -76,6 +77,21 @@ def test_nothing_that_all_of_them_do_reads_a_whole_shelf(tmp_path, tables, monke
         if (SCANNED.match(step) or WIDE.match(step)) and not any(one in sql for one in AT_A_START)
     }
     assert wide == {}
+
+
+def test_the_history_of_one_is_read_from_its_own_versions(tables):
+    """Its page, the one before, and how many they are, now or at a time."""
+    key, steps = ("type", "id"), []
+    for at in (False, True):
+        pages = [_page(key, at=at, back=back) for back in (False, True)]
+        steps += [
+            step
+            for one in (*pages, _count(key, at=at))
+            for step in plan(tables, re.sub(r":\w+", "1", one.sql))
+        ]
+
+    assert "SEARCH version USING" in " ".join(steps)
+    assert [step for step in steps if SCANNED.match(step) or WIDE.match(step)] == []
 
 
 def test_nor_on_postgres(postgres, tmp_path, monkeypatch):

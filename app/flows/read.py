@@ -125,8 +125,10 @@ async def past(  # noqa: PLR0913 — what the standard lets a caller ask
             return None
         asked_at = await clock.last(tx, shelf.key)
         found = await history.page(tx, shelf.key, asked, turn, most + 1) if most else []
-        total = await history.count(tx, shelf.key, asked, most=COUNTED if most else history.ALL)
-        more = len(found) > most
+        more, counted = len(found) > most, COUNTED if most else history.ALL
+        total: int | None = len(found)
+        if more or turn is not history.FIRST or not most:  # else all of them are on this page
+            total = await history.count(tx, shelf.key, asked, most=counted)
         rows = (found[::-1] if turn.back else found)[:most]
         page, cut, sizes = await bounds.held(tx, shelf.key, rows)
         newer, older = turn is not history.FIRST, more or cut

@@ -87,6 +87,9 @@ class Asked:
 
 def _conditions(table: Any, keys: tuple[str, ...], *, at: bool) -> Iterator[ColumnElement[bool]]:
     yield from (table.c[key] == bindparam(key) for key in ("shelf", *keys))
+    if "id" in keys:
+        # Always so; with all that it counts in the index by time SQLite reads a whole shelf of that.
+        yield table.c.method != ""
     when = _when(table, keys)
     yield when >= bindparam("since", type_=Text)
     if at:

@@ -46,8 +46,10 @@ def test_more_than_is_counted_has_no_total(exchange, monkeypatch, path):
     for number in range(6):
         patient = {"resourceType": "Patient", "id": f"p{number}"}
         exchange.call("PUT", f"{CHART}/Patient/p{number}", patient)
-        totals = [exchange.get(f"{path}{more}").json().get("total") for more in ("", "?_count=0")]
+        asked = [exchange.get(f"{path}?_count={count}") for count in (2, 0)]
+        totals = [one.json().get("total") for one in asked]
         assert totals == [number + 1 if number < 4 else None, number + 1]
+        assert exchange.get(path).json()["total"] == number + 1  # all on one page
 
 
 @pytest.mark.parametrize("path", [f"{CHART}/_history", f"{CHART}/Patient/_history"])
