@@ -11,8 +11,9 @@ from contextlib import closing
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 
-from app.cli.answering import Protocol, Still, _Whole
+from app.cli.answering import Cycle, Protocol, Still
 
 LIKE_A_HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 BODIES = {
@@ -23,6 +24,8 @@ BODIES = {
     "/takes": [b"taken"],
     "/works": [b"done"],
     "/long": [bytes(2**20)] * 64,
+    "/split": [b"abc"],
+    "/fails": [b"abc"],
 }
 
 
@@ -43,7 +46,11 @@ async def application(scope, receive, send):
         parts = [taken]
     length = [] if path == "/chunked" or status == 204 else [sum(map(len, parts))]
     headers = [(b"content-length", b"%d" % one) for one in length]
+    if path == "/split":
+        headers.append((b"x-said", b"a\r\nset-cookie: b"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    if path == "/fails":
+        raise ValueError
     for place, part in enumerate(parts):
         await asyncio.sleep(0)
         more = place + 1 < len(parts)
@@ -69,7 +76,12 @@ def port(serving):
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(BODIES.keys() - {"/takes", "/works", "/long"}), "/chunked", "/204"]
+    "path",
+    [
+        *sorted(BODIES.keys() - {"/takes", "/works", "/long", "/split", "/fails"}),
+        "/chunked",
+        "/204",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_every_answer_arrives_whole(port, path, method):
@@ -106,23 +118,45 @@ def test_a_client_is_told_to_go_on(port):
     assert said.startswith((b"HTTP/1.1 200", b"HTTP/1.1 100"))
 
 
-def test_head_and_body_are_one_write():
+@pytest.mark.parametrize("keeps", [True, False])
+def test_head_and_body_are_one_write(keeps):
     """What is written at once is one packet, and one call of the kernel."""
 
     class Written:
         def __init__(self):
             self.pieces = []
-            self.is_closing = self.pause_reading = self.resume_reading = lambda: False
+            self.pause_reading = self.resume_reading = self.close = lambda: None
 
         def write(self, data):
             self.pieces.append(data)
 
+    async def answered():
+        made = Cycle(
+            scope={"method": "GET"}, transport=kept, flow=FlowControl(kept), logger=None,
+            access_logger=None, access_log=False, default_headers=[], message_event=asyncio.Event(),
+            expect_100_continue=False, keep_alive=keeps, on_response=lambda: None,
+        )  # fmt: skip
+        length = [(b"content-length", b"4")]
+        await made.send({"type": "http.response.start", "status": 200, "headers": length})
+        await made.send({"type": "http.response.body", "body": b"body"})
+
     kept = Written()
-    transport = _Whole(kept)
-    transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    transport.write(b"body")
-    assert kept.pieces == [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"]
+    asyncio.run(answered())
+    close = b"" if keeps else b"connection: close\r\n"
+    assert kept.pieces == [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n" + close + b"\r\nbody"]
+
+
+def test_a_header_with_a_line_in_it_is_not_said(port):
+    """Or who chose its value would say another header, or another answer."""
+    answer = said(port, b"GET /split" + HOST + b"\r\n")
+    assert b"cookie" not in answer
+
+
+def test_what_fails_before_the_first_of_its_body_is_answered(port):
+    """Nothing has left yet, so that it can still be said."""
+    answer = said(port, b"GET /fails" + HOST + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 def said(port, request):

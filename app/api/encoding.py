@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import header
 from app.errors import Malformed, TooLarge, WrongMediaType
+from app.known import Known
 
 # Below it three packets carry the answer, and packing costs more time than it saves.
 _WORTH: Final = 4096
@@ -21,6 +22,8 @@ _MEMBERS: Final = 1000  # each costs some 50 µs, however little is in it
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _GZIP: Final = zlib.MAX_WBITS | 16
 
+_known_name: Final = Known(lambda name: name.lower().encode())  # those that we say
+
 
 class Whole(Response):
     """A response whose headers are said as they are, and none is looked for or added but the length."""
@@ -28,7 +31,7 @@ class Whole(Response):
     def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
         self.status_code, self.body, self.background = status, body, None
         self.raw_headers = [
-            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
+            (_known_name[name], value.encode("latin-1")) for name, value in headers.items()
         ]
         self.raw_headers.append((b"content-length", b"%d" % len(body)))
 

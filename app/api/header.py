@@ -1,10 +1,15 @@
-"""A header of a request, looked up as it came: most requests have few, and most doors ask for one."""
+"""A header of a request, looked up as it came."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.requests import Request
+from starlette.types import Scope
 
 from app.errors import Malformed
+
+_FIRST: Final = "kinbridge.header"  # a scope is one request's, and its headers stay as they are
 
 
 def every(request: Request, name: bytes) -> str:
@@ -18,8 +23,9 @@ def listed(request: Request, name: bytes) -> str | None:
 
     source      https://www.rfc-editor.org/rfc/rfc9110#section-5.3
     """
-    said = [value for one, value in request.scope["headers"] if one == name]
-    return b", ".join(said).decode("latin-1").strip() if said else None
+    if first(request.scope, name) is None:
+        return None
+    return b", ".join(_all(request, name)).decode("latin-1").strip()
 
 
 def sole(request: Request, name: bytes) -> str | None:
@@ -28,15 +34,15 @@ def sole(request: Request, name: bytes) -> str | None:
 
     raises      Malformed: it stands twice
     """
-    said = [value for one, value in request.scope["headers"] if one == name]
+    said = _all(request, name)
     if not said:
         return None
     if len(said) > 1:
         raise Malformed(f"{name.decode().title()} stands twice; send it once.")
     try:
-        return str(said[0].decode())
+        return said[0].decode()
     except UnicodeDecodeError:
-        return str(said[0].decode("latin-1"))
+        return said[0].decode("latin-1")
 
 
 def of(request: Request, name: bytes) -> str | None:
@@ -45,8 +51,17 @@ def of(request: Request, name: bytes) -> str | None:
 
     name        in lower case, as ASGI hands them on
     """
-    for one, value in request.scope["headers"]:
-        if one == name:
-            found: str = value.decode("latin-1")
-            return found
-    return None
+    found = first(request.scope, name)
+    return None if found is None else found.decode("latin-1")
+
+
+def first(scope: Scope, name: bytes) -> bytes | None:
+    """The same as it came; most doors ask for several, and most are not there."""
+    found: dict[bytes, bytes] | None = scope.get(_FIRST)
+    if found is None:
+        found = scope[_FIRST] = dict(reversed(scope["headers"]))
+    return found.get(name)
+
+
+def _all(request: Request, name: bytes) -> list[bytes]:
+    return [value for one, value in request.scope["headers"] if one == name]

@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import header
+
 REQUEST: Final[ContextVar[str]] = ContextVar("request", default="")  # the id of the one at hand
 _BOUNDS: Final = Histogram.DEFAULT_BUCKETS  # seconds, the last of them infinite
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9\-_.]{1,64}")
@@ -106,11 +108,11 @@ class _Requests(Collector):
 
 def _given(scope: Scope) -> str:
     """The caller's own request id, "" where it sent none that a log can take."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            return given if _REQUEST_ID.fullmatch(given) else ""
-    return ""
+    value = header.first(scope, b"x-request-id")
+    if value is None:
+        return ""
+    given = value.decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else ""
 
 
 def places(error: BaseException) -> list[str]:

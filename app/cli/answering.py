@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from app import fhir
 from app.errors import Malformed, Refusal, TooLarge
@@ -23,50 +26,65 @@ _TOO_LONG: Final = (
 _MOST_BESIDE: Final = 2**17  # bytes
 _ASKING: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 _LOOKS: Final = 3  # after the first
+# what stands in no header, https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+_CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
 
 
-class _Whole:
+class Cycle(RequestResponseCycle):
     """
-    A transport that keeps the head of an answer until the first of its body comes.
+    A request and its answer, whose head leaves with the first of its body.
 
     ASGI says head and body one after the other; to hand each to the kernel by itself costs as much
     as to read a resource, and a packet more.
+
+    said        how often something was said
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.written = 0  # how often
-        self.is_closing = transport.is_closing
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
+    said = 0
+    _head: Any = None
 
-    def write(self, data: bytes) -> None:
-        self.written += 1
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data
+    async def send(self, message: Any) -> None:
+        self.said += 1
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._head = message
             return
-        self._transport.write(data)
+        if (head := self._head) is not None:
+            self._head = None
+            if self._is_whole(head, message):
+                return
+            await super().send(head)
+        await super().send(message)
 
-    def flush(self) -> None:
-        """What is still kept: an answer has no body, or this was no head."""
-        if self._head:
-            data, self._head = self._head, b""
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def _is_whole(self, head: Any, message: Any) -> bool:
+        """Whether this was all of a plain answer, and is written; any other is uvicorn's to say."""
+        body = message.get("body", b"")
+        headers = [*self.default_headers, *head.get("headers", ())]
+        lines = b"".join([b"%b: %b\r\n" % one for one in headers])
+        if (
+            self.scope["method"] == "HEAD"
+            or self.disconnected
+            or self.flow.write_paused
+            or message.get("more_body")
+            or (b"content-length", b"%d" % len(body)) not in headers
+            or b"connection:" in lines
+            or b"transfer-encoding:" in lines
+            or len(lines.translate(None, _CONTROL)) != len(lines) - 2 * len(headers)
+        ):
+            return False
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[head["status"]], lines, close, body))
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.message_event.set()
+        if close:
+            self.transport.close()
+        self.on_response()
+        return True
 
 
 class Protocol(HttpToolsProtocol):
     """
-    The protocol of a connection, on such a transport.
+    The protocol of a connection, with such cycles.
 
     pieces      how often something has come
     """
@@ -74,9 +92,6 @@ class Protocol(HttpToolsProtocol):
     pieces = 0
     _beside = 0  # bytes since somebody looked that were no body
     _looked_at: object = None  # the request that was at hand then
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Whole(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Whoever comes here may send headers without end; httptools would keep all of them."""
@@ -120,6 +135,11 @@ class Protocol(HttpToolsProtocol):
         except (HttpParserError, HttpParserUpgrade):
             self.send_400_response("")
 
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.__class__ = Cycle
+
     def on_body(self, body: bytes) -> None:
         """A piece may be as long as what says how long it is."""
         self._beside = max(0, self._beside - 2 * len(body))
@@ -146,8 +166,7 @@ class Protocol(HttpToolsProtocol):
         if now is not None and not now.response_complete:
             if not (now.more_body or self.flow.write_paused):
                 return None
-            kept = self.transport
-            return now, self.pieces, kept.get_write_buffer_size(), kept.written  # type: ignore[attr-defined]
+            return now, self.pieces, self.transport.get_write_buffer_size(), now.said  # type: ignore[attr-defined]
         return now, self.pieces
 
     def end(self) -> None:
@@ -176,10 +195,6 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(head + body)
         self.transport.close()
-
-    def on_response_complete(self) -> None:
-        self.transport.flush()  # type: ignore[attr-defined]
-        super().on_response_complete()
 
 
 class Still:
