@@ -15,6 +15,7 @@ from starlette.types import Message
 from app import fhir
 from app.api import encoding, header
 from app.api.resource_types import RESOURCE_TYPES
+from app.conformance import shape
 from app.domain import fhirpath_patch, patch
 from app.domain.patch import Patch
 from app.errors import (
@@ -53,6 +54,7 @@ _ELEMENT: Final = 700  # bytes in memory of an element of XML, of an attribute a
 _MOST_ELEMENTS: Final = 120_000
 _MOST_ATTRIBUTES: Final = 300_000
 MANY_PATHS: Final = 2**14  # bytes of a patch, of which the paths take some 50 ms to read
+_PLAIN: Final = "kinbridge.plain"  # where a request keeps whether its JSON is
 _MARKS: Final = (b",", b"{", b"[")
 _FORM_OF_ID: Final = "An id has 1 to 64 letters, digits, hyphens and dots."
 _NO_OPERATION: Final = "There is no such operation here, or not by this method; see the metadata."
@@ -110,12 +112,18 @@ async def _decoded(request: Request, raw: bytes) -> Any:
     if len(raw) > LONG:
         made = request.scope[LARGE] = await request.app.aside.run(partial(fhir.decode, raw))
         return made
+    request.scope[_PLAIN] = shape.plain(raw)
     return fhir.decode(raw)
 
 
 def is_long(request: Request) -> bool:
     """Whether what came in its body takes so long that others would wait."""
     return LARGE in request.scope
+
+
+def is_plain(request: Request) -> bool:
+    """Whether the JSON in its body was, as Change.plain has it."""
+    return request.scope.get(_PLAIN, False) is True
 
 
 def _charset(content_type: str) -> str:

@@ -55,10 +55,16 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
     numbers, process = itertools.count(), secrets.token_hex(16)  # a nonce is never used twice
 
     def change(
-        shelf: Shelf, caller: Caller, act: Act, *entries: Entry, long: bool = False
+        shelf: Shelf,
+        caller: Caller,
+        act: Act,
+        *entries: Entry,
+        long: bool = False,
+        plain: bool = False,
     ) -> Change:
         nonce = f"{process}{next(numbers):x}"
-        return Change(shelf, caller, act, entries, base=_base(shelf), nonce=nonce, long=long)
+        base = _base(shelf)
+        return Change(shelf, caller, act, entries, base, nonce, long=long, plain=plain)
 
     def _base(shelf: Shelf) -> str:
         return f"{service.settings.base_url}/{shelf.key}/fhir"
@@ -81,7 +87,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         request: Request, entered: tuple[Shelf, Caller], act: Act, entry: Entry
     ) -> Response:
         shelf, caller = entered
-        asked = change(shelf, caller, act, entry, long=body.is_long(request))
+        long, plain = body.is_long(request), body.is_plain(request)
+        asked = change(shelf, caller, act, entry, long=long, plain=plain)
         if screenings.is_dry(request):
             return await screenings.shown(service, request, asked)
         done = await write.write(service, asked)
@@ -147,7 +154,7 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
             came = entries.collected(bundle)
             asked = change(shelf, caller, "transaction", *came, long=body.is_long(request))
             return await screenings.shown(service, request, asked)
-        made = partial(change, long=body.is_long(request))
+        made = partial(change, long=body.is_long(request), plain=body.is_plain(request))
         bundled = batch.Bundled(service, shelf, caller, _base(shelf), made, get)
         return await bundled.answer(request, bundle)
 

@@ -184,11 +184,15 @@ class Definitions:
             )
         return found
 
-    def shape(self, resource: Resource) -> list[Issue]:
-        """What a door refuses in a resource of whatever type."""
+    def shape(self, resource: Resource, *, known_plain: bool = False) -> list[Issue]:
+        """
+        What a door refuses in a resource of whatever type.
+
+        known_plain     whether what it was read from was plain, as app.conformance.shape has it
+        """
         name = resource.get("resourceType") if isinstance(resource, dict) else None
         if isinstance(name, str) and self.is_resource(name):
-            return self.checker(name).shape(resource)
+            return self.checker(name).shape(resource, known_plain=known_plain)
         return self._shapes.check(resource)
 
     def check(  # noqa: PLR0913 — what a caller may ask

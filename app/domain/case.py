@@ -148,14 +148,15 @@ def _said(entry: Entry) -> Resource:
     return {} if entry.method == "DELETE" else entry.resource
 
 
-def shaped(definitions: Definitions, entry: Entry) -> None:
+def shaped(definitions: Definitions, entry: Entry, *, known_plain: bool = False) -> None:
     """
     The resource has the shape of its type.
 
+    known_plain     as Definitions.shape
     raises      Malformed: what no door takes, each place named; DESIGN.md, "What is refused"
                 Invalid: it says of itself that it is a part
     """
-    found = definitions.shape(entry.resource)
+    found = definitions.shape(entry.resource, known_plain=known_plain)
     if found and entry.at:
         cut = len(entry.type)
         found = [replace(one, expression=entry.at + one.expression[cut:]) for one in found]

@@ -170,7 +170,7 @@ def _shaped(service: Service, change: Change) -> None:
         return  # they name what stands, and bring nothing
     for entry in change.all_entries:
         if entry.method in {"POST", "PUT"}:
-            case.shaped(service.definitions, entry)
+            case.shaped(service.definitions, entry, known_plain=change.plain)
             if change.shelf.strict:
                 _ruled(service, entry)
 

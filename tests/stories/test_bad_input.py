@@ -329,3 +329,23 @@ def test_a_number_without_an_end_stops_nobody(exchange):
     unit = "http://unitsofmeasure.org|g"
     found = exchange.get(f"clinic/chart/fhir/Observation?value-quantity=gt5|{unit}")
     assert found.json()["total"] == 1
+
+
+@pytest.mark.parametrize("escape", ["\\u0007", "\\b", "\\f", "\\u000B"])
+@pytest.mark.parametrize("door", ["create", "update", "transaction"])
+def test_a_control_character_is_refused_however_it_is_written(exchange, door, escape):
+    """No text of FHIR has one, and a screen that shows it may do what it says."""
+    body = '{"resourceType":"Patient","id":"p1","name":[{"text":"Rosa@"}]}'.replace("@", escape)
+    method, path = {"create": ("POST", PATIENT), "update": ("PUT", f"{PATIENT}/p1")}.get(
+        door, ("POST", "clinic/chart/fhir")
+    )
+    if door == "transaction":
+        request = '{"method":"PUT","url":"Patient/p1"}'
+        entry = f'{{"resource":{body},"request":{request}}}'
+        body = f'{{"resourceType":"Bundle","type":"transaction","entry":[{entry}]}}'
+
+    headers = {"Content-Type": "application/fhir+json"}
+    answer = exchange.http.request(method, path, content=body.encode(), headers=headers)
+
+    refused(answer, 400)
+    assert exchange.http.get(f"{PATIENT}/p1").status_code == 404
