@@ -12,7 +12,8 @@ from app.api import body
 from app.conformance import Definitions
 from app.domain import condition
 from app.domain.change import Change, Entry, Method
-from app.errors import Invalid, Malformed, NotSupported
+from app.domain.patch import Patch
+from app.errors import Invalid, Malformed, NotSupported, Refusal
 from app.fhir import Resource
 
 _WRITES: Final[tuple[Method, ...]] = ("POST", "PUT", "PATCH", "DELETE")
@@ -203,8 +204,20 @@ def write(entry: Any, at: str, bases: tuple[str, ...] = ()) -> Entry:
         return made
     resource = body.resource_of(entry.get("resource"), f"{at}.resource")
     if method == "PATCH":
-        return replace(made, patch=body.patch_of(resource))
+        return replace(made, patch=_patch(resource, f"{at}.resource"))
     return _placed(made, resource, asked, at)
+
+
+def _patch(sent: Resource, at: str) -> Patch:
+    """Raises Refusal: it is none, and the place of what is wrong with it."""
+    try:
+        return body.patch_of(sent)
+    except Refusal as refused:
+        refused.issues = tuple(
+            replace(one, expression=f"{at}{one.expression.removeprefix(sent['resourceType'])}")
+            for one in refused.issues
+        )
+        raise
 
 
 def _placed(made: Entry, resource: Resource, asked: Resource, at: str) -> Entry:

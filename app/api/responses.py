@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -91,15 +92,18 @@ def is_known(request: Request, row: Version) -> bool:
     if seen := header.every(request, b"if-none-match"):
         known = {one.strip().removeprefix("W/").strip('"') for one in seen.split(",")}
         return bool(known & {str(row.version), "*"})
-    since = _date(header.of(request, b"if-modified-since") or "")
-    return since is not None and fhir.moment(row.updated).replace(microsecond=0) <= since
+    since = _until(header.of(request, b"if-modified-since") or "")
+    return since is not None and fhir.moment(row.updated) <= since
 
 
-def _date(text: str) -> datetime | None:
-    if not text:
-        return None
+def _until(text: str) -> datetime | None:
+    """The last moment of a time as HTTP writes it, to the second, or FHIR in an entry of a Bundle."""
+    if "T" in text[:11]:
+        with contextlib.suppress(ValueError):
+            found = fhir.moment(text)
+            return found if found.tzinfo else None
     try:
-        found = parsedate_to_datetime(text)
+        found = parsedate_to_datetime(text).replace(microsecond=999_999)
     except (TypeError, ValueError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" says no zone: UTC

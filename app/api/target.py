@@ -78,11 +78,14 @@ def guard(request: Request) -> tuple[int, ...] | None:
     """
     What must stand, as Entry.if_match has it, by the headers of a write.
 
-    raises      Stale, Malformed: as body.guard; a header that says nothing was meant to guard
+    raises      Stale, Malformed: as body.guard; a header that says nothing, or a time, was meant to guard
     """
     match, none = (header.listed(request, name) for name in (b"if-match", b"if-none-match"))
     if "" in (match, none):
         raise Stale('If-Match names a version, such as W/"1", and If-None-Match is *.')
+    if match is None and header.listed(request, b"if-unmodified-since"):
+        text = "No write here depends on a time; name the version that must stand in If-Match."
+        raise Malformed(text)
     return body.guard(match or "", none or "")
 
 

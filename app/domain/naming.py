@@ -73,7 +73,8 @@ class Names:
         if target in self.urls:
             return self.urls[target]
         if target.startswith("urn:"):
-            raise Malformed("This urn is the fullUrl of no entry.", expression=entry.type)
+            text = "This urn is the fullUrl of no entry; in a batch none leads to another."
+            raise Malformed(text, expression=entry.type)
         here = f"{self.change.base}/"
         if self.urls and (found := self._beside(entry, target)):
             return found

@@ -64,6 +64,17 @@ def test_a_guard_that_we_do_not_know_is_not_passed_over(exchange, patient):
     assert "If-Match" in refused(answer, 400)[0]["details"]["text"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_nor_is_one_by_time(exchange, patient, method):
+    """If-Unmodified-Since, beside no If-Match, was meant to write over nothing newer."""
+    since = {"If_Unmodified_Since": "Fri, 01 Jan 1999 00:00:00 GMT"}
+    (issue,) = refused(_write(exchange, method, PATIENT, **since), 400)
+
+    assert "If-Match" in issue["details"]["text"]
+    assert exchange.get(PATIENT).json() == patient
+    assert _write(exchange, method, PATIENT, If_Match='W/"1"', **since).status_code in {200, 204}
+
+
 def test_headers_that_come_twice_are_a_list(exchange, patient):
     """RFC 9110, 5.3: of two lines neither is passed over."""
     heads = [

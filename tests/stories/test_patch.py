@@ -345,3 +345,24 @@ def test_a_patch_of_what_was_deleted_undoes_its_transaction(exchange, patient):
 
     assert issue["expression"] == ["Bundle.entry[1]"]
     refused(exchange.get(f"{CHART}/Patient/new"), 404)
+
+
+@pytest.mark.parametrize(
+    ("sent", "place"),
+    [
+        ({"resourceType": "Patient", "active": True}, ""),
+        (parameters(operation("fly", path="Patient")), ".parameter[0]"),
+        ({"resourceType": "Binary", "contentType": "application/json-patch+json", "data": "e30="}, ""),
+        ({"resourceType": "Binary", "contentType": "application/json-patch+json", "data": "e"}, ".data"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_bundle_says_which_entry_is_no_patch(exchange, patient, kind, sent, place):
+    """Of fifty entries it is the second, and where in it."""
+    sent = bundle(kind, asked("GET", "Patient/rosa"), asked("PATCH", "Patient/rosa", sent))
+
+    answer = exchange.call("POST", CHART, sent).json()
+
+    if kind == "batch":
+        answer = answer["entry"][1]["response"]["outcome"]
+    assert answer["issue"][0]["expression"] == [f"Bundle.entry[1].resource{place}"]

@@ -169,6 +169,7 @@ def test_a_read_sees_what_the_same_bundle_makes(exchange, patient):
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 def test_whatever_can_be_read_can_be_read_in_a_bundle(exchange, patient, kind):
     """A part, a version, a history, what is new, the CapabilityStatement: each as if it came alone."""
+    at = patient["meta"]["lastUpdated"]
     sent = bundle(
         kind,
         asked("GET", "Patient/rosa?_elements=gender"),
@@ -177,15 +178,22 @@ def test_whatever_can_be_read_can_be_read_in_a_bundle(exchange, patient, kind):
         asked("GET", "Patient/rosa", request={"ifNoneMatch": 'W/"1"'}),
         asked("GET", "metadata?_summary=true"),
         asked("HEAD", "Patient/rosa"),
+        *(
+            asked("GET", "Patient/rosa", request={"ifModifiedSince": one})
+            for one in (at, "2020-01-01T00:00:00Z")
+        ),
     )
 
-    part, version, history, known, capable, head = answered(exchange.call("POST", CHART, sent))
+    part, version, history, known, capable, head, since, before = answered(
+        exchange.call("POST", CHART, sent)
+    )
 
     assert "name" not in part["resource"]
     assert part["fullUrl"] == f"{BASE}/Patient/rosa"
     assert version["resource"] == patient
     assert history["resource"]["total"] == 1
-    assert known == {"response": {"status": "304 Not Modified", "etag": 'W/"1"'}}
+    assert known == since == {"response": {"status": "304 Not Modified", "etag": 'W/"1"'}}
+    assert before["resource"] == patient
     assert capable["resource"]["resourceType"] == "CapabilityStatement"
     assert head == {"response": {"status": "200 OK", "etag": 'W/"1"'}}
 
