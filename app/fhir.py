@@ -280,14 +280,23 @@ def renamed(
 
     link        what becomes of a url or uri, and of narrative
     """
+    changes = {"reference": rename}
+    if link is not None:
+        changes |= dict.fromkeys(_LINKS, link)
+    return _changed(node, changes)
+
+
+def _changed(node: Any, changes: dict[str, Callable[[str], str]]) -> Any:
+    """As renamed: each text as the change of its key says."""
     made: Any = None
     for key, child in node.items() if node.__class__ is dict else enumerate(node):
-        if child.__class__ is dict or child.__class__ is list:
-            other = renamed(child, rename, link)
-        elif key == "reference" and child.__class__ is str:
-            other = rename(child)
-        elif link is not None and key in _LINKS and child.__class__ is str:
-            other = link(child)
+        kind = child.__class__
+        if kind is str:
+            if key not in changes:
+                continue
+            other = changes[key](child)
+        elif kind is dict or kind is list:
+            other = _changed(child, changes)
         else:
             continue
         if other is not child:

@@ -81,7 +81,8 @@ class Table:
     """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._exact: dict[tuple[str, int], list[_Template]] = {}
+        # each with the literal that tells most apart, for most are no match
+        self._exact: dict[tuple[str, int], list[tuple[int, str, _Template]]] = {}
         self._open: dict[str, list[_Template]] = {}
         for route in routes:
             if not isinstance(route, APIRoute) or not _is_raw(route):
@@ -91,13 +92,14 @@ class Table:
                 if made.rest:
                     self._open.setdefault(method, []).append(made)
                 else:
-                    self._exact.setdefault((method, made.length), []).append(made)
+                    it = (*made.literals[0], made)
+                    self._exact.setdefault((method, made.length), []).append(it)
 
     def find(self, method: str, path: str) -> tuple[APIRoute, dict[str, str]] | None:
         """The route and its path parameters; None where FastAPI shall look, or say that none is."""
         segments = path.split("/")
-        for one in self._exact.get((method, len(segments)), ()):
-            if (found := one.match(segments)) is not None:
+        for place, text, one in self._exact.get((method, len(segments)), ()):
+            if segments[place] == text and (found := one.match(segments)) is not None:
                 return one.route, found
         for one in self._open.get(method, ()):
             if len(segments) > one.length and (found := one.match(segments)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ MOST_COPIES: Final = 64  # that follow a correction in its own transaction; the 
 MOST_FOUND: Final = 50  # more attestations of one report nobody writes
 
 
-class Want(NamedTuple):
+class Want(Struct, frozen=True):
     """
     What a planner asks to see.
 
