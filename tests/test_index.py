@@ -93,6 +93,16 @@ def test_a_long_text_that_changes_at_its_end_is_led_to_as_before():
     assert (gone, led) == ([], [])
 
 
+def test_one_of_two_that_are_led_to_alike_goes():
+    """Ana and ANA are found by one row, which the other still needs."""
+    before = facts(("+name~s", "ana", "Ana"), ("+name~s", "ana", "ANA"))
+    after = facts(("+name~s", "ana", "Ana"))
+
+    moved = index.moved("a/b", "Patient", "p", ("2026-01-01", before), ("2026-01-02", after))
+
+    assert moved == ([], [])
+
+
 def test_what_is_deleted_is_not_led_to():
     """Nothing stands there: every row goes."""
     said = facts(("+identifier~t", "1", "u"), ("+status~t", "requested", ""))

@@ -65,18 +65,27 @@ def moved(
 
     stood, stands   when it was stored, and its facts: the version before, and the one after
     """
-    old, new = _postings(shelf, kind, identity, *stood), _postings(shelf, kind, identity, *stands)
-    return [one for one in old if one not in new], [one for one in new if one not in old]
+    (before, was), (updated, facts) = stood, stands
+    leads, led = _terms(was), _terms(facts)
+    later = before != updated  # what has a time moves with it
+    gone = [one for one in leads if (later and one[2]) or one not in led]
+    new = [one for one in led if (later and one[2]) or one not in leads]
+    named = (shelf, kind, identity)
+    return _postings(*named, before, gone), _postings(*named, updated, new)
+
+
+def _terms(facts: str) -> dict[_Term, None]:
+    """The terms by which the index leads there, in order, each once."""
+    return dict.fromkeys(map(_known_term.__getitem__, _led(facts)))
 
 
 def _postings(
-    shelf: str, kind: str, identity: str, updated: str, facts: str
-) -> dict[Posting, None]:
-    """All rows that lead there, in order, each once."""
-    return {
-        (shelf, kind + term, updated if timed else "", identity, qualifier): None
-        for term, qualifier, timed in map(_known_term.__getitem__, _led(facts))
-    }
+    shelf: str, kind: str, identity: str, updated: str, terms: list[_Term]
+) -> list[Posting]:
+    return [
+        (shelf, kind + term, updated if timed else "", identity, qualifier)
+        for term, qualifier, timed in terms
+    ]
 
 
 def _term(entry: str) -> _Term:
