@@ -3,7 +3,10 @@
 import asyncio
 import itertools
 import json
+import shutil
+import sqlite3
 import threading
+from contextlib import closing
 
 import asyncpg
 import pytest
@@ -198,3 +201,42 @@ def test_what_is_no_backup_is_refused(exchange, tmp_path, content):
     assert kinbridge(exchange, "restore", file, "--force").exit_code == 2
     assert kinbridge(exchange, "backup", file).exit_code == 2
     assert file.read_bytes() == content
+
+
+def test_a_damaged_database_is_said_to_be_one(tmp_path, tables):
+    """By each command; an empty list of what was expunged would bring all of it back."""
+    damaged, whole, written = tmp_path / "k.db", tmp_path / "backup.db", tmp_path / "purged.json"
+    damaged.write_bytes(tables.read_bytes()[:5000])
+    shutil.copyfile(tables, whole)
+    written.write_text("[[]]")
+    stood = damaged.read_bytes()
+
+    def said(*command):
+        line = [*map(str, command), "--database", f"sqlite:///{damaged}"]
+        done = CliRunner().invoke(cli, line)
+        assert done.exit_code == 2, done.output
+        return done.output
+
+    said("migrate")
+    said("backup", tmp_path / "new.db")
+    said("purges", written)
+    assert "Move it away" in said("restore", whole, "--force")
+
+    assert written.read_text() == "[[]]"
+    assert damaged.read_bytes() == stood
+    assert not (tmp_path / "new.db").exists()
+    damaged.unlink()
+    line = ["restore", str(whole), "--database", f"sqlite:///{damaged}"]
+    assert CliRunner().invoke(cli, line).exit_code == 0
+
+
+def test_no_tables_are_made_in_a_file_of_another_program(tmp_path):
+    """A wrong path is said to be one."""
+    file = tmp_path / "browser.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE bookmark (url)")
+
+    assert CliRunner().invoke(cli, ["migrate", "--database", f"sqlite:///{file}"]).exit_code == 2
+    with closing(sqlite3.connect(file)) as database:
+        names = database.execute("SELECT name FROM sqlite_master").fetchall()
+    assert names == [("bookmark",)]

@@ -117,13 +117,23 @@ def purge_list(url: str, *, owner_url: str = "") -> list[Purged]:
 
 
 def _purged(path: Path) -> list[Purged]:
-    """The purge list of a SQLite file, as far as there is one; none of it counts as scrubbed."""
-    if not path.exists():
+    """
+    The purge list of a SQLite file, as far as there is one; none of it counts as scrubbed.
+
+    raises      NeedsMigration: it cannot be read, and a restore that goes without it brings back what was expunged
+    """
+    if not path.exists() or not path.stat().st_size:
         return []
-    with closing(sqlite3.connect(path)) as database, contextlib.suppress(sqlite3.Error):
-        names = ", ".join(_PURGE)
-        return [_unscrubbed(row) for row in database.execute(f"SELECT {names} FROM purge")]  # noqa: S608 — our own names
-    return []
+    names = ", ".join(_PURGE)
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            return [_unscrubbed(row) for row in database.execute(f"SELECT {names} FROM purge")]  # noqa: S608 — our own names
+    except sqlite3.Error as error:
+        message = (
+            f"what was expunged cannot be read from {path}: {error}."
+            " Move it away, and give a restore the list that `kinbridge purges` wrote"
+        )
+        raise NeedsMigration(message) from None
 
 
 def _unscrubbed(row: Any) -> Purged:
@@ -153,9 +163,13 @@ def _copy(source: Path, target: Path) -> None:
         message = f"{source} is not there"
         raise NeedsMigration(message)
     own(target)
-    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
-        read.backup(write)
-        write.execute("PRAGMA journal_mode=DELETE")
+    try:
+        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as write:
+            read.backup(write)
+            write.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        message = f"{source} cannot be copied: {error}"
+        raise NeedsMigration(message) from None
 
 
 def _settle(made: Path, place: Path) -> None:

@@ -36,7 +36,7 @@ def migrate(url: str, *, owner_url: str = "") -> None:
     Make the tables, or bring them to this program's version.
 
     owner_url   PostgreSQL: the role that owns the tables; url names the service's role
-    raises      NeedsMigration: PostgreSQL, and no role of its own for the owner
+    raises      NeedsMigration: PostgreSQL, and no role of its own for the owner; a file that is another's
                 Unavailable: the database cannot be reached
     """
     import sqlalchemy  # noqa: PLC0415 — half a second that no other start should pay
@@ -44,8 +44,11 @@ def migrate(url: str, *, owner_url: str = "") -> None:
     if is_postgres(url):
         asyncio.run(_migrate_postgres(url, owner_url))
         return
-    path_of(url).parent.mkdir(parents=True, exist_ok=True)
-    own(path_of(url))
+    path = path_of(url)
+    if path.exists() and path.stat().st_size:
+        version_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own(path)
     engine = sqlalchemy.create_engine(url)
     _as_a_whole(engine)
     try:
