@@ -24,7 +24,7 @@ from app.storage.history import Past
 from app.storage.resources import Version
 
 _FHIR_JSON: Final = "application/fhir+json; charset=utf-8"
-_RETURNS: Final = ("minimal", "representation", "OperationOutcome")
+_RETURNS: Final = {one.lower(): one for one in ("minimal", "representation", "OperationOutcome")}
 _TRUE: Final = frozenset({"true", "1", ""})
 # By Last-Modified alone a client's cache keeps a Task that is ten days old for another.
 ASKED_AGAIN: Final = {"Cache-Control": "private, no-cache"}
@@ -115,8 +115,7 @@ def preferred(request: Request) -> str:
 
     source      https://hl7.org/fhir/R4/http.html#ops, https://www.rfc-editor.org/rfc/rfc7240
     """
-    found = preference(request, "return")
-    return next((known for known in _RETURNS if known.lower() == found), "")
+    return _RETURNS.get(preference(request, "return"), "")
 
 
 def preference(request: Request, name: str) -> str:
@@ -125,7 +124,8 @@ def preference(request: Request, name: str) -> str:
 
     source      https://www.rfc-editor.org/rfc/rfc7240
     """
-    for one in header.every(request, b"prefer").replace(",", ";").split(";"):
+    listed = header.listed(request, b"prefer")
+    for one in listed.replace(",", ";").split(";") if listed else ():
         said, _, value = one.partition("=")
         if said.strip().lower() == name:
             return value.strip().strip('"').lower()
