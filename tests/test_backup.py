@@ -3,8 +3,11 @@
 import asyncio
 import itertools
 import json
+import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 
@@ -228,6 +231,30 @@ def test_a_damaged_database_is_said_to_be_one(tmp_path, tables):
     damaged.unlink()
     line = ["restore", str(whole), "--database", f"sqlite:///{damaged}"]
     assert CliRunner().invoke(cli, line).exit_code == 0
+
+
+def test_a_full_disk_leaves_the_list_that_was_written_before(tmp_path, tables):
+    """Whoever writes down each night what was expunged has last night's list at least."""
+    file, written = shutil.copyfile(tables, tmp_path / "k.db"), tmp_path / "purged.json"
+    written.write_text("[[]]")
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany(
+            "INSERT INTO purge VALUES ('clinic/chart', 'Patient', ?, 'e', 'expunged', ?, 1)",
+            ((f"{number:060}", "2026-11-23T15:00:00.000Z") for number in range(2000)),
+        )
+    line = [sys.executable, "-m", "app.cli", "purges", written, "--database", f"sqlite:///{file}"]
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17))
+
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, check=False, preexec_fn=full)
+
+    assert done.returncode == 2, done.stderr
+    assert written.read_text() == "[[]]"
+    assert [one.name for one in tmp_path.iterdir() if "purged" in one.name] == ["purged.json"]
+    piped = [*line[:4], "/dev/stdout", *line[5:]]
+    done = subprocess.run(piped, cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.startswith(b'[["clinic/chart", "Patient", "000')
 
 
 def test_no_tables_are_made_in_a_file_of_another_program(tmp_path):

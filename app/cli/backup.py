@@ -59,9 +59,9 @@ def purges(
     from app.storage import backup as copies
 
     opened.standing(opened.settings_of(config, database_url=database))
-    _run(config, database, lambda read: file.write_text(json.dumps(
-        copies.purge_list(read.database_url, owner_url=read.owner_url)
-    )))  # fmt: skip
+    _run(config, database, lambda read: copies.write_purge_list(
+        read.database_url, file, owner_url=read.owner_url
+    ))  # fmt: skip
     typer.echo(f"What was purged is listed in {file}.")
 
 

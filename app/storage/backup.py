@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -114,6 +115,20 @@ def purge_list(url: str, *, owner_url: str = "") -> list[Purged]:
     if is_postgres(url):
         return asyncio.run(_purged_there(owner_url))
     return _purged(path_of(url))
+
+
+def write_purge_list(url: str, file: Path, *, owner_url: str = "") -> None:
+    """The same as JSON, in place of the list that was written before; as long as it is not whole that one stays."""
+    listed = json.dumps(purge_list(url, owner_url=owner_url))
+    if file.exists() and not file.is_file():  # a pipe
+        file.write_text(listed)
+        return
+    made = file.with_name(f"{file.name}.partial")
+    try:
+        made.write_text(listed)
+        _settle(made, file)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def _purged(path: Path) -> list[Purged]:
