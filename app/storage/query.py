@@ -88,7 +88,7 @@ class Reader:
         if "." in name:
             return replace(query, linked=(*query.linked, self._chain(query.kind, name, value)))
         code, _, modifier = name.partition(":")
-        if code in NATIVE:
+        if code in NATIVE or code in _RESULT:
             raise Malformed(f"{code} does not take the modifier :{named(modifier)}.")
         parameter = self._known(query.kind, code)
         criteria = Criteria(self.parameters, self.base, self.now)

@@ -367,6 +367,7 @@ def test_what_is_asked_is_what_is_found(chart):
         ("Task?patient:below=rosa", "below"),
         ("Task?_page=AAAA", "_page"),
         ("Task?_id:text=t1", "modifier :text"),
+        ("Task?_include:recursive=Task:patient", "modifier :recursive"),
         ("Task?_lastUpdated:missing=true", "modifier :missing"),
         ("Task?authored-on=2026-01-10T25:00:00Z", "A date"),
         ("Task?authored-on=2026-01-10T10:00:00%2B99:99", "A date"),
