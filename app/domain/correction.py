@@ -63,6 +63,7 @@ def followed(case: Case, made: Plan) -> Plan:
         *at_once(_corrected, once.values()),
         *_renamed(case, stood),
         *renewal.caught_up(case, stood, {step.id for step in made.exchanges}),
+        *_caught_up(case, stood, {step.id for step in made.exchanges}),
         *_others(case, stood, changed),
         *merged.told(case, stood),
     ]
@@ -100,6 +101,28 @@ def again(case: Case) -> Plan:
         if stored and stored.stands
         if stored.updated > before or at > sent + _SETTLED
     }
+    return together(_as_it_stands(case, exchange, found), nothing.answer)
+
+
+def _caught_up(case: Case, stood: list[tuple[Put, Stored]], passed: set[str]) -> list[Plan]:
+    """What was corrected while a consent had run out follows, now that the family has renewed it."""
+    shelf, written = case.shelf.key, {fhir.name(one.resource) for one, _ in stood}
+    plans = []
+    for exchange in holders.working(case, renewal.renewed(case, stood, passed)):
+        names = [
+            name
+            for name in exchange.copies
+            if name.partition("/")[0] in _FOLLOW and name not in written
+        ]
+        case.loaded.expect(shelf, names)
+        found = {name: case.loaded.resource(shelf, name) for name in names}
+        stands = {name: one for name, one in found.items() if one and one.stands}
+        plans += _as_it_stands(case, exchange, stands)
+    return plans
+
+
+def _as_it_stands(case: Case, exchange: Exchange, found: dict[str, Stored]) -> list[Plan]:
+    """The copies of one exchange as their originals (by name) stand, of whom it was sent of."""
     if exchange.person in found:
         found = {**_strayed(case, exchange), **found}
     corrections = [
@@ -108,7 +131,7 @@ def again(case: Case) -> Plan:
     ]
     between = at_once(Correction.is_between, corrections)
     corrections = [one for one, was in zip(corrections, between, strict=True) if not was]
-    return together(at_once(_of_what_stands, corrections), nothing.answer)
+    return at_once(_of_what_stands, corrections)
 
 
 def _strayed(case: Case, exchange: Exchange) -> dict[str, Stored]:

@@ -19,19 +19,39 @@ def caught_up(case: Case, stood: list[tuple[Put, Stored]], passed: set[str]) -> 
 
     passed      ids of exchanges on which the same change does something else
     """
+    under = _under(case, stood, passed)
+    return at_once(lambda pair: _as_theirs(case, pair[0], pair[1].resource), under)
+
+
+def renewed(case: Case, stood: list[tuple[Put, Stored]], passed: set[str]) -> list[Exchange]:
+    """The referrals that a consent covers from now on, and had not until now; passed as caught_up."""
+    before = {fhir.name(one.resource): one for _, one in stood if one.stands}
+    whole = consents.WHOLE
+    return [
+        one
+        for one, given in _under(case, stood, passed)
+        if one.consent in before
+        and progress.consent(case, one, given.resource) >= whole
+        and not progress.consent(case, one, before[one.consent].resource) >= whole
+    ]
+
+
+def _under(
+    case: Case, stood: list[tuple[Put, Stored]], passed: set[str]
+) -> list[tuple[Exchange, Put]]:
+    """What was sent under the consents that are written, each with its own."""
     given = {
-        fhir.name(one.resource): one.resource
+        fhir.name(one.resource): one
         for one, _ in stood
         if one.resource["resourceType"] == "Consent" and one.method != "DELETE"
     }
     each = at_once(lambda name: case.loaded.copied(case.shelf.key, name), given)
-    under = [
-        one
+    return [
+        (one, given[one.consent])
         for found in each
         for one in found
         if one.id not in passed and one.consent in given and one.recipient in case.settings.shelves
     ]
-    return at_once(lambda one: _as_theirs(case, one, given[one.consent]), under)
 
 
 def _as_theirs(case: Case, exchange: Exchange, consent: Resource) -> Plan:
