@@ -79,6 +79,31 @@ def withdrawn(consent: Resource) -> bool:
     return denied or consent.get("status") in WITHDRAWN
 
 
+def refuses(consent: Resource) -> bool:
+    """Whether the family does not agree, as this says, that what concerns them is shared."""
+    status = consent.get("status")
+    code = "http://terminology.hl7.org/CodeSystem/consentscope"
+    denied = status == "active" and withdrawn(consent)
+    about = fhir.has_code(consent.get("scope"), code, "patient-privacy")
+    return about and (denied or status in {"inactive", "rejected"})
+
+
+def refused_since(refusal: Resource, consent: Resource, now: str) -> bool:
+    """
+    Whether a refusal holds, and was not said before a consent: that of the same day or moment wins.
+
+    One that has ended says when it was given, and must be the later one.
+    """
+    period = (refusal.get("provision") or {}).get("period") or {}
+    over = "end" in period and not fhir.not_after(now, str(period["end"]))
+    if over or not is_past(str(period.get("start", "")), now):
+        return False
+    said, given = str(refusal.get("dateTime", "")), str(consent.get("dateTime", ""))
+    if refusal.get("status") == "inactive":
+        return bool(said) and not fhir.not_after(said, given)
+    return fhir.not_after(given, said) if said else True
+
+
 def revived(before: Stored | None, consent: Resource) -> bool:
     """
     Whether a message brings a consent to life that was withdrawn, or deleted, on the shelf.

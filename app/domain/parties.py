@@ -105,6 +105,13 @@ def named(case: Case, reference: Resource | None) -> bool:
     return any(one.get("display") for one in says) or human(case, reference) is not None
 
 
+def means(case: Case, consent: Resource, tenant: str) -> bool:
+    """Whether a consent is about this tenant: it names them, or nobody."""
+    actors = listed((consent.get("provision") or {}).get("actor"))
+    named = (recipient(case, one.get("reference")).tenant for one in actors)
+    return not actors or any(one and one.id == tenant for one in named)
+
+
 def desk(case: Case, agency: Tenant) -> Resource:
     """Whom one calls at an agency: its own contact, else the hotline of its jurisdiction."""
     if agency.contact:

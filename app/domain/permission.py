@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from app import fhir
@@ -46,7 +48,7 @@ def refused(
 ) -> Invalid:
     """What it lacks, and what to do; of a report whom to call instead."""
     given = (consent or {}).get("patient") or {}
-    if given.get("reference") not in patients.records(case, str(request["subject"]["reference"])):
+    if given.get("reference") not in patients.records(case, _subject(request)):
         # what a consent would have to say is no help where there is none, or another child's
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)
@@ -54,7 +56,10 @@ def refused(
     refusal = disclosure.refusal(decision, case.mappings.advice, at="ServiceRequest")
     ways = routing.proposed(case, request) if case.shelf.kind == "cps-report" else ()
     unknown = ways if party.tenant is None else ()
-    held = _contained_consent(request) if consent is None else _revived(case, consent)
+    if consent is None:
+        held = _contained_consent(request)
+    else:
+        held = _revived(case, consent) or _refused_since(case, request, party, consent)
     return Invalid(issues=(*refusal.issues, *held, *unknown, *report.hotline(case, party.tenant)))
 
 
@@ -82,13 +87,58 @@ def consent(case: Case, request: Resource, party: Parties) -> Resource | None:
 def _consented(case: Case, request: Resource, party: Parties, consent: Resource | None) -> set[str]:
     found = consents.facts(
         consent,
-        patient=patients.records(case, str(request["subject"]["reference"])),
+        patient=patients.records(case, _subject(request)),
         recipient=lambda actor: parties.recipient(case, actor).tenant is party.tenant is not None,
         now=fhir.instant(case.now),
     )
     if found and (_revived(case, consent) or _of_another(case, consent)):
         return found - {"consent-active"}
+    if found >= consents.WHOLE and _refused_since(case, request, party, consent):
+        return found - {"consent-in-force"}
     return found
+
+
+def heard(case: Case, request: Resource) -> tuple[tuple[str, str, str], ...]:
+    """All that stands of what the family has said, and that there is no more of it: as Plan.stands."""
+    shelf = case.shelf.key
+    of = [f"Consent?patient={one}" for one in patients.records(case, _subject(request))]
+    names = [name for one in of for name in case.loaded.found(shelf, one)]
+    asked = [("found", shelf, one) for one in of]
+    return (*asked, *(("resource", shelf, one) for one in dict.fromkeys(names)))
+
+
+def _refused_since(
+    case: Case, request: Resource, party: Parties, consent: Resource | None
+) -> tuple[Issue, ...]:
+    """A word to who refers under a consent where the family has said no to this agency since: docs/decisions/0099."""
+    if consent is None or party.tenant is None:
+        return ()
+    records, now = patients.records(case, _subject(request)), fhir.instant(case.now)
+    stand = [name for kind, _, name in heard(case, request) if kind == "resource"]
+    case.loaded.expect(case.shelf.key, stand)
+    came = [fhir.name(one.resource) for one in case.came if one.type == "Consent"]
+    for name in dict.fromkeys([*stand, *came]):
+        said = case.find(name)
+        if (
+            said
+            and name != fhir.name(consent)
+            and fhir.target(said.get("patient")) in records
+            and consents.refuses(said)
+            and parties.means(case, said, party.tenant.id)
+            and consents.refused_since(said, consent, now)
+        ):
+            return (Issue("error", "suppressed", _SINCE, "ServiceRequest.supportingInfo"),)
+    return ()
+
+
+_SINCE: Final = (
+    "Another Consent of this person on this shelf, that is not older, says that the family does not agree. If they have"
+    " agreed again since, refer under a Consent with that later dateTime; else nothing goes."
+)
+
+
+def _subject(request: Resource) -> str:
+    return str(request["subject"]["reference"])
 
 
 def _of_another(case: Case, consent: Resource | None) -> bool:

@@ -78,18 +78,11 @@ def refused(case: Case, made: Plan) -> list[Plan]:
     said = [
         one.resource
         for one in made.puts
-        if one.shelf == shelf and one.resource["resourceType"] == "Consent" and _is_refusal(one)
+        if one.shelf == shelf and one.resource["resourceType"] == "Consent"
+        if one.method != "DELETE" and consents.refuses(one.resource)
     ]
     plans = at_once(lambda one: _told(case, one), said)
     return [one for found in plans for one in found]
-
-
-def _is_refusal(one: Put) -> bool:
-    status = one.resource.get("status")
-    denied = status == "active" and consents.withdrawn(one.resource)
-    code = "http://terminology.hl7.org/CodeSystem/consentscope"
-    about = fhir.has_code(one.resource.get("scope"), code, "patient-privacy")
-    return one.method != "DELETE" and about and (denied or status in {"inactive", "rejected"})
 
 
 def _told(case: Case, consent: Resource) -> list[Plan]:
@@ -100,33 +93,21 @@ def _told(case: Case, consent: Resource) -> list[Plan]:
         one
         for one in case.loaded.copied(case.shelf.key, person)
         if one.consent not in {"", name} and one.recipient in case.settings.shelves
-        if _names(case, consent, one) and _is_later(consent, one)
+        if parties.means(case, consent, case.settings.shelves[one.recipient].tenant)
+        for given in [case.find(one.consent)]
+        if given and consents.refused_since(consent, given, fhir.instant(case.now))
     ]
-    return at_once(
+    plans = at_once(
         lambda one: unfollowed.told(case, one, name, _REFUSED), holders.working(case, open_ones)
     )
+    sent = ("copied", case.shelf.key, person)  # who refers at this moment has seen this, or is seen
+    return [*plans, Plan(Answer(()), stands=(sent,))]
 
 
 _REFUSED: Final = (
     "The family does not agree, as this says, and a referral to this agency was made under another consent, which"
     " stands. If that is taken back too, set its status to inactive, or the order's to revoked."
 )
-
-
-def _names(case: Case, consent: Resource, exchange: Exchange) -> bool:
-    """Whether it is about who has the referral: it names them, or nobody."""
-    actors = fhir.listed((consent.get("provision") or {}).get("actor"))
-    agency = case.settings.shelves[exchange.recipient].tenant
-    named = (parties.recipient(case, one.get("reference")).tenant for one in actors)
-    return not actors or any(one and one.id == agency for one in named)
-
-
-def _is_later(consent: Resource, exchange: Exchange) -> bool:
-    """Whether it was said since that was sent; of one that has ended only where it says when."""
-    said = str(consent.get("dateTime", ""))
-    if not said:
-        return consent.get("status") != "inactive"
-    return fhir.not_after(exchange.opened, said)
 
 
 def in_turn(case: Case, stood: list[tuple[Put, Stored]], made: Plan) -> Plan:

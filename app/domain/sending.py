@@ -19,6 +19,7 @@ from app.domain import (
     inbox,
     parties,
     patients,
+    permission,
     reminder,
     report,
     unsent,
@@ -104,7 +105,10 @@ class Sending:
                 ),
             ),
             absent=(consents.turn(shelf, self.consent),) if self._agreed else (),
-            stands=(("resource", shelf, self.consent),) if self._agreed else (),
+            stands=(
+                *((("resource", shelf, self.consent),) if self._agreed else ()),
+                *(permission.heard(self.case, self.request) if self.consent else ()),
+            ),
         )
 
     @property

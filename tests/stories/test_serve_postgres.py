@@ -187,6 +187,7 @@ def test_who_loses_the_database_while_it_pushes_is_taken_for_dead_by_nobody(
     tried = "SELECT status, codes FROM attempt ORDER BY status"
     wait(lambda: (0, "no-endpoint") in postgres.rows(tried))  # it has looked for what is due
     hung.send_signal(signal.SIGCONT)
+    wait(lambda: httpx2.get(f"{base}/health/ready").status_code == 200)  # it is connected again
     partner.may_answer.set()
     wait(lambda: len(postgres.rows(tried)) > 1)
     partner.shutdown()

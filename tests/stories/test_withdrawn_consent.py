@@ -2,7 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from exchange import refused
@@ -91,6 +91,7 @@ def test_what_is_not_delivered_yet_is_not_delivered_any_more(exchange, undeliver
     put(exchange, CHART, {**given, "status": "inactive"})
     before = len(exchange.network.sent)
     exchange.network.answers.clear()
+    exchange.now += timedelta(days=1)  # however often it was tried before
     settled(exchange, "delivered", 2)
 
     later = [
@@ -308,3 +309,115 @@ def test_what_is_corrected_as_the_consent_is_deleted_stays(exchange, referred, p
     assert "where nobody finds us" not in json.dumps(held(exchange, "agency/support"))
     (theirs,) = held(exchange, "agency/support", "Task")
     assert theirs["status"] == "cancelled"
+
+
+@pytest.fixture
+def agreed(exchange, patient):
+    """A referral whose patient and consent stand on the chart, not sent yet; and the consent."""
+    made = family.referral("ServiceRequest/none", consented=True)
+    consent = of(made, "Consent")
+    assert put(exchange, CHART, consent).status_code == 201
+    return made, exchange.get(f"{CHART}/Consent/{consent['id']}").json()
+
+
+def refusal(consent, **said):
+    """What the family said another day: no."""
+    said = {"id": "no", "dateTime": "2026-11-23T12:00:00Z", **said}
+    kept = {name: value for name, value in consent.items() if name != "meta"}
+    return {**kept, "provision": {**consent["provision"], "type": "deny"}, **said}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"dateTime": "2026-11-23"},
+        {"status": "rejected"},
+        {"provision": {"type": "deny"}},
+        {"provision": {"type": "deny", "purpose": [{"code": "TREAT"}]}},
+    ],
+)
+def test_nothing_goes_where_the_family_has_said_no_since(exchange, agreed, said):
+    """An older consent is at hand, and a form of later that refuses: what was said last counts."""
+    made, consent = agreed
+    assert put(exchange, CHART, refusal(consent, **said)).status_code == 201
+
+    answer = exchange.call("POST", REFER, made)
+
+    assert answer.status_code == 422, answer.text
+    assert any("not older" in one["details"]["text"] for one in answer.json()["issue"])
+    assert held(exchange, "agency/support") == []
+    assert exchange.rows("SELECT id FROM ledger") == []
+
+
+def test_nothing_goes_where_the_refusal_comes_along(exchange, agreed):
+    """One Bundle has the order, the consent and the refusal."""
+    made, consent = agreed
+    made["entry"].append({"resource": refusal(consent), "fullUrl": "urn:uuid:no"})
+
+    assert exchange.call("POST", REFER, made).status_code == 422
+    assert held(exchange, "agency/support") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"dateTime": "2026-01-05T10:00:00Z"},
+        {"status": "entered-in-error"},
+        {"status": "inactive", "dateTime": ""},
+        {"patient": {"reference": "Patient/another"}},
+        {"provision": {"type": "deny", "period": {"end": "2026-11-22"}}},
+        {"scope": {"coding": [{"system": "urn:x", "code": "research"}]}},
+    ],
+)
+def test_a_refusal_of_before_or_of_another_matter_keeps_nobody_from_help(exchange, agreed, said):
+    """The family has agreed since, or never said no to this."""
+    made, consent = agreed
+    put(exchange, CHART, {"resourceType": "Patient", "id": "another"})
+    no = refusal(consent, **said)
+    assert put(exchange, CHART, {k: v for k, v in no.items() if v}).status_code == 201
+
+    assert exchange.call("POST", REFER, made).status_code == 200
+
+
+def test_a_refusal_to_another_agency_keeps_nobody_from_help(exchange, agreed):
+    """They do not want the county to know; the agency is not the county."""
+    made, consent = agreed
+    county = {"system": "https://kinbridge.example.org/fhir/sid/tenant", "value": "county"}
+    actor = {**consent["provision"]["actor"][0], "reference": {"identifier": county}}
+    no = refusal(consent, provision={"type": "deny", "actor": [actor]})
+    assert put(exchange, CHART, no).status_code == 201
+
+    assert exchange.call("POST", REFER, made).status_code == 200
+
+
+def test_who_agrees_again_with_a_later_consent_is_referred(exchange, agreed):
+    """Yes, no, and yes again: the last word counts."""
+    made, consent = agreed
+    put(exchange, CHART, refusal(consent))
+    again = of(made, "Consent")
+    again |= {"id": "yes", "dateTime": "2026-11-23T15:00:00Z"}
+    of(made, "ServiceRequest")["supportingInfo"] = [{"reference": "Consent/yes"}]
+
+    answer = exchange.call("POST", REFER, made)
+
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_refusal_at_the_very_moment_is_not_passed_by(exchange, patient):
+    """The form with the no is written while the order is on its way: nothing goes, or whoever referred is told."""
+    with ThreadPoolExecutor(2) as both:
+        for number in range(ROUNDS):
+            made, consent = alone(number)
+            consent["dateTime"] = f"2026-11-23T{number:02}:00:00Z"
+            put(exchange, CHART, consent)
+            no = refusal(consent, id=f"no{number}", dateTime=f"2026-11-23T{number:02}:30:00Z")
+            sent = both.submit(exchange.call, "POST", REFER, made)
+            said = both.submit(put, exchange, CHART, no)
+            assert said.result().status_code == 201, said.result().text
+            assert sent.result().status_code in {200, 422}, sent.result().text
+            if sent.result().status_code == 200:
+                told = [
+                    one for one in held(exchange, CHART[:-5], "Task") if f"no{number}" in str(one)
+                ]
+                assert "not-followed" in str(told)
