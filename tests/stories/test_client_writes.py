@@ -296,3 +296,27 @@ def test_however_it_is_sent(send, media):
     send(headers, "PUT", f"{CHART}/Task/t9/", {**task(), "id": "t9"}, status=201)
     send({}, "GET", f"{CHART}/Task/t9/")
     send({}, "DELETE", f"{CHART}/Task/t9/", status=204)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '"reference":"{}"',
+        '"reference" : "{}"',
+        '"reference"\n\t:\r\n"{}"',
+        '"\\u0072eference":"{}"',
+        '"referenc\\u0065" :"{}"',
+    ],
+)
+@pytest.mark.parametrize(
+    "reference", [f"{HERE}/Patient/p1", f"{HERE}/Patient/p1".replace("/", "\\/")]
+)
+def test_a_whole_url_of_ours_is_known_however_it_is_written(send, written, reference):
+    """JSON may have white space anywhere and escape any letter; a search for the person finds it."""
+    subject = written.format(reference)
+    body = f'{{"resourceType":"Basic","id":"w","code":{{"text":"note"}},"subject":{{{subject}}}}}'
+
+    send(ONE_DEGREE, "PUT", f"{CHART}/Basic/w", body, status=201)
+
+    stands = send(ONE_DEGREE, "GET", f"{CHART}/Basic/w").json()
+    assert stands["subject"]["reference"] == "Patient/p1"
