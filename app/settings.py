@@ -233,6 +233,9 @@ class Settings(BaseSettings):
         except ValueError:
             message = "it is written as postgresql://user:password@host:port/database"
             raise ValueError(message) from None
+        if url.startswith("sqlite:") and (":memory:" in url or "?" in url):
+            message = "it is written as sqlite:///FILE; in memory nothing would be kept, and options are not read"
+            raise ValueError(message)
         return url
 
     @model_validator(mode="after")

@@ -1,8 +1,10 @@
 """A migration that does not come to its end leaves what stood, on SQLite as on PostgreSQL."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 
+import pytest
 from typer.testing import CliRunner
 
 from app.cli import app as cli
@@ -50,3 +52,28 @@ def test_a_migration_that_fails_can_be_run_again(tmp_path):
     assert done.exit_code == 0, done.output
     assert migration.version_of(path) == migration.newest()
     assert "clock" in tables(path)
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path):
+    """A volume that is not mounted, a mistyped path: an empty exchange in its place would take referrals."""
+    path = tmp_path / "mounted" / "kinbridge.db"
+
+    refused = migrate(path)
+
+    assert refused.exit_code == 2
+    assert f"there is no folder {path.parent}" in refused.output
+    with pytest.raises(migration.NeedsMigration, match="there is no folder"):
+        asyncio.run(migration.check(f"sqlite:///{path}"))
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///kinbridge.db?mode=ro"])
+def test_a_database_is_a_file(tmp_path, monkeypatch, url):
+    """What would be lost at the end, and what would be a file of a strange name, is refused."""
+    monkeypatch.chdir(tmp_path)
+
+    refused = CliRunner().invoke(cli, ["migrate", "--database", url])
+
+    assert refused.exit_code == 2
+    assert "sqlite:///FILE" in refused.output
+    assert not [*tmp_path.iterdir()]

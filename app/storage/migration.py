@@ -36,7 +36,8 @@ def migrate(url: str, *, owner_url: str = "") -> None:
     Make the tables, or bring them to this program's version.
 
     owner_url   PostgreSQL: the role that owns the tables; url names the service's role
-    raises      NeedsMigration: PostgreSQL, and no role of its own for the owner; a file that is another's
+    raises      NeedsMigration: PostgreSQL, and no role of its own for the owner; a file that is another's, or
+                in a folder that is not there
                 Unavailable: the database cannot be reached
     """
     import sqlalchemy  # noqa: PLC0415 — half a second that no other start should pay
@@ -47,7 +48,11 @@ def migrate(url: str, *, owner_url: str = "") -> None:
     path = path_of(url)
     if path.exists() and path.stat().st_size:
         version_of(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        message = (
+            f"there is no folder {path.parent} for the database; make it, or mount what it is on"
+        )
+        raise NeedsMigration(message)
     own(path)
     engine = sqlalchemy.create_engine(url)
     _as_a_whole(engine)
