@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.fhirpath import ucum
 from app.known import Known
-from app.storage import entries, index, migration
+from app.storage import entries, index, migration, spans
 from app.storage.entries import ENTRY, FIELD, leads_to_few
 
 POSTINGS = "SELECT shelf, term, updated, id, qualifier FROM posting ORDER BY 1, 2, 3, 4, 5"
@@ -227,7 +227,7 @@ def undo(url, *statements):
     ("look", "text"),
     [
         (Known(str.upper).__getitem__, "http://example.org/{}"),
-        (entries.instants, "2026-11-26T09:15:00.{}Z"),
+        (spans.instants, "2026-11-26T09:15:00.{}Z"),
         (ucum.unit, "{}"),
         (ucum.is_code, "{}"),
     ],

@@ -15,13 +15,11 @@ Entries stand in a resource's row between ENTRY marks, so that one look finds ea
 from __future__ import annotations
 
 import hashlib
-import re
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from app.domain import letters
 from app.known import Known
+from app.storage.spans import instants
 
 ENTRY: Final = "\x1e"
 FIELD: Final = "\x1f"
@@ -40,14 +38,6 @@ _SAID_ONCE: Final = frozenset(
      "DocumentReference", "Goal", "Observation", "Procedure", "QuestionnaireResponse",
      "ServiceRequest", "Task"}
 )  # fmt: skip
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE: Final = re.compile(
-    r"(\d{4})(?:-(\d\d)(?:-(\d\d)"
-    r"(?:T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d|60)(?:\.(\d+))?)?(Z|[+-][01]\d:[0-5]\d)?)?)?)?",
-    re.ASCII,
-)
-_SECOND: Final = 10**6
-_DAY: Final = 86400 * _SECOND
 
 
 def leads_to_few(name: str, value: str, qualifier: str | None) -> bool:
@@ -97,71 +87,13 @@ _known_code: Final = Known(kept)
 _known_words: Final = Known(_folded)
 
 
-def instants(text: str) -> tuple[int, int] | None:
-    """
-    The microseconds that a date, dateTime or instant covers by its precision: first, and one after the last.
-
-    Without a zone it is read as UTC. None for what is no date.
-    """
-    return _known_instants[text]
-
-
-def _instants(text: str) -> tuple[int, int] | None:
-    found = _DATE.fullmatch(text)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
-    try:
-        first = _days(int(year), int(month or 1), int(day or 1)) * _DAY
-        if day is None:
-            after = _next_month(int(year), int(month)) if month else _days(int(year) + 1, 1, 1)
-            return first, after * _DAY
-        if hour is None:
-            return first, first + _DAY
-    except ValueError:
-        return None
-    first += (int(hour) * 3600 + int(minute) * 60) * _SECOND - _offset(zone)
-    if second is None:
-        return first, first + 60 * _SECOND
-    first += int(second) * _SECOND
-    if fraction is None:
-        return first, first + _SECOND
-    digits = fraction[:6]
-    step = 10 ** (6 - len(digits))
-    first += int(digits) * step
-    return first, first + step
-
-
 def _span(text: str) -> str:
-    """The same as fields of an entry, "" for what is no date."""
+    """What a date covers as fields of an entry, "" for what is none."""
     found = instants(text)
     return f"{found[0]}{FIELD}{found[1]}" if found else ""
 
 
-# What comes at one moment says that moment again and again.
-_known_instants: Final = Known(_instants)
 _known_span: Final = Known(_span)
-
-
-def _days(year: int, month: int, day: int) -> int:
-    if year > 9999:  # the year after the last
-        return (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).days + 1
-    return (datetime(year, month, day, tzinfo=UTC) - _EPOCH).days
-
-
-def _next_month(year: int, month: int) -> int:
-    return _days(year + 1, 1, 1) if month == 12 else _days(year, month + 1, 1)
-
-
-def _offset(zone: str | None) -> int:
-    if zone is None or zone == "Z":
-        return 0
-    minutes = int(zone[1:3]) * 60 + int(zone[4:6])
-    return (minutes if zone[0] == "+" else -minutes) * 60 * _SECOND
-
-
-def microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 # Each of what follows takes a value, the atom's name, its position or "", and the entries so far.
@@ -401,7 +333,3 @@ _TABLE: Final[dict[str, dict[str, Any]]] = {
 def converter(kind: str, type_name: str) -> Any:
     """What makes entries of a value of this type for a parameter of this kind; None for nothing."""
     return _TABLE[kind].get(type_name)
-
-
-def number(text: str) -> Decimal:
-    return Decimal(text)

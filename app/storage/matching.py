@@ -19,13 +19,12 @@ from app.storage.entries import (
     LONGEST,
     clean,
     fold,
-    instants,
     kind_of,
     leads_to_few,
-    microseconds,
     place,
     short,
 )
+from app.storage.spans import instants, microseconds
 
 if TYPE_CHECKING:
     from app.storage.compiled import Atom
