@@ -112,7 +112,7 @@ async def _decoded(request: Request, raw: bytes) -> Any:
     if len(raw) > LONG:
         made = request.scope[LARGE] = await request.app.aside.run(partial(fhir.decode, raw))
         return made
-    request.scope[_PLAIN] = shape.plain(raw) and fhir.is_plain_text(raw)
+    request.scope[_PLAIN] = shape.plain(raw)
     return fhir.decode(raw)
 
 

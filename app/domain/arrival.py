@@ -188,11 +188,10 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
         stored = case.loaded.resource(case.shelf.key, f"{entry.type}/{identity}")
         if stored is None or not stored.stands:
             raise Moved
-    plain = case.change.plain and entry.method != "PATCH"
     if entry.method == "PATCH":
         entry = _patched(case, replace(entry, id=identity))
 
-    resource: Resource = {**_plain(case, names, entry, known=plain), "id": identity}
+    resource: Resource = {**_plain(case, names, entry), "id": identity}
     return Entry(
         entry.method,
         resource,
@@ -207,9 +206,9 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
     )
 
 
-def _plain(case: Case, names: Names, entry: Entry, *, known: bool) -> Resource:
-    """The entry's resource with its references as they are stored; known: that they are so already."""
-    if not names.urls and (known or fhir.is_plain(entry.resource)):
+def _plain(case: Case, names: Names, entry: Entry) -> Resource:
+    """The entry's resource with its references as they are stored."""
+    if not names.urls and fhir.is_plain(entry.resource):
         return entry.resource
 
     def plain(target: str) -> str:

@@ -114,8 +114,7 @@ class Change(Struct, frozen=True):
     base        the shelf's FHIR base URL, as partners reach it
     nonce       chance, for the ids of what is new; the same for each try of one request
     long        whether it is so large that others would wait while it is looked at and planned
-    plain       whether the JSON that its resources stood in was plain, as Definitions.shape and fhir.is_plain
-                have it
+    plain       whether the JSON that its resources stood in was plain, as Definitions.shape has it
     """
 
     shelf: Shelf
