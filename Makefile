@@ -57,9 +57,9 @@ bench: install
 million: install
 	@for each in sqlite postgres; do $(BIN)/python benchmarks/search.py --tasks 1000000 --database $$each || exit 1; done
 
-# HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some fourteen minutes.
-# `make peers CLIENTS=1,8,32` takes three times as long.
-CLIENTS ?= 8
+# HAPI's server needs Java and Maven; its first start fetches 300 MiB. Some twenty minutes;
+# with fewer clients it is quicker: `make peers CLIENTS=8`.
+CLIENTS ?= 1,8,32
 peers: install
 	@$(BIN)/python benchmarks/peers.py --shared $(SHARED) --connections $(CLIENTS)
 

@@ -1,12 +1,14 @@
 """
 CPU time for each request beside HAPI's server on PostgreSQL, in turns in one run.
 
-    python benchmarks/peers.py [--shared ../shared] [--seconds 6] [--connections 8] [--out FILE]
+    python benchmarks/peers.py [--shared ../shared] [--seconds 6] [--connections 1,8,32]
+        [--operations create,read,update,transaction30] [--out FILE]
 
 HAPI's start script and the load are those of ../shared/peers; where that folder, Java or Maven is
 missing, this says so and ends. Server and database are counted together. The least of the passes is
-each one's figure, of three: HAPI is slow until it is warm, and the machine may be busy. Some
-fourteen minutes; with 1,8,32 connections three times that.
+each one's figure, of three: HAPI is slow until it is warm, and the machine may be busy. As there, an
+operation's figure is the least that was seen, with however many clients; a line for each number of
+clients stands beside. Some twenty minutes; with search, include and page100 as well, thirty-five.
 """
 
 from __future__ import annotations
@@ -30,9 +32,7 @@ from app.storage import migration
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-OPERATIONS = (
-    "create", "read", "update", "transaction30", "search", "include", "page100",
-)  # fmt: skip
+OPERATIONS = "create,read,update,transaction30"
 HELD = {"sqlite": 10, "postgres": 5}  # HAPI's CPU time is at least so many times ours
 LINE = re.compile(r"base=(\S+) pid=(\d+) db_pid=(\d*)")
 Figures = dict[tuple[int, str], float]  # by connections and operation
@@ -46,15 +46,14 @@ class Server:
     pid: int
     database: int = 0
 
-    def measure(self, bench: Path, *, warm: int, seconds: int, connections: str) -> Figures:
+    def measure(self, bench: Path, warm: int, load: list[str]) -> Figures:
         """CPU milliseconds for each request."""
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out.json"
             command = [
                 sys.executable, bench, "--base", self.base, "--pid", str(self.pid),
                 *(["--db-pid", str(self.database)] if self.database else []),
-                "--operations", ",".join(OPERATIONS), "--connections", connections,
-                "--warm", str(warm), "--seconds", str(seconds), "--out", out,
+                "--warm", str(warm), *load, "--out", out,
             ]  # fmt: skip
             subprocess.run(command, check=True, timeout=1800, stdout=subprocess.DEVNULL)
             results = json.loads(out.read_text())["results"]
@@ -98,7 +97,12 @@ def ours() -> Iterator[dict[str, Server]]:
         yield made
 
 
-def measure(peers: Path, *, seconds: int, warm: int, connections: str) -> dict[str, list[Figures]]:
+def measure(peers: Path, *, warm: int, load: list[str]) -> dict[str, list[Figures]]:
+    """
+    Three passes of each, in turns.
+
+    load        as bench.py takes it
+    """
     bench = peers / "bench.py"
     taken: dict[str, list[Figures]] = {"hapi": [], "sqlite": [], "postgres": []}
     with hapi(peers / "hapi.sh", 8090) as other, ours() as own:
@@ -111,8 +115,7 @@ def measure(peers: Path, *, seconds: int, warm: int, connections: str) -> dict[s
             *((name, server, 5) for name, server in own.items()),
         ):
             print(f"{datetime.now(UTC):%H:%M:%S} {name}", file=sys.stderr, flush=True)
-            figures = server.measure(bench, warm=warming, seconds=seconds, connections=connections)
-            taken[name].append(figures)
+            taken[name].append(server.measure(bench, warming, load))
     return taken
 
 
@@ -121,14 +124,23 @@ def table(least: dict[str, Figures]) -> None:
         f"{'CPU ms a request':16}{'clients':>8}{'HAPI':>9}"
         + "".join(f"{name:>10}{'HAPI /':>8}" for name in HELD)
     )
-    for key, theirs in sorted(least["hapi"].items(), key=lambda one: one[0][0]):
-        connections, operation = key
-        line = f"{operation:16}{connections:8}{theirs:9.3f}"
-        for name in HELD:
-            spent = least[name][key]
-            line += f"{spent:10.3f}{theirs / spent:8.1f}"
-        print(line)
-    print("held to: " + ", ".join(f"{name} at least {times}" for name, times in HELD.items()))
+    operations = dict.fromkeys(operation for _, operation in least["hapi"])
+    for clients, operation in least["hapi"]:
+        spent = {name: each[clients, operation] for name, each in least.items()}
+        _line(operation, str(clients), spent)
+    for operation in operations:
+        _line(operation, "least", {name: _least(each, operation) for name, each in least.items()})
+    print("held to, of the least: " + ", ".join(f"{name} {times}" for name, times in HELD.items()))
+
+
+def _line(operation: str, clients: str, spent: dict[str, float]) -> None:
+    theirs = spent["hapi"]
+    ours = "".join(f"{spent[name]:10.3f}{theirs / spent[name]:8.1f}" for name in HELD)
+    print(f"{operation:16}{clients:>8}{theirs:9.3f}{ours}")
+
+
+def _least(figures: Figures, operation: str) -> float:
+    return min(spent for (_, asked), spent in figures.items() if asked == operation)
 
 
 def by_clients(figures: Figures) -> dict[int, dict[str, float]]:
@@ -150,7 +162,8 @@ def main() -> None:
     command = argparse.ArgumentParser(description="CPU time for each request beside HAPI's server.")
     command.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     command.add_argument("--seconds", type=int, default=6, help="of each figure")
-    command.add_argument("--connections", default="8", help="clients at once, as 1,8,32")
+    command.add_argument("--connections", default="1,8,32", help="clients at once")
+    command.add_argument("--operations", default=OPERATIONS, help="as bench.py names them")
     command.add_argument("--warm", type=int, default=120, help="seconds of load before HAPI counts")
     command.add_argument("--out", type=Path, default=RESULTS / "peers.json")
     given = command.parse_args()
@@ -158,7 +171,8 @@ def main() -> None:
     if reason := missing(peers):
         print(f"not measured: {reason}")
         return
-    taken = measure(peers, seconds=given.seconds, warm=given.warm, connections=given.connections)
+    load = ["--operations", given.operations, "--connections", given.connections]
+    taken = measure(peers, warm=given.warm, load=[*load, "--seconds", str(given.seconds)])
     least = {
         name: {one: min(each[one] for each in passes) for one in passes[0]}
         for name, passes in taken.items()

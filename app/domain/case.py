@@ -30,7 +30,7 @@ from app.errors import (
 from app.fhir import Resource, listed
 from app.settings import Settings, Shelf
 
-_ID_BYTES: Final = 16
+_CHANCE_BYTES: Final = 10
 _FEW: Final = 8  # entries that are looked through one after the other
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -91,12 +91,14 @@ class Case(Struct, frozen=True):
 
     def id(self, *parts: str) -> str:
         """
-        An id for something new; the same for each try of one request.
+        An id for something new: 12 hexadecimal digits of the time, milliseconds since 1970, and 20 of chance.
 
-        Nothing is ever derived again from what chance made, so a quicker hash than derive's will do.
+        What comes together lies together in every index; docs/decisions/0092. Nothing is ever derived
+        again from what chance made, so a quicker hash than derive's will do.
         """
         said = "\x1f".join((self.shelf.key, self.change.nonce, *parts)).encode()
-        return hashlib.blake2b(said, key=self.key, digest_size=_ID_BYTES).hexdigest()
+        chance = hashlib.blake2b(said, key=self.key, digest_size=_CHANCE_BYTES).hexdigest()
+        return f"{int(self.now.timestamp() * 1000):012x}{chance}"
 
     def receipt(self, entry: Entry, result: str, *, anew: bool = True) -> Receipt:
         """

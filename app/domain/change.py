@@ -112,7 +112,7 @@ class Change(Struct, frozen=True):
     siblings    entries of each child's report, where several are sent in one act
     said        what an operation says beside its entries
     base        the shelf's FHIR base URL, as partners reach it
-    nonce       chance, for the ids of what is new; the same for each try of one request
+    nonce       chance, for the ids of what is new
     long        whether it is so large that others would wait while it is looked at and planned
     plain       whether the JSON that its resources stood in was plain, as Definitions.shape has it
     """

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 import uuid
+from datetime import datetime
 
 import pytest
 from asking import CHART, FOUND, MRN, PATIENT, asked, bundle
@@ -65,6 +66,22 @@ def test_a_transaction_answers_each_entry_in_its_place(exchange, patient):
         entries[1]["resource"]["subject"]["reference"] == f"Patient/{entries[2]['resource']['id']}"
     )
     refused(exchange.get(f"{CHART}/Patient/old"), 410)
+
+
+def test_the_ids_of_what_comes_together_begin_with_its_time(exchange, patient):
+    """So they lie together in every index; what follows the time nobody guesses, 0092."""
+    answers = []
+    for _ in range(2):
+        posts = (asked("POST", "Basic", {"resourceType": "Basic"}) for _ in range(30))
+        made = exchange.call("POST", CHART, bundle("transaction", *posts)).json()["entry"]
+        ids = [one["resource"]["id"] for one in made]
+        at = datetime.fromisoformat(made[0]["resource"]["meta"]["lastUpdated"]).timestamp()
+        assert all(abs(int(one[:12], 16) / 1000 - at) < 1 for one in ids)
+        assert all(len(one) == 32 for one in ids)
+        assert len({one[12:] for one in ids}) == 30
+        assert len({one[12:16] for one in ids}) > 20, "no count, and nothing alike"
+        answers.append(ids)
+    assert max(answers[0]) < min(answers[1])
 
 
 def test_a_transaction_is_all_or_nothing(exchange, patient):
