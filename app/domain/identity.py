@@ -100,6 +100,8 @@ def was_another(case: Case, name: str, at: str) -> bool:
     stored = case.loaded.resource(shelf, name)
     if stored and stored.stands and stored.resource["meta"]["lastUpdated"] <= at:
         return now is not stored.resource and is_another(stored.resource, now)
+    if case.loaded.expunged(shelf, name) > at:
+        return True  # nobody knows any more who that was
     before = case.loaded.past(shelf, name, at)
     return before is not None and is_another(before, now)
 

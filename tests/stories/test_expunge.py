@@ -176,6 +176,42 @@ def test_the_child_of_another_report_stays(exchange, determined):
     assert exchange.get("clinic/reports/fhir/ServiceRequest/report-2").status_code == 200
 
 
+def test_what_was_said_of_an_expunged_child_goes_with_no_other(exchange, determined):
+    """Another child is written under the same id, and reported: a finding from before stays at the clinic."""
+    _, theirs = determined
+    finding = {
+        "resourceType": "Observation", "id": "older", "status": "final", "code": {"text": "seen"},
+        "subject": {"reference": "Patient/rosa"}, "valueString": "Zebra",
+    }  # fmt: skip
+    assert exchange.call("PUT", "clinic/reports/fhir/Observation/older", finding).is_success
+    record(exchange, theirs, "expunged")
+    other = family.report(by_device=False)
+    for one in other["entry"]:
+        resource = one["resource"]
+        if resource["resourceType"] in {"ServiceRequest", "Provenance"}:
+            resource["id"] += "-2"
+            one["fullUrl"] += "-2"
+        if resource["resourceType"] == "ServiceRequest":
+            resource["identifier"][0]["value"] = "second"
+            resource.setdefault("supportingInfo", []).append({"reference": "Observation/older"})
+        if resource["resourceType"] == "Provenance":
+            resource["target"] = [{"reference": "ServiceRequest/report-2"}]
+        if resource["resourceType"] == "Patient":
+            resource |= {"name": [{"family": "Baker", "given": ["Tim"]}], "gender": "male"}
+            resource |= {
+                "birthDate": "2014-05-06",
+                "identifier": [{"system": "urn:x", "value": "2"}],
+            }
+            assert exchange.call("PUT", "clinic/reports/fhir/Patient/rosa", resource).is_success
+
+    resources(exchange.call("POST", REPORT, other), "Task")
+
+    assert exchange.get("clinic/reports/fhir/Observation/older").json()["valueString"] == "Zebra"
+    held = everything.of(exchange, "agency")
+    assert "Baker" in held
+    assert "Zebra" not in held
+
+
 def test_after_an_expunge_nothing_follows(exchange, determined):
     """An expunged case takes no further event; the answer says so."""
     _, theirs = determined
