@@ -92,7 +92,7 @@ def was_another(case: Case, name: str, at: str) -> bool:
     """
     Whether a record (Type/id) of the caller's shelf told of somebody else at a FHIR instant than it tells of now.
 
-    What a human said of it then, such as a consent, was of that one.
+    What was expunged since told of nobody knows whom, and so of somebody else. What a human said of it then, such as a consent, was of that one.
     """
     shelf, now = case.shelf.key, case.find(name)
     if now is None:

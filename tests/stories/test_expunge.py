@@ -155,9 +155,8 @@ def test_nothing_of_it_is_left(exchange, determined):
     assert exchange.rows("SELECT count(*) FROM ledger")[0][0] > 0
 
 
-def test_the_child_of_another_report_stays(exchange, determined):
-    """What a second report, not expunged, tells of too is not taken from the clinic."""
-    _, theirs = determined
+def second_report():
+    """Of the same child, under ids and a number of its own."""
     other = family.report(by_device=False)
     for one in other["entry"]:
         resource = one["resource"]
@@ -168,6 +167,13 @@ def test_the_child_of_another_report_stays(exchange, determined):
             resource["identifier"][0]["value"] = "second"
         if resource["resourceType"] == "Provenance":
             resource["target"] = [{"reference": "ServiceRequest/report-2"}]
+    return other
+
+
+def test_the_child_of_another_report_stays(exchange, determined):
+    """What a second report, not expunged, tells of too is not taken from the clinic."""
+    _, theirs = determined
+    other = second_report()
     resources(exchange.call("POST", REPORT, other), "Task")
 
     record(exchange, theirs, "expunged")
@@ -185,24 +191,19 @@ def test_what_was_said_of_an_expunged_child_goes_with_no_other(exchange, determi
     }  # fmt: skip
     assert exchange.call("PUT", "clinic/reports/fhir/Observation/older", finding).is_success
     record(exchange, theirs, "expunged")
-    other = family.report(by_device=False)
+    tim = {"resourceType": "Patient", "name": [{"family": "Baker", "given": ["Tim"]}], "id": "rosa"}
+    tim |= {
+        "birthDate": "2014-05-06",
+        "gender": "male",
+        "identifier": [{"system": "urn:x", "value": "2"}],
+    }
+    assert exchange.call("PUT", "clinic/reports/fhir/Patient/rosa", tim).is_success
+    other = second_report()
     for one in other["entry"]:
-        resource = one["resource"]
-        if resource["resourceType"] in {"ServiceRequest", "Provenance"}:
-            resource["id"] += "-2"
-            one["fullUrl"] += "-2"
-        if resource["resourceType"] == "ServiceRequest":
-            resource["identifier"][0]["value"] = "second"
-            resource.setdefault("supportingInfo", []).append({"reference": "Observation/older"})
-        if resource["resourceType"] == "Provenance":
-            resource["target"] = [{"reference": "ServiceRequest/report-2"}]
-        if resource["resourceType"] == "Patient":
-            resource |= {"name": [{"family": "Baker", "given": ["Tim"]}], "gender": "male"}
-            resource |= {
-                "birthDate": "2014-05-06",
-                "identifier": [{"system": "urn:x", "value": "2"}],
-            }
-            assert exchange.call("PUT", "clinic/reports/fhir/Patient/rosa", resource).is_success
+        if one["resource"]["resourceType"] == "Patient":
+            one["resource"] = tim
+        if one["resource"]["resourceType"] == "ServiceRequest":
+            one["resource"]["supportingInfo"] = [{"reference": "Observation/older"}]
 
     resources(exchange.call("POST", REPORT, other), "Task")
 
