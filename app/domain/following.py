@@ -297,9 +297,10 @@ class Correction:
         before, record = self._sent(subject), self.case.find(named)
         if not before or not record or not identity.has_a_number_of(before, record):
             return about
-        at = self.put.resource["meta"]["lastUpdated"]
-        then = self.case.loaded.past(self.put.shelf, named, at)
-        if then and not identity.has_a_number_of(before, then):
+        shelf, at = self.put.shelf, self.put.resource["meta"]["lastUpdated"]
+        then = self.case.loaded.past(shelf, named, at)
+        known = self.case.loaded.expunged(shelf, named) < at
+        if not known or (then and not identity.has_a_number_of(before, then)):
             return about
         return About(subject, about.numbers, about.consent, about.records | {named})
 

@@ -20,7 +20,8 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
     Whether a version of what was sent tells of somebody else than it was sent of.
 
     What is an error now says nothing of anybody new, nor does what says the same as when it was sent, and
-    has another status. What names nobody is of whose record it was when it was written.
+    has another status. What names nobody is of whose record it was when it was written; where that was
+    expunged since, nobody can tell, and it is another's.
     """
     if resource["resourceType"] == "Patient":
         return _is_rewritten(case, exchange, fhir.name(resource), resource)
@@ -33,10 +34,12 @@ def is_anothers(case: Case, exchange: Exchange, resource: Resource) -> bool:
         before = identity.sent(case, exchange, exchange.person) or {}
         return not numbers & fhir.numbers(before.get("identifier"))
     name = name or exchange.person
+    if _at(resource) <= case.loaded.expunged(exchange.source, name):
+        return True
     record = _then(case, exchange, name, resource)
     if name in exchange.copies or name == exchange.person:
-        stored, lost = case.loaded.resource(exchange.source, name), is_lost(case, exchange, name)
-        if lost and (_at(resource) <= lost or not (stored and stored.stands)):
+        gone = case.loaded.standing(exchange.source, name) is None
+        if gone and is_lost(case, exchange, name):
             return True
         return record is not None and _is_rewritten(case, exchange, name, record)
     return not _is_record_of(case, exchange, name, record)

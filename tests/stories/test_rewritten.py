@@ -8,7 +8,7 @@ from exchange import COUNTY, refused, resources
 from shelves import CHART, REFER, REPORT, REPORTS, attached, held, of, one, put, seen
 from test_another_person import FIRST, MRN, drafts, kept, local
 from test_backup import kinbridge
-from test_expunge import started
+from test_expunge import record, started
 from test_poor_is_no_neglect import entries, own_task
 
 from app.sandbox import family
@@ -430,9 +430,9 @@ class TestTransferred:
     def tenants(self, tenants):
         return [*tenants, COUNTY]
 
-    def transfer(self, exchange):
+    def transfer(self, exchange, task=None):
         """The first authority hands the report on."""
-        task = one(exchange, "agency/intake", "Task")
+        task = task or one(exchange, "agency/intake", "Task")
         answer = exchange.call(
             "POST", f"agency/intake/fhir/Task/{task['id']}/$record-event",
             {"event": "transferred", "to": "county"},
@@ -469,3 +469,27 @@ class TestTransferred:
         assert is_ann(exchange, "county/intake")
         assert "his" not in json.dumps(held(exchange, "county/intake", "Observation"))
         assert exchange.get(f"{REPORTS}/Patient/rosa").json()["name"] == TIM["name"]
+
+    def test_what_was_written_of_an_expunged_child_does_not_go_on(self, exchange):
+        """A finding was moved to Tim's record, he is expunged, and the record is a second one of Ann's."""
+        sent(exchange, seen("bruise"))
+        task = one(exchange, "agency/intake", "Task")
+        his = local({**TIM, "id": "tim"}, order="two")
+        of(his, "Observation")["id"] = "his-finding"
+        text = json.dumps(his).replace("Patient/rosa", "Patient/tim")
+        his = json.loads(text.replace("Observation/injury-finding", "Observation/his-finding"))
+        assert resources(exchange.call("POST", REPORT, his), "Task")
+        moved = seen("bruise", valueString="his arm", subject={"reference": "Patient/tim"})
+        assert put(exchange, REPORTS, moved).status_code == 200
+        tasks = held(exchange, "agency/intake", "Task")
+        (theirs,) = (each["id"] for each in tasks if each["id"] != task["id"])
+        assert record(exchange, theirs, "expunged").status_code == 200
+        link = [{"other": {"reference": "Patient/rosa"}, "type": "replaces"}]
+        hers = {"resourceType": "Patient", **ANN, "id": "tim", "link": link}
+        assert put(exchange, REPORTS, hers).is_success
+
+        self.transfer(exchange, task)
+
+        there = json.dumps(held(exchange, "county/intake"))
+        assert "Abel" in there
+        assert "his arm" not in there
