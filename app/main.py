@@ -58,7 +58,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     definitions: Definitions | None = None,
     parameters: Parameters | None = None,
     known: Mappings | None = None,
-    owed: Callable[[], None] = lambda: None,
+    owed: Callable[[float], None] = lambda _: None,
     sent: Callable[[str, str], None] = lambda _kind, _override: None,
 ) -> Service:
     """
@@ -128,7 +128,7 @@ async def build(
     def sent(kind: str, override: str) -> None:
         went.labels(kind, override or "none").inc()
 
-    service = await open_service(settings, owed=worker.awake.set, sent=sent, **stand_ins)
+    service = await open_service(settings, owed=worker.owed, sent=sent, **stand_ins)
     await _warn(service)
 
     @contextlib.asynccontextmanager

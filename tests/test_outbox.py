@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from app.domain.plan import Owed
 from app.flows import write
 from app.flows.deliver import Worker
 from app.main import open_service
-from app.partners import Partners
+from app.partners import Partners, Reply
 from app.storage import connection, outbox
 from app.storage.database import QUEUE
 
@@ -217,27 +218,32 @@ class Hanging(Partners):
             self.under_way -= 1
 
 
+async def owing(url, partners, **more):
+    """A service that owes an agency one push."""
+    read = settings.read(
+        database_url=url, retry_first_seconds=0.01, retry_longest_seconds=0.02,
+        tenants=[{"id": "agency", "name": "A", "shelves": [
+            {"id": "intake", "kind": "cps-report", "role": "recipient",
+             "endpoint": {"url": "https://agency.example.org"}}]}],
+    )  # fmt: skip
+    service = await open_service(read, partners=partners, **more)
+    task = {"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"}
+    shelf = service.settings.shelves["agency/intake"]
+    entry = Entry("PUT", task, "t")
+    change = Change(shelf, Caller("a"), "update", (entry,), base="http://x", nonce="n")
+    await write.write(service, change)
+    owed = Owed(shelf.key, "e", {"Task/t": 1})
+    now = service.clock().timestamp()
+    await service.database.write(lambda tx: outbox.owe(tx, owed, now=now), shelves=QUEUE)
+    return service
+
+
 def test_a_push_ends_before_another_may_begin_it(url, definitions, parameters):
     """A token endpoint that hangs, and the server behind it: of one push there are never two at once."""
     partners, worker = Hanging(), Worker(lease_seconds=1.0)
 
     async def story():
-        read = settings.read(
-            database_url=url, retry_first_seconds=0.01, retry_longest_seconds=0.02,
-            tenants=[{"id": "agency", "name": "A", "shelves": [
-                {"id": "intake", "kind": "cps-report", "role": "recipient",
-                 "endpoint": {"url": "https://agency.example.org"}}]}],
-        )  # fmt: skip
-        service = await open_service(
-            read, partners=partners, definitions=definitions, parameters=parameters
-        )
-        entry = Entry("PUT", {"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"}, "t")  # fmt: skip
-        shelf = service.settings.shelves["agency/intake"]
-        change = Change(shelf, Caller("a"), "update", (entry,), base="http://x", nonce="n")
-        await write.write(service, change)
-        owed = Owed(shelf.key, "e", {"Task/t": 1})
-        now = service.clock().timestamp()
-        await service.database.write(lambda tx: outbox.owe(tx, owed, now=now), shelves=QUEUE)
+        service = await owing(url, partners, definitions=definitions, parameters=parameters)
         running = asyncio.create_task(worker.run(service))
         for _ in range(3):
             await partners.begun.acquire()
@@ -248,3 +254,48 @@ def test_a_push_ends_before_another_may_begin_it(url, definitions, parameters):
     asyncio.run(asyncio.wait_for(story(), 30))
 
     assert partners.most == 1
+
+
+class SetBack(Partners):
+    """A partner that cannot be reached, while our clock is set back, and forth, and back once more."""
+
+    def __init__(self, worker):
+        super().__init__()
+        self.worker, self.at, self.begun = worker, datetime.now(UTC), asyncio.Semaphore(0)
+
+    def clock(self):
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+    def chance(self):
+        """Asked for when the next try is reckoned, by the clock of then."""
+        self.at -= timedelta(minutes=30)
+        return 0.5
+
+    async def transaction(self, *_, **__):
+        self.begun.release()
+        self.at -= timedelta(minutes=30)
+        self.worker.awake.set()
+        await asyncio.sleep(0.3)
+        self.at += timedelta(minutes=30)
+        return Reply(0)
+
+
+def test_a_push_that_ends_as_the_clock_is_set_back_is_tried_again(url, definitions, parameters):
+    """What it writes down is by the clock of before: the next try would be in half an hour."""
+    worker = Worker()
+    partners = SetBack(worker)
+
+    async def story():
+        service = await owing(
+            url, partners, definitions=definitions, parameters=parameters,
+            clock=partners.clock, chance=partners.chance,
+        )  # fmt: skip
+        running = asyncio.create_task(worker.run(service))
+        for _ in range(2):
+            await partners.begun.acquire()
+        worker.stop()
+        await running
+        await service.database.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))

@@ -51,6 +51,15 @@ class Worker:
         self._stopping = True
         self.awake.set()
 
+    def owed(self, at: float) -> None:
+        """
+        Something may be owed, by the clock of then.
+
+        at          UNIX seconds; the next look finds out whether the clock was set back behind it meanwhile
+        """
+        self._looked_at = max(self._looked_at, at)
+        self.awake.set()
+
     async def run(self, service: Service) -> None:
         """Where only one worker may deliver, a second waits until the first is gone."""
         while not self._stopping:
@@ -99,9 +108,13 @@ class Worker:
         now = service.clock().timestamp()
         if not await service.database.may_deliver(outbox.release):
             return _LOOK_AGAIN_SECONDS
-        if now < self._looked_at:
-            await _hurry(service, now, begins=math.isinf(self._looked_at))
-        self._looked_at = now
+        before, self._looked_at = self._looked_at, now
+        if now < before:
+            try:
+                await _hurry(service, now, begins=math.isinf(before))
+            except BaseException:
+                self._looked_at = before
+                raise
         # further ahead it was never set, but for a clock that was
         if not now < self._look_for_overdue <= now + overdue.MOST_SECONDS:
             await overdue.raise_all(service)
@@ -137,6 +150,7 @@ class Worker:
         until       by the loop's clock, when it ends at the latest: its lease does soon after, and another
                     would begin it beside this one, and be overtaken by what comes after it
         """
+        begun = service.clock().timestamp()
         shelf = service.settings.shelves.get(due.shelf)
         endpoint = shelf.endpoint if shelf else None
         reply: Reply | None
@@ -154,6 +168,7 @@ class Worker:
             await _put_off(service, due)
         else:
             await _settle(service, due, reply)
+        self.owed(begun)
 
 
 async def _hurry(service: Service, now: float, *, begins: bool) -> None:

@@ -23,7 +23,7 @@ class Service:
     """
     clock       aware, UTC
     chance      uniform in [0, 1), for jitter
-    owed        called after a commit that owes something, so that nobody has to poll
+    owed        called after a commit that owes something, with its time (UNIX seconds), so that nobody has to poll
     sent        called after a referral or report was sent: its kind, and the rule that was overridden
     rooms       for what is large
     aside       threads for what is long
@@ -40,7 +40,7 @@ class Service:
     clock: Callable[[], datetime]
     chance: Callable[[], float]
     callers: Callers
-    owed: Callable[[], None]
+    owed: Callable[[float], None]
     sent: Callable[[str, str], None]
     rooms: Rooms = field(default_factory=Rooms)
     aside: Aside = field(default_factory=Aside)

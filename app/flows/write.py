@@ -130,7 +130,7 @@ async def _done(service: Service, change: Change) -> Written:
                 stand = await service.commits.commit(ready)
             except Overtaken:
                 continue
-            _tell(service, plan, change.act)
+            _tell(service, ready, change.act)
             if plan.purges:
                 await purge.scrub(service)
         if refusal:
@@ -352,8 +352,9 @@ async def _written(service: Service, change: Change, plan: Plan, stand: resource
     return Written(plan.answer, rows)
 
 
-def _tell(service: Service, plan: Plan, act: Act) -> None:
+def _tell(service: Service, made: Made, act: Act) -> None:
     """A line for each decision, after it is true; names of rules and shelves, no value."""
+    plan = made.plan
     for row in plan.accounted:
         _log.info(
             "disclosed",
@@ -368,4 +369,4 @@ def _tell(service: Service, plan: Plan, act: Act) -> None:
         if step.version == 0 and act != "record-event":  # one that is transferred was sent before
             service.sent(step.kind, step.terms.override)
     if plan.owed:
-        service.owed()
+        service.owed(made.now)
