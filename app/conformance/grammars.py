@@ -69,16 +69,21 @@ def _currency(code: str) -> bool | None:
     return None if re.fullmatch(r"[A-Z]{3}", code) else False  # DEM was one
 
 
-def _by(form: re.Pattern[str], answer: bool | None) -> Grammar:  # noqa: FBT001 — an answer, no switch
-    return lambda code: answer if form.fullmatch(code) else False
+def _media(code: str) -> bool | None:
+    """Any type/subtype, registered or not; xml, json and ttl may stand in CapabilityStatement.format alone."""
+    return None if code in {"xml", "json", "ttl"} else bool(_MEDIA.fullmatch(code))
+
+
+def _by(form: re.Pattern[str]) -> Grammar:
+    return lambda code: None if form.fullmatch(code) else False
 
 
 _GRAMMARS: Final[dict[str, Grammar]] = {
-    "urn:ietf:bcp:13": _by(_MEDIA, True),  # noqa: FBT003 — any type/subtype may be sent, registered or not
+    "urn:ietf:bcp:13": _media,
     "urn:ietf:bcp:47": _language,
     "urn:iso:std:iso:4217": _currency,
     "http://unitsofmeasure.org": ucum.is_code,
-    "urn:iso:std:iso:3166": _by(_COUNTRY, None),
-    "urn:iso:std:iso:3166:-2": _by(_SUBDIVISION, None),
-    "http://unstats.un.org/unsd/methods/m49/m49.htm": _by(_AREA, None),
+    "urn:iso:std:iso:3166": _by(_COUNTRY),
+    "urn:iso:std:iso:3166:-2": _by(_SUBDIVISION),
+    "http://unstats.un.org/unsd/methods/m49/m49.htm": _by(_AREA),
 }

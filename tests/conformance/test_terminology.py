@@ -178,7 +178,7 @@ def test_an_expansion_stands_in_for_what_is_not_loaded():
     [
         ("urn:ietf:bcp:47", ("en", "de-CH-1996", "zh-Hant"), ("xx", "en_US", ""), ()),
         ("urn:ietf:bcp:13", ("text/plain", "application/fhir+json; fhirVersion=4.0"),
-         ("text", "text/", "a b/c"), ()),
+         ("text", "text/", "a b/c"), ("json", "xml", "ttl")),
         ("urn:iso:std:iso:4217", ("USD", "EUR"), ("usd", "dollar"), ("DEM",)),
         ("http://unitsofmeasure.org", ("mg/dL", "kg.m/s2", "[hp_X]", "{score}", "B[SPL]", "[ch_us]"),
          ("mgs/dL", "mg per dL", "xyz", "mg/"), ()),

@@ -72,6 +72,9 @@ def test_every_interaction_that_is_declared_works(exchange, shelf):
         assert done.status_code == 200, operation
         assert done.json()["resourceType"] in {"Bundle", "OperationOutcome", "Parameters"}
     assert set(TRIED) == set(declared)
+    short = {**said, "rest": [{**rest, "resource": [patient]}]}
+    found = exchange.call("POST", f"{base}/$validate", short).json()["issue"]
+    assert [one for one in found if one["severity"] == "error"] == []
 
 
 PATCHES = {
