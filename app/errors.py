@@ -32,9 +32,8 @@ class Issue(Struct, frozen=True):
     def as_fhir(self) -> dict[str, Any]:
         details: dict[str, Any] = {"text": self.text}
         if self.rule:
-            details = {"coding": [{"system": self.url, "code": self.rule}], **details}
-            if not self.url:
-                del details["coding"][0]["system"]
+            # no system: a profile's URL is none, and HL7's validator refuses it as one
+            details = {"coding": [{"code": self.rule}], **details}
         issue: dict[str, Any] = {"severity": self.severity, "code": self.code, "details": details}
         if self.url:
             issue["diagnostics"] = f"See {self.url}"

@@ -40,6 +40,14 @@ def test_a_right_resource_is_said_to_be_right(exchange, path):
     assert (issue["severity"], issue["code"]) == ("information", "informational")
 
 
+def test_a_rule_is_named_and_is_no_code_of_a_profile(exchange):
+    """A coding's system is a code system; where the rule is explained stands beside."""
+    (issue,) = asked(exchange, "$validate", {"resourceType": "Patient"})
+
+    assert issue["details"]["coding"] == [{"code": "dom-6"}]
+    assert issue["diagnostics"].endswith("StructureDefinition/DomainResource#dom-6")
+
+
 @pytest.mark.parametrize("path", ["$validate", "Patient/$validate", "Patient/one/$validate"])
 def test_every_fault_is_said_with_its_place_and_nothing_is_stored(exchange, path):
     """What a door would refuse is 200 here, with the place of each fault, and changes nothing."""
