@@ -13,7 +13,7 @@ from app.domain.loaded import Loaded, Moved, Want
 from app.domain.naming import Names
 from app.domain.plan import derive
 from app.domain.whom import labels
-from app.errors import Gone, Invalid, Malformed, NotFound, Stale
+from app.errors import Conflict, Gone, Invalid, Malformed, NotFound, Stale
 from app.fhir import Resource
 
 # messages and questions, and by what they belong to a referral
@@ -28,6 +28,7 @@ def arrived(case: Case) -> Case:
     The case with its entries resolved: every entry has an id, every reference is Type/id.
 
     raises      NotLoaded: conditions and patches are about what stands
+                Conflict: what no resource meets has the id of one that stands
                 Moved: what met a condition does not
                 Malformed: a urn that no entry carries, two entries for one resource
                 Stale: a condition, or a conditional reference, that not one resource meets
@@ -188,6 +189,8 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
         stored = case.loaded.resource(case.shelf.key, f"{entry.type}/{identity}")
         if stored is None or not stored.stands:
             raise Moved
+    elif entry.condition and entry.id:
+        _free(case, entry)
     if entry.method == "PATCH":
         entry = _patched(case, replace(entry, id=identity))
 
@@ -204,6 +207,18 @@ def _resolved(case: Case, names: Names, entry: Entry, identity: str, met: bool) 
         said=entry.resource,
         at=entry.at,
     )
+
+
+def _free(case: Case, entry: Entry) -> None:
+    """
+    Raises Conflict: the resource that a conditional update would make has an id that is another's.
+
+    source      https://hl7.org/fhir/R5/http.html#cond-update; R4 leaves it open
+    """
+    stored = case.loaded.resource(case.shelf.key, entry.name)
+    if stored is not None and stored.stands:
+        text = "What stands under this id does not meet the condition; leave the id out, or update by it."
+        raise Conflict(text, expression=f"{entry.type}.id")
 
 
 def _plain(case: Case, names: Names, entry: Entry) -> Resource:

@@ -55,6 +55,22 @@ def test_conditional_update_patch_and_delete(exchange, patient):
     assert exchange.call("PUT", f"{CHART}/Patient?{FOUND}", changed).status_code == 201
 
 
+def test_a_condition_that_nobody_meets_writes_over_nobody(exchange, patient):
+    """A feed whose id is by chance another child's here: as R5 has it, 409, and hers stays."""
+    other = {"resourceType": "Patient", "id": "rosa", "identifier": [{"value": "200-7"}]}
+    path = "Patient?identifier=200-7"
+    entry = {"resource": other, "request": {"method": "PUT", "url": path}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+
+    refused(exchange.call("PUT", f"{CHART}/{path}", other), 409)
+    (issue,) = refused(exchange.call("POST", CHART, bundle), 409)
+
+    assert issue["expression"] == ["Bundle.entry[0].resource.id"]
+    assert exchange.get(PATIENT).json()["identifier"] == [MRN]
+    exchange.call("DELETE", PATIENT)
+    assert exchange.call("PUT", f"{CHART}/{path}", other).status_code == 201
+
+
 def test_a_condition_that_is_not_understood_is_refused(exchange, patient):
     """As in a search; at every door that takes one."""
     for said in ("_include=A", "_has:Wolf:patient:code=x", "link:Wolf=1", "colour=red", "_sort=x"):
