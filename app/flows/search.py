@@ -166,7 +166,10 @@ def _kinds(service: Service, caller: Caller, asked: Asked) -> list[str]:
         return sorted(set(named))
     if asked.within is None and not asked.pairs:
         raise Malformed("Say what you search for: a type, _type or another parameter.")
-    return [one for one in service.parameters.types if caller.may("s", one)]
+    found = [one for one in service.parameters.types if caller.may("s", one)]
+    if not found:
+        caller.must("s", "*")
+    return found
 
 
 def _queries(service: Service, asked: Asked, kinds: list[str]) -> list[Query]:

@@ -298,6 +298,16 @@ def test_a_chain_asks_for_the_types_it_leads_to(exchange, patient, register, cha
     assert exchange.get(f"{CHART}/Task?{chain}", Authorization=both).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["?_id=rosa", "Patient/rosa/$everything", "Patient/rosa/*"])
+def test_who_may_search_nothing_is_told_so(exchange, patient, register, path):
+    """All types at once are none for who reads by id alone; the first was a fault of the service."""
+    reader = register("reader", "clinic/chart", "system/*.r")
+
+    (issue,) = refused(exchange.get(f"{CHART}/{path}", Authorization=reader), 403)
+
+    assert "system/*.s" in issue["details"]["text"]
+
+
 def test_the_history_of_many_is_for_who_may_search(exchange, patient, register):
     """Who may read what it knows by id may read its past, and does not list what else there is."""
     reader = register("reader", "clinic/chart", "system/*.r")
