@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -229,7 +230,8 @@ def _plain(case: Case, names: Names, entry: Entry) -> Resource:
     def plain(target: str) -> str:
         return names.plain(entry, target, case.loaded)
 
-    made: Resource = fhir.renamed(entry.resource, plain, names.link if names.urls else None)
+    link = partial(names.link, entry) if names.urls else None
+    made: Resource = fhir.renamed(entry.resource, plain, link)
     return made
 
 

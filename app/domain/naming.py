@@ -84,12 +84,16 @@ class Names:
             return self._conditional(entry, target, loaded)
         return target
 
-    def link(self, said: str) -> str:
+    def link(self, entry: Entry, said: str) -> str:
         """
         A url of an entry, or narrative, as it is stored: each urn of an entry leads to its resource.
 
+        What is no urn leads to a Binary alone, a file's: another may be a canonical, which stays.
+
         source      https://hl7.org/fhir/R4/http.html#trules: url, uri, oid, uuid, <a href>, <img src>
         """
+        if (named := self.urls.get(said) or self._beside(entry, said)).startswith("Binary/"):
+            return named
         return _URN.sub(lambda found: self.urls.get(found[0], found[0]), said)
 
     def _beside(self, entry: Entry, target: str) -> str:

@@ -334,6 +334,33 @@ def test_links_within_a_bundle_lead_to_what_it_made(exchange):
     assert stored["identifier"][0]["value"] == scan
 
 
+@pytest.mark.parametrize("base", ["", "https://ehr.example.org/fhir/"])
+def test_a_document_of_another_server_keeps_its_file(exchange, base):
+    """An EHR's document names its Binary as the EHR has it; what else is named so is left as it is."""
+    ehr = "https://ehr.example.org/fhir"
+    scan = {"resourceType": "Binary", "contentType": "image/png", "data": "aGk="}
+    file = {"attachment": {"url": f"{base}Binary/5"}}
+    document = {"resourceType": "DocumentReference", "status": "current", "content": [file]}
+    canonical = {"resourceType": "ValueSet", "status": "draft", "url": f"{ehr}/ValueSet/1"}
+
+    made = answered(
+        exchange.call(
+            "POST",
+            CHART,
+            bundle(
+                "transaction",
+                asked("POST", "Binary", scan, fullUrl=f"{ehr}/Binary/5"),
+                asked("POST", "DocumentReference", document, fullUrl=f"{ehr}/DocumentReference/1"),
+                asked("POST", "ValueSet", canonical, fullUrl=f"{ehr}/ValueSet/1"),
+            ),
+        )
+    )
+
+    name = f"Binary/{made[0]['resource']['id']}"
+    assert made[1]["resource"]["content"] == [{"attachment": {"url": name}}]
+    assert made[2]["resource"]["url"] == canonical["url"]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_what_a_transaction_deletes_meets_no_condition_of_it(exchange, patient, method):
     """Deletes come first, wherever they stand: the child that is sent anew is made anew, and stands."""
