@@ -11,6 +11,7 @@ from app.domain.mappings import Mappings
 from app.flows.aside import Aside
 from app.flows.callers import Callers
 from app.flows.room import Rooms
+from app.flows.turn import Turn
 from app.partners import Partners
 from app.settings import Settings
 from app.storage.commits import Commits
@@ -25,6 +26,7 @@ class Service:
     chance      uniform in [0, 1), for jitter
     owed        called after a commit that owes something, with its time (UNIX seconds), so that nobody has to poll
     sent        called after a referral or report was sent: its kind, and the rule that was overridden
+    turn        of those who were overtaken by another write
     rooms       for what is large
     aside       threads for what is long
     """
@@ -42,5 +44,6 @@ class Service:
     callers: Callers
     owed: Callable[[float], None]
     sent: Callable[[str, str], None]
+    turn: Turn = field(default_factory=Turn)
     rooms: Rooms = field(default_factory=Rooms)
     aside: Aside = field(default_factory=Aside)

@@ -58,12 +58,14 @@ async def write(service: Service, change: Change) -> Written:
     try:
         if change.long:
             await service.aside.run(partial(_shaped, service, change))
-            return await _done(service, change)
-        with service.commits.coming(change.shelf.key):
-            await _abreast()
-            _shaped(service, change)
-            await _abreast()
-            return await _done(service, change)
+            written = await _tried(service, change)
+        else:
+            with service.commits.coming(change.shelf.key):
+                await _abreast()
+                _shaped(service, change)
+                await _abreast()
+                written = await _tried(service, change)
+        return written or await _in_turn(service, change)
     except Refusal as refusal:
         if change.shelf.kind == "cps-report" and change.shelf.role == "source":
             raise await _unsent(service, change, refusal) from None
@@ -109,37 +111,51 @@ def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
     return refusal
 
 
-async def _done(service: Service, change: Change) -> Written:
-    for tried in range(_TRIES):
-        refusal: Refusal | None = None
-        made: Case | None
-        try:
-            known = None if tried else await _planned_from_last(service, change)
-            made, plan = known or await _plan(service, change)
-        except Moved:
-            continue
-        except Kept as kept:
-            made, plan, refusal = kept.case, kept.plan, kept.refusal
-        threshold.hold(plan, service.settings)
-        stand: resources.Stand = {}
-        if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
-            try:
-                ready, stood, made = _made(service, made, plan), _stood(made), None
-                if ready.long:
-                    ready = await _readied(service, ready, stood)
-                stand = await service.commits.commit(ready)
-            except Overtaken:
-                continue
-            _tell(service, ready, change.act)
-            if plan.purges:
-                await purge.scrub(service)
-        if refusal:
-            raise refusal
-        written = await _written(service, change, plan, stand)
-        if not stand and _is_gone(change, written):
-            continue
-        return written
+async def _in_turn(service: Service, change: Change) -> Written:
+    """Planned anew until it holds; of other processes there may be who overtake it again."""
+    async with service.turn:
+        for _ in range(_TRIES):
+            if written := await _tried(service, change, again=True):
+                return written
     raise Conflict(_CONTENDED)
+
+
+async def _tried(service: Service, change: Change, *, again: bool = False) -> Written | None:
+    """What was written; None where what it was planned from has changed since."""
+    refusal: Refusal | None = None
+    made: Case | None
+    try:
+        known = None if again else await _planned_from_last(service, change)
+        made, plan = known or await _plan(service, change)
+    except Moved:
+        return None
+    except Kept as kept:
+        made, plan, refusal = kept.case, kept.plan, kept.refusal
+    threshold.hold(plan, service.settings)
+    if again:
+        service.turn.changes = _changed(plan)
+    elif service.turn.changes and not service.turn.changes.isdisjoint(_changed(plan)):
+        return None
+    stand: resources.Stand = {}
+    if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
+        try:
+            ready, stood, made = _made(service, made, plan), _stood(made), None
+            if ready.long:
+                ready = await _readied(service, ready, stood)
+            stand = await service.commits.commit(ready)
+        except Overtaken:
+            return None
+        _tell(service, ready, change.act)
+        if plan.purges:
+            await purge.scrub(service)
+    if refusal:
+        raise refusal
+    written = await _written(service, change, plan, stand)
+    return None if not stand and _is_gone(change, written) else written
+
+
+def _changed(plan: Plan) -> frozenset[tuple[str, str]]:
+    return frozenset((one.shelf, fhir.name(one.resource)) for one in plan.puts)
 
 
 async def _readied(service: Service, made: Made, stood: list[Any]) -> Made:
