@@ -224,7 +224,7 @@ def _free(case: Case, entry: Entry) -> None:
 
 def _plain(case: Case, names: Names, entry: Entry) -> Resource:
     """The entry's resource with its references as they are stored."""
-    if not names.urls and fhir.is_plain(entry.resource):
+    if not (names.urls or names.unnamed) and fhir.is_plain(entry.resource):
         return entry.resource
 
     def plain(target: str) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from app import fhir
 from app.domain import condition
 from app.domain.change import Change, Entry
 from app.domain.condition import Condition
@@ -26,6 +27,7 @@ class Names:
     conditions  {(type, condition that the entry came with): Type/id}
     order       the name of each entry, in their order
     gone        what the change deletes, which is before all else: nothing is met by it
+    unnamed     {Type/id as it was sent: names} of what is created, and has no fullUrl
     carrying    as _carrying makes it
     source      https://hl7.org/fhir/R4/http.html#trules, https://hl7.org/fhir/R4/bundle.html#references
     """
@@ -35,6 +37,7 @@ class Names:
     conditions: dict[tuple[str, Condition], str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     gone: frozenset[str] = frozenset()
+    unnamed: dict[str, list[str]] = field(default_factory=dict)
     carrying: dict[tuple[str, str, str], list[str]] | None = None
 
     def add(self, entry: Entry, name: str) -> None:
@@ -44,6 +47,8 @@ class Names:
             raise Malformed("Two entries have the same fullUrl.", expression=at)
         if entry.full_url:
             self.urls[entry.full_url] = name
+        elif entry.method == "POST" and "id" in entry.resource and self.change.act not in _ALONE:
+            self.unnamed.setdefault(f"{entry.type}/{entry.resource['id']}", []).append(name)
         if entry.method != "DELETE" and (said := entry.if_none_exist or entry.condition):
             self.conditions[entry.type, said] = name
         self.order.append(name)
@@ -75,13 +80,15 @@ class Names:
         if target.startswith("urn:"):
             text = "This urn is the fullUrl of no entry; in a batch none leads to another."
             raise Malformed(text, expression=entry.type)
-        here = f"{self.change.base}/"
         if self.urls and (found := self._beside(entry, target)):
             return found
-        if target.startswith(here):
-            return target.removeprefix(here).split("/_history/", 1)[0]
-        if "?" in target and self.change.act not in _ALONE:
-            return self._conditional(entry, target, loaded)
+        said = target.removeprefix(f"{self.change.base}/")
+        if "?" in said and self.change.act not in _ALONE:
+            return self._conditional(entry, said, loaded)
+        if said != target:
+            return fhir.versionless(said)
+        if self.unnamed and (made := self.unnamed.get(fhir.versionless(target))):
+            return self._unnamed(entry, target, made, loaded)
         return target
 
     def link(self, entry: Entry, said: str) -> str:
@@ -105,6 +112,15 @@ class Names:
         if not found and root.startswith("http"):
             found = self.urls.get(root + plain, "")
         return target if found == plain else found  # kept with its version: it is what we have
+
+    def _unnamed(self, entry: Entry, target: str, made: list[str], loaded: Loaded) -> str:
+        """What is created under this id, where nobody else is meant by it."""
+        name = fhir.versionless(target)
+        stands = name in self.order or loaded.standing(self.change.shelf.key, name)
+        if stands or len(made) > 1:
+            text = "What is created under this id has no fullUrl, and another may be meant; give it one."
+            raise Malformed(text, expression=entry.type)
+        return made[0]
 
     def _conditional(self, entry: Entry, target: str, loaded: Loaded) -> str:
         asked = condition.referred(target)

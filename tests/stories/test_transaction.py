@@ -14,6 +14,8 @@ from test_corrections import refer
 
 from app.sandbox import family
 
+BASE = f"https://exchange.example.org/{CHART}"
+
 
 def test_a_transaction_answers_each_entry_in_its_place(exchange, patient):
     """Create, update, conditional create, patch, delete and read, in one, each answered in order."""
@@ -238,7 +240,8 @@ def test_a_conditional_reference_is_what_meets_it(exchange, patient):
             "POST",
             "Observation",
             observed(
-                f"Patient?{FOUND}", performer=[{"reference": "Organization?identifier=urn:x|a"}]
+                f"{BASE}/Patient?{FOUND}",
+                performer=[{"reference": "Organization?identifier=urn:x|a"}],
             ),
         ),
         asked("POST", "Organization", agency),
@@ -249,6 +252,42 @@ def test_a_conditional_reference_is_what_meets_it(exchange, patient):
     made = entries[0]["resource"]
     assert made["subject"]["reference"] == "Patient/rosa"
     assert made["performer"][0]["reference"] == f"Organization/{entries[1]['resource']['id']}"
+
+
+def test_what_is_created_without_a_fullurl_is_known_by_its_id(exchange):
+    """As EHRs send it, and HAPI takes it: the finding is of the child beside it."""
+    child = {"resourceType": "Patient", "id": "mine"}
+    sent = bundle(
+        "transaction",
+        asked("POST", "Observation", observed("Patient/mine")),
+        asked("POST", "Patient", child),
+    )
+
+    finding, made = answered(exchange.call("POST", CHART, sent))
+
+    assert made["resource"]["id"] != "mine"
+    assert finding["resource"]["subject"]["reference"] == f"Patient/{made['resource']['id']}"
+
+
+@pytest.mark.parametrize("beside", ["stands", "comes twice", "is updated"])
+def test_an_id_that_may_be_anothers_is_nobodys(exchange, beside):
+    """Another child may be under the id by which a reference names the one who is created: it is refused."""
+    child = {"resourceType": "Patient", "id": "mine"}
+    more = []
+    if beside == "stands":
+        exchange.call("PUT", f"{CHART}/Patient/mine", child)
+    elif beside == "comes twice":
+        more = [asked("POST", "Patient", {**child, "gender": "male"})]
+    else:
+        more = [asked("PUT", "Patient/mine", child)]
+    finding = asked("POST", "Observation", observed("Patient/mine"))
+    sent = bundle("transaction", finding, asked("POST", "Patient", child), *more)
+
+    (issue,) = refused(exchange.call("POST", CHART, sent), 400)
+
+    assert "fullUrl" in issue["details"]["text"]
+    assert issue["expression"] == ["Bundle.entry[0].resource"]
+    assert exchange.rows("SELECT count(*) FROM resource WHERE type = 'Observation'") == [(0,)]
 
 
 @pytest.mark.parametrize(
