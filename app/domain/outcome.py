@@ -302,6 +302,11 @@ def _said(case: Case, task: Resource, exchange: Exchange, stands: Resource, read
         codes = set()
         if status == "received":  # SDOHCC forbids it and its reference clients send it: taken in
             status = "requested"
+    if kind == "cps-report" and task.get("businessStatus") and not codes:
+        text = f"Name the step by a code of {STATUS}."
+        raise Invalid(
+            f"{text} {steps.ways(case, exchange, before)}", expression="Task.businessStatus"
+        )
     if status in {"requested", "draft"} and not codes - {"submitted"}:
         if exchange.state == "submitted":
             return Step(None, "none")

@@ -345,3 +345,21 @@ def test_a_status_without_its_business_status_is_told_what_may_follow(exchange, 
 
     assert "received (status received)" in issues[0]["details"]["text"]
     assert "code of businessStatus" in issues[0]["details"]["text"]
+
+
+@pytest.mark.parametrize("code", [
+    {"coding": [{"code": "linked-to-open-case"}]}, {"text": "Linked to open case"},
+    {"coding": [{"system": "urn:agency", "code": "L"}]},
+], ids=["no system", "text", "its own"])  # fmt: skip
+@pytest.mark.parametrize("status", ["accepted", "requested"])
+def test_a_business_status_in_other_words_is_no_step(exchange, reported, status, code):
+    """A case system links the report to an open case, in its own words: nobody records that it was screened in."""
+    _, theirs = reported
+
+    issues = refused(
+        put(exchange, INTAKE, {**theirs, "status": status, "businessStatus": code}), 422
+    )
+
+    assert issues[0]["expression"] == ["Task.businessStatus"]
+    assert "CodeSystem/cps-task-status" in issues[0]["details"]["text"]
+    assert exchange.get(f"{INTAKE}/Task/{theirs['id']}").json()["status"] == "requested"
