@@ -174,15 +174,8 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
         """https://hl7.org/fhir/R4/operations.html: $submit-screening, $refer, $report, $check-referral."""
         shelf, caller = await access.enter(service, request)
         act = allowed.ACTS.get(request.path_params["operation"])
-        offered = capability.OPERATIONS.get((shelf.kind, shelf.role), ())
         if act is None:
             return await nothing_else(request)
-        if act not in offered:
-            ways = ", ".join(f"${name}" for name in offered) or "no operation"
-            raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
-        target.only(request, target.DRY_RUN, *_ASKED.get(act, ()))
-        if act == "work-off":
-            return await screenings.worked_off(service, request, shelf, caller)
         try:
             return await acted(request, shelf, caller, act)
         except Refusal as refusal:
@@ -192,6 +185,13 @@ def router(service: Service, *, started: datetime) -> APIRouter:  # noqa: C901, 
 
     async def acted(request: Request, shelf: Shelf, caller: Caller, act: Act) -> Response:
         """What an operation does, and its answer."""
+        offered = capability.OPERATIONS.get((shelf.kind, shelf.role), ())
+        if act not in offered:
+            ways = ", ".join(f"${name}" for name in offered) or "no operation"
+            raise NotSupported(f"${act} is not for this shelf; it has {ways}.")
+        target.only(request, target.DRY_RUN, *_ASKED.get(act, ()))
+        if act == "work-off":
+            return await screenings.worked_off(service, request, shelf, caller)
         sent, said = entries.given(await body.resource(request, most=most), _ASKED.get(act, ()))
         if sent["resourceType"] == "Bundle":
             await _enveloped(request, sent)

@@ -311,7 +311,9 @@ def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
         faults.append(Issue("error", "business-rule", text, f"ServiceRequest.{element}"))
 
     is_report = fhir.has_code(request.get("category"), REPORT, "cps-report")
-    if is_report is not (case.shelf.kind == "cps-report"):
+    if is_report and case.shelf.kind == "family-support":
+        raise unsent.misplaced(case, "ServiceRequest.category")
+    if case.shelf.kind == "cps-report" and not is_report:
         fault(
             "A report of suspected maltreatment has its own shelf and its own category, cps-report;"
             " a referral for help has neither, and neither becomes the other.",

@@ -105,7 +105,7 @@ async def _unsent(service: Service, change: Change, refusal: Refusal) -> Refusal
 
 def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
     """The refusal of a report, with whom to call; one that says so already knows better which."""
-    lines = report.hotline(begun(service, Change(shelf, Caller(""), "report", (), "", "")), None)
+    lines = report.lines(begun(service, Change(shelf, Caller(""), "report", (), "", "")), None)
     if not any(one in refusal.issues for one in lines):
         refusal.issues = (*refusal.issues, *lines)
     return refusal

