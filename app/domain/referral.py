@@ -319,8 +319,10 @@ def _sendable(case: Case, request: Resource, own: Entry | None) -> None:
             " a referral for help has neither, and neither becomes the other.",
             "category",
         )
-    if request.get("intent") != "order" or request.get("status") != "active":
-        fault("Only an active order is sent; a proposal waits until a clinician orders.", "intent")
+    for element, asked_for in (("intent", "order"), ("status", "active")):
+        if request.get(element) != asked_for:
+            text = "Only an active order is sent; a proposal waits until a clinician orders."
+            fault(text, element)
     if request.get("doNotPerform"):
         fault("This orders that something is not done; that is no referral.", "doNotPerform")
     subject = fhir.literal(request.get("subject"))

@@ -157,11 +157,14 @@ def test_a_consent_holds_to_the_end_of_its_day(exchange, patient):
     assert resources(exchange.call("POST", REFER, made), "Task")
 
 
-def test_a_proposal_is_not_sent(exchange, patient):
-    """What a screening proposed waits until a clinician orders it."""
-    issues = refused(exchange.call("POST", REFER, bundle(intent="proposal")), 422, "business-rule")
+@pytest.mark.parametrize(("element", "word"), [("intent", "proposal"), ("status", "draft")])
+def test_what_is_no_active_order_is_not_sent(exchange, patient, element, word):
+    """What a screening proposed, or somebody is still writing, waits until a clinician orders it."""
+    made = bundle(**{element: word})
 
-    assert issues[0]["expression"] == ["ServiceRequest.intent"]
+    issues = refused(exchange.call("POST", REFER, made), 422, "business-rule")
+
+    assert [one["expression"] for one in issues] == [[f"ServiceRequest.{element}"]]
 
 
 def test_an_unknown_agency_gets_nothing(exchange, patient):
