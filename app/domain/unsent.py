@@ -87,8 +87,15 @@ def followed(case: Case, request: Resource, before: Stored | None = None) -> Pla
     calls, text = hotline(case, None), _TEXT if _of_reports(case) else _ORDER
     issue = Issue("warning", "business-rule", f"{text}.", "ServiceRequest")
     answer = Answer((), issues=(issue, *calls))
+    child = fhir.pointer(request.get("subject") or {})
+    whom: Resource = {"for": child} if fhir.literal(child).startswith("Patient/") else {}
     if case.loaded.resource(case.shelf.key, f"Task/{_id(case, request)}") is not None:
-        return Plan(answer)  # said once; whoever has ended it has seen to it
+        stored = _draft(case, request)
+        if stored is None or not whom or stored.resource.get("for") == child:
+            return Plan(answer)  # said once; whoever has ended it has seen to it
+        moved = touched({**stored.resource, **whom}, case.now)
+        puts = put(moved, stored, shelf=case.shelf.key, now=case.now)
+        return Plan(answer, puts, owed=owed(case, puts))
     task: Resource = {
         "resourceType": "Task",
         "id": _id(case, request),
@@ -97,6 +104,7 @@ def followed(case: Case, request: Resource, before: Stored | None = None) -> Pla
         "intent": "order",
         "code": concept(f"{CANONICAL}/CodeSystem/task-code", "not-sent", text),
         "focus": fhir.reference(request),
+        **whom,
         "authoredOn": fhir.instant(case.now),
         "lastModified": fhir.instant(case.now),
         **({"note": [{"text": line.text} for line in calls]} if calls else {}),

@@ -34,6 +34,18 @@ def test_an_order_without_a_task_leaves_a_draft(exchange, patient):
     assert len(drafts(exchange)) == 1
 
 
+def test_a_draft_stands_with_the_childs_tasks(exchange, patient):
+    """Who opens the child's chart sees that nobody has the referral; moved to another child, it is theirs."""
+    put(exchange, CHART, {"resourceType": "Patient", "id": "ben"})
+
+    for child in (patient["id"], "ben"):
+        put(exchange, CHART, order(subject={"reference": f"Patient/{child}"}))
+
+        (found,) = resources(exchange.get(f"{CHART}/Task?patient={child}"))
+        assert found["focus"] == {"reference": f"ServiceRequest/{order()['id']}"}
+        assert len(drafts(exchange)) == 1
+
+
 MISTYPED = {"identifier": {"system": TENANT, "value": "agencie"}, "display": "Agency"}
 GUIDE = (
     "http://hl7.org/fhir/us/sdoh-clinicalcare/StructureDefinition/SDOHCC-TaskForReferralManagement"
