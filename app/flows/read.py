@@ -85,7 +85,7 @@ def _standing(found: Version | None) -> Version:
     if found is None:
         raise NotFound("Nothing of this type, id and version is on this shelf.")
     if not found.stands:
-        raise Gone("It was deleted; its history still has what it was.")
+        raise Gone("It was deleted; what is kept of it is in its history.")
     return found
 
 
