@@ -101,6 +101,7 @@ def account(  # noqa: PLR0913 — what an account is asked by
     from functools import partial
 
     from app import fhir
+    from app.errors import NotFound
     from app.flows import account as accounts
     from app.storage.parameters import Parameters
     from app.storage.query import Reader
@@ -115,7 +116,10 @@ def account(  # noqa: PLR0913 — what an account is asked by
     work = partial(
         accounts.rows, shelf=shelf, subject=subject, reader=reader, former=former, at=told
     )
-    found, others = opened.write(config, database, work, shelves=(shelf,))
+    try:
+        found, others = opened.write(config, database, work, shelves=(shelf,))
+    except NotFound as nobody:
+        refuse(nobody)
     for one in found:
         basis = "; ".join(json.loads(one["basis"]))
         what = ", ".join(sorted({name.split("/")[0] for name in json.loads(one["disclosed"])}))

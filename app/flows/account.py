@@ -23,6 +23,7 @@ from app.storage.database import Reading
 from app.storage.query import Reader
 from app.storage.resources import Version
 
+_NOBODY: Final = "Nobody of this id was ever on this shelf."
 _TURN: Final = 100  # events that are made before others have their turn
 ALWAYS: Final = "9999-12-31T23:59:59.999Z"
 _WORKED: Final = 6  # times its size, of a record that is taken apart
@@ -74,7 +75,7 @@ async def about(  # noqa: PLR0913 — who asks, where, for whom
     await room.take(service.rooms, service.rooms.way, weight)
     found, sent = await service.database.read(look, shelves=(shelf.key,))
     if not found and not known:
-        raise NotFound("Nobody of this id was ever on this shelf.")
+        raise NotFound(_NOBODY)
     others = await _others(sent, record)
     events = accounting.events(
         map(_row, found),
@@ -125,15 +126,21 @@ async def rows(  # noqa: PLR0913 — as about
     former: bool = False,
     at: str = ALWAYS,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The rows of a shelf about a person, as the command prints them, and how many others; as about."""
+    """
+    The rows of a shelf about a person, as the command prints them, and how many others; as about.
+
+    raises      NotFound: nobody of this id was ever there
+    """
 
     async def record(name: str, number: int = 0) -> Resource | None:
         read = partial(resources.read_version, version=number) if number else resources.read
         row = await read(tx, shelf, name)
         return (fhir.read(row.body) if row.stands else {}) if row else None
 
-    records, _ = await _records(subject, record, partial(_leading, tx, shelf, reader=reader))
+    records, known = await _records(subject, record, partial(_leading, tx, shelf, reader=reader))
     found = await _of(tx, shelf, records)
+    if not found and not known:
+        raise NotFound(_NOBODY)
     others = await _others(await _sent(tx, shelf, found, at), record)
     chosen = [row for row in found if (row["exchange"] in others) is former]
     return chosen, len(found) - len(chosen)

@@ -85,17 +85,24 @@ def test_a_message_that_is_taken_back_is_accounted(exchange, reported):
     assert [row[3] for row in rows] == ["conversation-on-report", "taken-back"]
 
 
-def test_of_another_shelf_or_child_nothing_is_said(exchange, reported):
+def test_of_another_shelf_or_child_nothing_is_said(exchange, patient, reported):
     """The chart has disclosed nothing, and neither has anybody about another child."""
-    assert reported
+    other = {"resourceType": "Patient", "id": "ben"}
+    assert exchange.call("PUT", "clinic/reports/fhir/Patient/ben", other).status_code == 201
 
     assert account(exchange, "clinic/chart", "Patient/rosa") == [["0 disclosures"]]
-    assert account(exchange, "clinic/reports", "Patient/nobody") == [["0 disclosures"]]
+    assert account(exchange, "clinic/reports", "Patient/ben") == [["0 disclosures"]]
 
 
 @pytest.mark.parametrize(
     ("shelf", "subject"),
-    [("clinic/report", "Patient/rosa"), ("clinic/reports", "rosa"), ("reports", "Patient/rosa")],
+    [
+        ("clinic/report", "Patient/rosa"),
+        ("clinic/reports", "rosa"),
+        ("reports", "Patient/rosa"),
+        ("clinic/reports", "Patient/rosaa"),
+        ("clinic/chart", "Patient/rosa"),
+    ],
 )
 def test_an_account_of_nobody_is_not_an_empty_one(exchange, reported, shelf, subject):
     """A shelf or a person that was written wrongly must not read as nothing disclosed."""
