@@ -30,7 +30,7 @@ from app.flows.callers import Callers
 from app.flows.deliver import Worker
 from app.flows.service import Service
 from app.partners import Partners, key_of
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.storage import clock as clocks
 from app.storage import connection, file, keys, migration, outbox, reindex
 from app.storage.commits import Commits
@@ -75,6 +75,11 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     if known is None:
         known = mappings.load(settings.mappings, definitions)
         specimens.hold(known, definitions, settings.mappings)
+    for tenant in settings.tenants:
+        if tenant.jurisdiction and tenant.jurisdiction not in known.jurisdictions:
+            place = settings.mappings / "jurisdictions"
+            message = f"tenants: {tenant.id}: jurisdiction: {place} has no such file"
+            raise SettingsError(message)
     await migration.check(settings.database_url)
     opened = connection.connect(settings.database_url, connections=settings.database_connections)
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -19,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 Kind = Literal["family-support", "cps-report"]
 Role = Literal["source", "recipient"]
@@ -29,11 +32,13 @@ BY_TENANT: Final = f"{CANONICAL}/sid/tenant"  # the system of a tenant's name he
 BY_EXCHANGE: Final = f"{CANONICAL}/sid/exchange"  # of an exchange's id
 BY_COPY: Final = f"{CANONICAL}/sid/copy"  # of a copy's id here
 _APP: Final = Path(__file__).parent
+_VARIABLE: Final = "KINBRIDGE_"
 _NAME: Final = r"^[a-z][a-z0-9-]{0,62}$"
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>https?)://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::(?P<port>\d{1,5}))?"
 )
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_NUMBER: Final = re.compile(r"[^\s|]+\|\S(.*\S)?")  # system|value
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -115,6 +120,17 @@ class Shelf(BaseModel):
     environment: str = Field(default="production", pattern=_NAME)  # whose crosswalk it reads
     tenant: str = ""  # set from the tenant that owns it
 
+    @model_validator(mode="after")
+    def _of_somebody(self) -> Self:
+        """An inbox of nobody would be told nothing, and nobody would know why."""
+        if (self.audience == "organization") is not (not self.person):
+            message = "an inbox has both: audience, reporter or treating, and person"
+            raise ValueError(message)
+        if self.person and not _NUMBER.fullmatch(self.person):
+            message = "a person is written as system|value, as in Practitioner.identifier"
+            raise ValueError(message)
+        return self
+
     @cached_property
     def key(self) -> str:
         """Tenant and shelf, the start of every key in storage."""
@@ -143,6 +159,23 @@ class Tenant(BaseModel):
             ]
             return {**data, "shelves": owned}
         return data
+
+    @field_validator("shelves")
+    @classmethod
+    def _one_desk(cls, shelves: tuple[Shelf, ...]) -> tuple[Shelf, ...]:
+        kinds = [one.kind for one in shelves if one.role == "recipient"]
+        if len({*kinds}) != len(kinds):
+            message = "a second shelf that receives the same kind would get nothing"
+            raise ValueError(message)
+        return shelves
+
+    @field_validator("identifiers")
+    @classmethod
+    def _numbers(cls, identifiers: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_NUMBER.fullmatch, identifiers)):
+            message = "each is written as system|value, as its partners' Organization.identifier"
+            raise ValueError(message)
+        return identifiers
 
     @property
     def names(self) -> set[str]:
@@ -175,7 +208,7 @@ _AGENCY: Final = {
 class Settings(BaseSettings):
     """Durations are seconds, sizes are bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="KINBRIDGE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_VARIABLE, extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -187,7 +220,9 @@ class Settings(BaseSettings):
     )  # for migrate, backup, restore
     database_connections: int = Field(default=10, ge=2)  # PostgreSQL: for each process, at most
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()  # of pages that call from a browser
-    public_url: str = ""  # how partners reach this service; http://host:port when empty
+    public_url: str = Field(
+        default="", pattern=r"^(https?://[^\s?#/]+[^\s?#]*)?$"
+    )  # how partners reach this service; http://host:port when empty
     mappings: Path = folder("mappings")
     packages: Path = Path("kinbridge-packages")  # FHIR packages, put there by `profiles add`
     registry_url: str = Field(default="https://packages.fhir.org", pattern="^https?://.+")
@@ -242,7 +277,8 @@ class Settings(BaseSettings):
     def _unambiguous(self) -> Self:
         keys = [shelf.key for tenant in self.tenants for shelf in tenant.shelves]
         names = [name for tenant in self.tenants for name in tenant.identifiers]
-        for what, values in (("shelf", keys), ("tenant identifier", names)):
+        ids = [tenant.id for tenant in self.tenants]
+        for what, values in (("tenant", ids), ("shelf", keys), ("tenant identifier", names)):
             if len(set(values)) != len(values):
                 message = f"a {what} stands twice"
                 raise ValueError(message)
@@ -289,11 +325,30 @@ def read(path: Path | None = None, **overrides: object) -> Settings:
     strongest = {key: value for key, value in overrides.items() if value is not None}
     try:
         environment = Settings().model_dump(exclude_unset=True)
+    except (ValidationError, SourceError) as error:
+        raise _refused(error, lambda key: f"{_VARIABLE}{key.upper()}") from None
+    try:
         return Settings.model_validate({**given, **environment, **strongest})
     except ValidationError as error:
-        where = path or "settings"
-        faults = [
-            f"{where}: {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
-        raise SettingsError("\n".join(faults)) from None
+        raise _refused(error, lambda key: f"{path or 'settings'}: {key}") from None
+
+
+def _refused(error: ValidationError | SourceError, named: Callable[[str], str]) -> SettingsError:
+    """
+    What is wrong with each setting.
+
+    named       where a setting stands; of what is wrong between several, "file"
+    """
+    if isinstance(error, SourceError):
+        return SettingsError(f"{_VARIABLE}…: {error}")
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        first, *rest = map(str, fault["loc"] or ("file",))
+        faults.append(f"{'.'.join([named(first), *rest])}: {fault['msg']}")
+    return SettingsError("\n".join(faults))
+
+
+def unread() -> list[str]:
+    """Variables that are named as ours, and that no setting is read from."""
+    known = {f"{_VARIABLE}{key.upper()}" for key in Settings.model_fields}
+    return sorted(one for one in os.environ if one.startswith(_VARIABLE) and one not in known)

@@ -17,15 +17,18 @@ _MMAP_THRESHOLD: Final = (-3, 3 * 2**16)  # what a network hands over at a time 
 
 def until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run it on the loop that uvicorn prefers: uvloop, where it can be had, costs half of asyncio's."""
+    import structlog
     from uvicorn.loops.auto import auto_loop_factory
 
     from app.cli import logging
     from app.errors import MappingError, Unavailable
     from app.main import NotRegistered
-    from app.settings import SettingsError
+    from app.settings import SettingsError, unread
     from app.storage.migration import NeedsMigration
 
     logging.set_up()
+    if variables := unread():
+        structlog.get_logger().warning("no setting is read from", variables=variables)
     _hand_back()
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:

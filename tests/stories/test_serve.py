@@ -161,7 +161,7 @@ def test_tables_of_another_version_are_not_touched(tmp_path, version):
 
 
 def test_a_mapping_with_an_unknown_key_stops_the_start(tmp_path):
-    """A typing error in a mapping is found at the start, with its file and key."""
+    """A typing error in a mapping is found at the start, with its file and key; one in a variable is said."""
     import shutil
 
     from app import settings
@@ -170,10 +170,11 @@ def test_a_mapping_with_an_unknown_key_stops_the_start(tmp_path):
     file = tmp_path / "mappings/disclosure.toml"
     file.write_text(file.read_text().replace("requires =", "require =", 1))
 
-    process = start(tmp_path, KINBRIDGE_MAPPINGS=str(tmp_path / "mappings"))
+    process = start(tmp_path, KINBRIDGE_MAPPINGS=str(tmp_path / "mappings"), KINBRIDGE_DATABASE="x")
     log, _ = process.communicate(timeout=WAIT_SECONDS)
 
     assert process.returncode == 2
+    assert "KINBRIDGE_DATABASE" in log
     assert "disclosure.toml" in log
     assert "require" in log
 
