@@ -212,6 +212,27 @@ def test_tables_are_never_made_by_a_start(postgres):
         asyncio.run(migration.check(url))
 
 
+@pytest.mark.parametrize(
+    ("service", "owner", "said"),
+    [
+        ("service", ("owner", "postgres"), "permission denied"),
+        ("nobody", ("owner", "kinbridge"), "does not exist"),
+        ("service", ("nobody", "kinbridge"), "KINBRIDGE_OWNER_URL"),
+        ("service", ("owner", "nowhere"), "KINBRIDGE_OWNER_URL"),
+    ],
+)
+def test_a_role_or_database_that_is_not_as_it_should_be_is_said(postgres, service, owner, said):
+    """The administrator forgot a role, or made somebody else the database's owner: a sentence says which."""
+    refused = CliRunner().invoke(
+        cli,
+        ["migrate", "--database", postgres.url(service)],
+        env={"KINBRIDGE_OWNER_URL": postgres.url(*owner)},
+    )
+
+    assert refused.exit_code == 2
+    assert said in refused.output
+
+
 def test_a_server_that_is_not_there_is_said_so(tmp_path):
     """Neither a start nor a call waits for ever."""
     url = f"postgresql://service@/kinbridge?host={tmp_path}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS: Final = 10.0
+_ROLES: Final = {"42501", "42704"}  # a role may not, or there is none of that name
 _LOCK: Final = 0x6B696E6D  # one migration at a time: "kinm"
 
 
@@ -103,10 +104,15 @@ async def _migrate_postgres(url: str, owner_url: str) -> None:
             " set KINBRIDGE_OWNER_URL for it, beside KINBRIDGE_DATABASE_URL for the service"
         )
         raise NeedsMigration(message)
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(owner_url, timeout=_CONNECT_SECONDS),
-    )
+
+    async def connect() -> asyncpg.Connection[Any]:
+        try:
+            return await asyncpg.connect(owner_url, timeout=_CONNECT_SECONDS)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            message = f"PostgreSQL cannot be reached by KINBRIDGE_OWNER_URL: {type(error).__name__}"
+            raise Unavailable(message) from error
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     try:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -115,6 +121,14 @@ async def _migrate_postgres(url: str, owner_url: str) -> None:
                 await connection.exec_driver_sql(grant)
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
         raise Unavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
+    except sqlalchemy.exc.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", "") not in _ROLES:
+            raise
+        message = (
+            f"the tables were not made: {error.orig}; let the role of KINBRIDGE_OWNER_URL own the"
+            " database, and make that of KINBRIDGE_DATABASE_URL first, as the README has it"
+        )
+        raise NeedsMigration(message) from None
     finally:
         await engine.dispose()
 
