@@ -34,6 +34,7 @@ def add(  # noqa: PLR0913 — what a client is registered by
 ) -> None:
     """Register a client and show its secret, once; or one that signs, by its public keys."""
     from app import fhir
+    from app.api.resource_types import RESOURCE_TYPES
     from app.domain.scopes import is_scope
     from app.storage import keys as clients
 
@@ -45,19 +46,24 @@ def add(  # noqa: PLR0913 — what a client is registered by
             refuse(
                 f"{scope} is no scope; use system/Type.cruds or kinbridge/refer, report, account or metrics"
             )
+        kind = scope.removeprefix("system/").partition(".")[0]
+        if scope.startswith("system/") and kind not in {"*", *RESOURCE_TYPES}:
+            refuse(f"{scope} is no scope: FHIR R4 has no such type")
     if ":" in client:
         refuse("a client id has no colon, HTTP Basic could not carry it")
     known_by = _keys(keys)
     now = fhir.instant(datetime.now(UTC))
 
-    async def register(tx: Any) -> str:
+    async def register(tx: Any) -> str | None:
         if await clients.client(tx, client):
-            refuse(f"{client} is registered; remove it first")
+            return None
         return await clients.add_client(
             tx, client=client, shelf=shelf, scopes=scopes, at=now, keys=known_by
         )
 
     secret = opened.write(config, database, register, makes=True)
+    if secret is None:
+        refuse(f"{client} is registered; remove it first")
     typer.echo(f"client  {client}\nshelf   {shelf}\ntoken   {settings.token_url(shelf)}")
     if secret:
         typer.echo(f"secret  {secret}")
@@ -73,6 +79,8 @@ def _keys(said: str) -> str:
 
     if not said or said.startswith("https://"):
         return said
+    if said.startswith("http://"):
+        refuse("keys are fetched by https alone: who is on the way could put theirs in")
     try:
         return json.dumps({"keys": assertions.keys_of(Path(said).read_bytes())})
     except ValueError as error:

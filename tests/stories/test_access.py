@@ -121,6 +121,8 @@ def test_an_open_service_does_not_start_on_another_address(tmp_path):
     [
         (["ehr", "clinic/none", "system/*.r"], "no shelf"),
         (["ehr", "clinic/chart", "patient/*.r"], "no scope"),
+        (["ehr", "clinic/chart", "system/Patent.r"], "no such type"),
+        (["ehr", "clinic/chart", "system/*.r", "--keys", "http://ehr.example.org/jwks"], "https"),
         (["a:b", "clinic/chart", "system/*.r"], "colon"),
     ],
 )
@@ -132,6 +134,18 @@ def test_a_client_that_could_not_call_is_not_registered(tmp_path, arguments, sai
 
     assert done.exit_code == 2
     assert said in done.output
+
+
+def test_a_client_is_registered_once(tmp_path):
+    """Somebody has the secret already: a second one is refused, in one sentence."""
+    url = f"sqlite:///{tmp_path / 'k.db'}"
+    command = ["client", "add", "ehr", "clinic/chart", "system/*.r", "--database", url]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+
+    again = CliRunner().invoke(cli, command)
+
+    assert again.exit_code == 2
+    assert again.output.count("is registered") == 1
 
 
 def test_a_conditional_create_is_no_way_to_read(exchange, register):
