@@ -85,8 +85,9 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     if not settings.loopback and not await opened.read(keys.any_client, shelves=NONE):
         await opened.close()
         message = (
-            f"{settings.host} can be reached from elsewhere, and no client is registered."
-            " Register one with `kinbridge client add`, or serve on 127.0.0.1."
+            f"{settings.public_url or settings.host} can be reached from elsewhere, and no client is"
+            " registered. Register one with `kinbridge client add`, or serve on 127.0.0.1 and without"
+            " public_url."
         )
         raise NotRegistered(message)
     parameters = parameters or Parameters(definitions)

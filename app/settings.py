@@ -306,7 +306,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def loopback(self) -> bool:
-        return self.host in _LOOPBACK
+        """Whether this machine alone comes here; where public_url leads from elsewhere something passes it on."""
+        return self.host in _LOOPBACK and (
+            not self.public_url or is_near(urlsplit(self.public_url).hostname or "")
+        )
 
 
 def read(path: Path | None = None, **overrides: object) -> Settings:

@@ -141,7 +141,7 @@ def exchange(request, tmp_path, tenants, tables, origins) -> Iterator[Exchange]:
         url, rows = server.url(), server.rows
     read = settings.read(
         database_url=url,
-        public_url="https://exchange.example.org",
+        public_url="https://exchange.localhost",
         max_body_bytes=200_000,
         max_binary_bytes=1_000_000,
         retry_first_seconds=0.01,

@@ -26,7 +26,7 @@ class House:
     def __init__(self, url, rows, folder, wire, behind):
         self.wire, self.behind, self.processes = wire, behind, []
         self.settings = settings.read(
-            database_url=url, public_url="https://exchange.example.org", max_body_bytes=200_000,
+            database_url=url, public_url="https://exchange.localhost", max_body_bytes=200_000,
             retry_first_seconds=0.01, retry_longest_seconds=0.02, retry_give_up_seconds=3e8,
             tenants=tenants(),
         )  # fmt: skip

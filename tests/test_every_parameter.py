@@ -18,7 +18,7 @@ from app import conformance, fhir, fhirpath
 from app.fhirpath.model import r4
 
 CHART = "clinic/chart/fhir"
-BASE = "https://exchange.example.org/clinic/chart/fhir"
+BASE = "https://exchange.localhost/clinic/chart/fhir"
 TYPES = (
     "Patient", "Practitioner", "PractitionerRole", "Organization", "Task", "ServiceRequest",
     "Observation", "Consent", "Condition", "Goal", "Procedure", "QuestionnaireResponse",

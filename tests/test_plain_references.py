@@ -11,7 +11,7 @@ from app import fhir
         ("Patient/rosa", True),
         ("ServiceRequest/a-1.B", True),
         ("urn:uuid:0f5e7f0e-3c4f-4d8e-9a66-3f0f1b1a2c3d", False),
-        ("https://exchange.example.org/clinic/chart/fhir/Patient/rosa", False),
+        ("https://exchange.localhost/clinic/chart/fhir/Patient/rosa", False),
         ("Patient?identifier=x|1", False),
         ("Patient/rosa/_history/2", False),
         ("Patient/rosa ", False),

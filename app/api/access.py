@@ -69,10 +69,10 @@ def _meant(service: Service, request: Request) -> None:
     read what it likes. A name without a dot is nobody's on the net.
     """
     host = header.of(request, b"host")
-    if host is not None and not _is_ours(host, service.settings.public_url):
+    if host is not None and not _is_ours(host):
         text = (
-            "No client is registered, so this service answers to localhost and its public_url alone."
-            " Register a client with `kinbridge client add`, or set public_url."
+            "No client is registered, so this service answers to this machine's own names alone."
+            " Register a client with `kinbridge client add`."
         )
         raise Forbidden(text)
     if "*" in service.settings.cors_origins and header.of(request, b"origin") is not None:
@@ -84,13 +84,12 @@ def _meant(service: Service, request: Request) -> None:
 
 
 @lru_cache(maxsize=64)
-def _is_ours(host: str, public_url: str) -> bool:
-    """Whether a Host header names this machine, or what public_url does; its port says nothing."""
+def _is_ours(host: str) -> bool:
+    """Whether a Host header names this machine; its port says nothing."""
     try:
-        name = urlsplit(f"//{host}").hostname or ""
+        return is_near(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
-    return is_near(name) or name == urlsplit(public_url).hostname
 
 
 def is_bearer(said: str) -> bool:

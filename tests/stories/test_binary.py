@@ -20,7 +20,7 @@ def resource(content=PDF, kind="application/pdf", **more):
 def stored(exchange):
     answer = exchange.call("POST", BINARY, PDF, Content_Type="application/pdf")
     assert (answer.status_code, answer.content) == (201, b"")
-    return answer.headers["location"].partition("/_history/")[0].partition("example.org/")[2]
+    return answer.headers["location"].partition("/_history/")[0].partition("exchange.localhost/")[2]
 
 
 def test_content_comes_back_as_it_was_sent(exchange, stored):

@@ -6,7 +6,7 @@ import pytest
 from exchange import basic
 
 CHART = "clinic/chart/fhir"
-HERE = "https://exchange.example.org/clinic/chart/fhir"
+HERE = "https://exchange.localhost/clinic/chart/fhir"
 RUBY = {
     "Accept": "application/fhir+json", "Accept-Charset": "utf-8", "User-Agent": "Ruby FHIR Client",
     "Accept-Encoding": "gzip;q=1.0,deflate;q=0.6,identity;q=0.3",
@@ -217,7 +217,7 @@ def test_one_degree_polls_and_patches(send):
     url = f"{CHART}/Task?status=requested&_lastUpdated=gt2026-05-15T00:00:00Z&_count=2"
     first = send(ONE_DEGREE, "GET", url).json()
     following = next(one["url"] for one in first["link"] if one["relation"] == "next")
-    second = send(ONE_DEGREE, "GET", following.partition("example.org/")[2]).json()
+    second = send(ONE_DEGREE, "GET", following.partition("exchange.localhost/")[2]).json()
     assert [len(one["entry"]) for one in (first, second)] == [2, 1]
     steps = [{"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": "Task.status"},
              {"name": "value", "valueCode": "accepted"}]  # fmt: skip

@@ -205,7 +205,7 @@ def test_references_in_a_push_lead_somewhere(exchange):
         task["requester"]["reference"],
     } <= urns
     seen = ehr["entry"][0]["resource"]
-    assert seen["for"]["reference"] == "https://exchange.example.org/clinic/chart/fhir/Patient/rosa"
+    assert seen["for"]["reference"] == "https://exchange.localhost/clinic/chart/fhir/Patient/rosa"
     assert "/clinic/" not in str(agency)
 
 

@@ -8,7 +8,7 @@ from exchange import resources
 from app.sandbox import family
 
 REPORT = "clinic/reports/fhir/$report"
-CLINIC = "https://exchange.example.org/clinic/reports/fhir"
+CLINIC = "https://exchange.localhost/clinic/reports/fhir"
 PICTURE = "aW1hZ2UtYnl0ZXM="
 
 

@@ -359,7 +359,7 @@ def test_the_same_child_can_be_reported_again(exchange, determined):
 def started(exchange: Exchange) -> ExitStack:
     """The service once more, on the same database."""
     read = settings.read(
-        database_url=exchange.database_url, public_url="https://exchange.example.org",
+        database_url=exchange.database_url, public_url="https://exchange.localhost",
         tenants=exchange.tenants,
     )  # fmt: skip
 

@@ -71,7 +71,7 @@ def test_history_pages_neither_skip_nor_double(exchange, path):
         assert page["total"] == 14
         seen += [(one["fullUrl"], one["response"]["etag"]) for one in page["entry"]]
         following = [link["url"] for link in page["link"] if link["relation"] == "next"]
-        url = following[0].removeprefix("https://exchange.example.org/") if following else ""
+        url = following[0].removeprefix("https://exchange.localhost/") if following else ""
 
     assert len(seen) == len(set(seen)) == 14
 
@@ -175,7 +175,7 @@ def test_history_leads_forth_and_back(exchange):
         exchange.call("PUT", f"{CHART}/Patient/p{number}", child)
 
     def page(url):
-        said = exchange.get(url.removeprefix("https://exchange.example.org/")).json()
+        said = exchange.get(url.removeprefix("https://exchange.localhost/")).json()
         links = {link["relation"]: link["url"] for link in said["link"]}
         return [one["resource"]["id"] for one in said["entry"]], links
 
@@ -254,7 +254,7 @@ def test_the_next_page_shows_the_same_elements(exchange, patient):
 
     first = exchange.get(f"{PATIENT}/_history?_count=1&_elements=gender&_elements=birthDate").json()
     (following,) = [one["url"] for one in first["link"] if one["relation"] == "next"]
-    second = exchange.get(following.removeprefix("https://exchange.example.org/")).json()
+    second = exchange.get(following.removeprefix("https://exchange.localhost/")).json()
 
     for page in (first, second):
         assert {"gender", "birthDate"} <= page["entry"][0]["resource"].keys()

@@ -32,7 +32,7 @@ def walk(exchange, path, relation="next"):
         found = [one["resource"]["id"] for one in said.get("entry", []) if "resource" in one]
         pages.append((found, said))
         links = {one["relation"]: one["url"] for one in said["link"]}
-        path = links.get(relation, "").partition("example.org/")[2]
+        path = links.get(relation, "").partition("exchange.localhost/")[2]
         assert len(answer.content) < bounds.PAGE_BYTES + 2 * BIG
     return pages
 
@@ -55,7 +55,7 @@ def test_a_page_of_large_resources_ends_early(exchange, scans, path):
         for entry in page["entry"]
     )
     last = next(one["url"] for one in onwards[-1][1]["link"] if one["relation"] == "self")
-    back = walk(exchange, last.partition("example.org/")[2], "previous")
+    back = walk(exchange, last.partition("exchange.localhost/")[2], "previous")
     assert sorted(one for found, _ in back for one in found) == scans
     assert [found for found, _ in back] != [found for found, _ in onwards]
 

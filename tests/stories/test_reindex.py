@@ -64,7 +64,7 @@ def asked(stored, request, monkeypatch):
     if stored.database_url.startswith("postgresql"):
         monkeypatch.setenv("KINBRIDGE_OWNER_URL", request.getfixturevalue("postgres").url("owner"))
     return settings.read(
-        database_url=stored.database_url, public_url="https://exchange.example.org",
+        database_url=stored.database_url, public_url="https://exchange.localhost",
         tenants=stored.tenants, packages=packages,
     )  # fmt: skip
 

@@ -132,7 +132,7 @@ def partners(exchange, tmp_path):
 def serving(exchange, partners, *, deliver=True):
     """The service, as `kinbridge serve` starts it, or `kinbridge serve --no-worker`."""
     read = settings.read(
-        database_url=exchange.database_url, public_url="https://exchange.example.org",
+        database_url=exchange.database_url, public_url="https://exchange.localhost",
         retry_first_seconds=0.01, retry_longest_seconds=0.02, tenants=exchange.tenants,
     )  # fmt: skip
 

@@ -208,7 +208,7 @@ CASES = {
     "Task?subject:Patient=rosa": "t0 t1",
     "Task?patient=rosa": "t0 t1",
     "Task?patient=Organization/rosa": "",
-    "Task?subject=https://exchange.example.org/clinic/chart/fhir/Patient/rosa": "t0 t1",
+    "Task?subject=https://exchange.localhost/clinic/chart/fhir/Patient/rosa": "t0 t1",
     "Task?owner=Organization/north&status:not=completed": "t0 t3",
     "Task?owner=north,south&subject=rosa": "t0 t1",
     # URIs

@@ -17,7 +17,7 @@ from app import assertions
 from app.cli import app as cli
 from app.sandbox import family
 
-TOKEN = "https://exchange.example.org/clinic/chart/token"
+TOKEN = "https://exchange.localhost/clinic/chart/token"
 SIGNED = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -178,7 +178,7 @@ def test_keys_are_read_where_the_client_keeps_them(exchange, patient):
 
 
 DOUBTFUL = {
-    "another endpoint": ({"aud": "https://exchange.example.org/agency/intake/token"}, "aud"),
+    "another endpoint": ({"aud": "https://exchange.localhost/agency/intake/token"}, "aud"),
     "no audience": ({"aud": None}, "aud"),
     "past": ({"exp": 1_000_000}, "exp"),
     "for a day": ({"exp": 2_000_000_000}, "exp"),

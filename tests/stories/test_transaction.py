@@ -147,7 +147,7 @@ def test_an_empty_transaction_does_nothing(exchange):
     assert answer.json() == {"resourceType": "Bundle", "type": "transaction-response"}
 
 
-BASE = f"https://exchange.example.org/{CHART}"
+BASE = f"https://exchange.localhost/{CHART}"
 
 
 def observed(subject, **more):
