@@ -14,7 +14,7 @@ from test_corrections import refer
 
 from app.sandbox import family
 
-BASE = f"https://exchange.example.org/{CHART}"
+BASE = f"https://exchange.localhost/{CHART}"
 
 
 def test_a_transaction_answers_each_entry_in_its_place(exchange, patient):
@@ -145,9 +145,6 @@ def test_an_empty_transaction_does_nothing(exchange):
     answer = exchange.call("POST", CHART, {"resourceType": "Bundle", "type": "transaction"})
 
     assert answer.json() == {"resourceType": "Bundle", "type": "transaction-response"}
-
-
-BASE = f"https://exchange.localhost/{CHART}"
 
 
 def observed(subject, **more):
