@@ -172,7 +172,8 @@ class Correction:
         # whoever gives the record to another at this moment is not passed by
         told = fhir.about(resource) and not fhir.in_error(resource)
         person = self.exchange.person if told else ""
-        stands = (("resource", exchange.source, person),) if person not in {"", self.name} else ()
+        theirs = (("resource", exchange.source, person),) if person not in {"", self.name} else ()
+        stands = (*theirs, *progress.agreed(exchange))
         return Plan(Answer((), issues=(note,)), puts, owed=due, accounted=(row,), stands=stands)
 
     @property

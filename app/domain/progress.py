@@ -68,7 +68,7 @@ def told(
         subject=fhir.literal(task.get("for")),
         puts=puts,
     )
-    return Plan(left.answer, puts, owed=owed, accounted=(row,))
+    return Plan(left.answer, puts, owed=owed, accounted=(row,), stands=agreed(exchange))
 
 
 _LEFT: Final = (
@@ -104,6 +104,15 @@ def consent(case: Case, exchange: Exchange, given: Resource | None = None) -> se
         recipient=lambda actor: bool(disclosure.organization(actor, find) & recipient.names),
         now=fhir.instant(case.now),
     )
+
+
+def agreed(exchange: Exchange) -> tuple[tuple[str, str, str], ...]:
+    """
+    The consent, which stands as it was read when what it permits is done: as Plan.stands.
+
+    So a withdrawal at this very moment is not passed by.
+    """
+    return (("resource", exchange.source, exchange.consent),) if exchange.consent else ()
 
 
 def is_covered(case: Case, exchange: str) -> bool:

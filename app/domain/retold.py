@@ -79,7 +79,7 @@ def _corrected(case: Case, one: Put) -> Plan:
         subject=about.subject, puts=puts,
     )  # fmt: skip
     due = feedback.owed(case, exchange.source, exchange, puts)
-    return Plan(Answer(()), puts, owed=due, accounted=(row,))
+    return Plan(Answer(()), puts, owed=due, accounted=(row,), stands=progress.agreed(exchange))
 
 
 def _told_of(case: Case, stored: Stored) -> Exchange | None:

@@ -167,7 +167,8 @@ def said(case: Case, both: Sides, resource: Resource, *, due: float = 0.0) -> Pl
         requester=resource.get("sender") or resource.get("requester"),
     )
     owed = feedback.owed(case, both.there, exchange, theirs)
-    told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,))
+    agreed = progress.agreed(exchange)
+    told = Plan(answer, theirs, exchanges=steps, owed=owed, accounted=(row,), stands=agreed)
     return together([Plan(answer, puts), told], answer)
 
 

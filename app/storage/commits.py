@@ -200,11 +200,13 @@ async def commit(tx: Tx, made: Sequence[Made]) -> Stand:
 def _shelves(made: Sequence[Made], more: Sequence[Made]) -> set[str]:
     """
     Where they put something, and where nothing else shall be put meanwhile: what is sent has a time on
-    the shelf of its sender, and of those who look whether nothing meets a condition one goes on at a time.
+    the shelf of its sender, and of those who look whether nothing meets a condition, or something stands
+    still, one goes on at a time.
     """
     shelves = {put.shelf for one in made for put in one.plan.puts}
     for one in more:
         shelves.update(shelf for shelf, _ in one.plan.absent)
+        shelves.update(shelf for _, shelf, _ in one.plan.stands)
         shelves.update(step.source for step in one.plan.exchanges if step.version == 0)
         shelves.update(purge.shelf for purge in one.plan.purges)
     return shelves
