@@ -1,6 +1,7 @@
 """Two processes on one database: what one of them wrote last is not taken for what stands; 0070."""
 
 import asyncio
+import dataclasses
 
 import loaded
 import pytest
@@ -120,6 +121,41 @@ def test_a_patch_is_of_what_another_process_wrote(url):
 
         row = await read.read(other.service, other.shelf, CALLER, NAME)
         assert (row.version, fhir.read(row.body)["active"]) == (3, True)
+
+    together(url, story)
+
+
+class Overtaken:
+    """Commits that another process is before, so many times in a row."""
+
+    def __init__(self, commits, times, act):
+        self.commits, self.times, self.act = commits, times, act
+
+    def __getattr__(self, name):
+        return getattr(self.commits, name)
+
+    async def commit(self, made):
+        if self.times:
+            self.times -= 1
+            await self.act(self.times)
+        return await self.commits.commit(made)
+
+
+def test_who_is_overtaken_again_and_again_is_taken(url):
+    """Each process lets its own go next; of four, one is overtaken by the others three times of four."""
+
+    async def story(one, other):
+        await other.write(patient("female"))
+
+        async def write(number):
+            await other.write(patient(("male", "unknown")[number % 2]))
+
+        overtaken = Overtaken(one.service.commits, 30, write)
+        one.service = dataclasses.replace(one.service, commits=overtaken)
+        await one.write(patient("other"))
+
+        assert overtaken.times == 0
+        assert await other.gender() == ("other", 32)
 
     together(url, story)
 

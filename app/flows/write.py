@@ -31,7 +31,8 @@ from app.storage.resources import Version
 
 _T = TypeVar("_T")
 _ROUNDS: Final = 200  # reads that one change may ask for; a graph of references is no deeper
-_TRIES: Final = 8
+_TRIES: Final = 64  # in turn: of four processes each is overtaken three times of four
+_LONG_TRIES: Final = 8  # of what is large, for which others wait
 _CHANGED: Final = 8 * 2**20  # bytes of what stands and one change is about
 _CONTENDED: Final = "Others keep changing the same resource; read it and try again."
 _log = structlog.get_logger()
@@ -114,7 +115,7 @@ def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
 async def _in_turn(service: Service, change: Change) -> Written:
     """Planned anew until it holds; of other processes there may be who overtake it again."""
     async with service.turn:
-        for _ in range(_TRIES):
+        for _ in range(_LONG_TRIES if change.long else _TRIES):
             if written := await _tried(service, change, again=True):
                 return written
     raise Conflict(_CONTENDED)
