@@ -106,12 +106,16 @@ def _own(exchange: Exchange) -> list[str]:
 def _let_go(case: Case, exchange: Exchange, name: str) -> Plan:
     """The same of what is the sender's own: not what another exchange tells of too, nor what is another's now."""
     stored = case.loaded.resource(exchange.source, name)
-    if stored is None or whose.is_shared(case, exchange, name):
+    if stored is None:
         return Plan(Answer(()))
+    shared = ("shared", exchange.source, f"{exchange.id}|{name}")  # who sends it now has a say too
+    if whose.is_shared(case, exchange, name):
+        return Plan(Answer(()), stands=(shared,))
     if stored.stands and whose.is_anothers(case, exchange, stored.resource):
         own = ("resource", exchange.source, name)
-        return Plan(Answer(()), purges=whose.purges(case, exchange, name, stored), stands=(own,))
-    return _gone(case, exchange, exchange.source, name)
+        purged = whose.purges(case, exchange, name, stored)
+        return Plan(Answer(()), purges=purged, stands=(own, shared))
+    return replace(_gone(case, exchange, exchange.source, name), stands=(shared,))
 
 
 def _gone(case: Case, exchange: Exchange, shelf: str, name: str) -> Plan:

@@ -71,7 +71,10 @@ class Sending:
     def plan(self) -> Plan:
         """The sender's resources, the copies, the exchange, what is owed and what is accounted."""
         copies, shelf = self._copies(), self.case.shelf.key
-        own, theirs = self._own(), self._theirs(copies)
+        own, theirs, opened = self._own(), self._theirs(copies), self._opened(copies)
+        written = {fhir.name(one.resource) for one in own}
+        # what goes unwritten, the consent too, is not withdrawn or expunged at this very moment
+        as_it_stands = [("resource", shelf, one) for one in opened.copies if one not in written]
         return Plan(
             Answer(
                 (fhir.name(self.task), fhir.name(self.request)),
@@ -90,7 +93,7 @@ class Sending:
                 self.case.receipt(self.sent, fhir.name(self.task)),
                 again.whole(self.case, fhir.name(self.task)),
             ),
-            exchanges=(self._opened(copies),),
+            exchanges=(opened,),
             owed=(*self._owed(own, theirs), *unsent.owed(self.case, self._unsent())),
             accounted=(
                 disclosed.row(
@@ -106,18 +109,14 @@ class Sending:
             ),
             absent=(consents.turn(shelf, self.consent),) if self._agreed else (),
             stands=(
-                *((("resource", shelf, self.consent),) if self._agreed else ()),
+                *as_it_stands,
                 *(permission.heard(self.case, self.request) if self.consent else ()),
             ),
         )
 
     @property
     def _agreed(self) -> bool:
-        """
-        Whether it goes under a consent that stood before, and is to stand unchanged when this is done.
-
-        So a withdrawal at this very moment is not passed by.
-        """
+        """Whether it goes under a consent that stood before."""
         return bool(self.consent and self.case.loaded.resource(self.case.shelf.key, self.consent))
 
     @property

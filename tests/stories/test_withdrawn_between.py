@@ -1,62 +1,17 @@
 """The family withdraws its consent while what it permits is on its way: decided before, and done after, it does not go."""
 
-import asyncio
-import dataclasses
 import json
 
-import loaded
 import pytest
 from exchange import agency_task
+from overtaken import entry, overtaken
 from shelves import CHART, held, put
 
-from app import settings
-from app.domain.change import Caller, Change, Entry
-from app.errors import Refusal
-from app.flows import write
-from app.main import open_service
 from app.sandbox import family
 
 AGENCY = "agency/support/fhir"
 WORDS = "9 Other Street"
 ACTIVITY = {"coding": [{"system": family.DOMAIN, "code": "resulting-activity"}]}
-
-
-class Between:
-    """Commits where somebody else does something before the next one."""
-
-    def __init__(self, commits, act):
-        self.commits, self.act = commits, act
-
-    def __getattr__(self, name):
-        return getattr(self.commits, name)
-
-    async def commit(self, made):
-        act, self.act = self.act, None
-        if act:
-            await asyncio.to_thread(act)
-        return await self.commits.commit(made)
-
-
-def overtaken(exchange, shelf, resource, act):
-    """What another process makes of it, when something is done between its plan and its commit; None: refused."""
-    read = settings.read(database_url=exchange.database_url, tenants=exchange.tenants)
-
-    async def run():
-        service = await open_service(read, clock=exchange.clock, **loaded.stand_ins())
-        between = Between(service.commits, act)
-        beside = dataclasses.replace(service, commits=between)
-        entry = Entry("PUT" if "id" in resource else "POST", resource, resource.get("id", ""),
-                      said=resource)  # fmt: skip
-        change = Change(read.shelves[shelf], Caller("x"), "update", (entry,), "http://x", "n")
-        try:
-            return await write.write(beside, change)
-        except Refusal:
-            return None
-        finally:
-            assert between.act is None
-            await service.database.close()
-
-    return asyncio.run(run())
 
 
 @pytest.fixture
@@ -82,7 +37,9 @@ def test_an_address_is_not_told(exchange, referred, patient, withdraw):
     """The agency works on it; where the family has moved to is not its business any more."""
     answer(exchange, referred[0], status="accepted")
 
-    done = overtaken(exchange, "clinic/chart", {**patient, "address": [{"text": WORDS}]}, withdraw)
+    moved = entry({**patient, "address": [{"text": WORDS}]})
+
+    done = overtaken(exchange, "clinic/chart", [moved], "update", by=withdraw)
 
     assert done
     assert WORDS in json.dumps(held(exchange, "clinic/chart", "Patient"))
@@ -96,9 +53,9 @@ def test_a_message_is_refused(exchange, referred, withdraw, side):
     answer(exchange, task, status="rejected")
     shelf, there = ("clinic/chart", "agency/support")[:: 1 if side == "clinic" else -1]
 
-    done = overtaken(
-        exchange, shelf, says((task if side == "clinic" else theirs)["focus"]), withdraw
-    )
+    message = entry(says((task if side == "clinic" else theirs)["focus"]))
+
+    done = overtaken(exchange, shelf, [message], "create", by=withdraw)
 
     assert done is None
     assert held(exchange, there, "Communication") == []
@@ -119,7 +76,9 @@ def test_what_was_done_is_not_corrected(exchange, referred, withdraw):
     answer(exchange, task, status="completed", output=output)
     (told,) = held(exchange, "clinic/chart", "Procedure")
 
-    done = overtaken(exchange, "agency/support", {**helped, "performedDateTime": "2026-11-23"}, withdraw)  # fmt: skip
+    later = entry({**helped, "performedDateTime": "2026-11-23"})
+
+    done = overtaken(exchange, "agency/support", [later], "update", by=withdraw)
 
     assert done
     assert held(exchange, "clinic/chart", "Procedure") == [told]
