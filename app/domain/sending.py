@@ -73,8 +73,9 @@ class Sending:
         copies, shelf = self._copies(), self.case.shelf.key
         own, theirs, opened = self._own(), self._theirs(copies), self._opened(copies)
         written = {fhir.name(one.resource) for one in own}
+        sent = dict.fromkeys([*opened.copies, *([self.consent] if self._agreed else [])])
         # what goes unwritten, the consent too, is not withdrawn or expunged at this very moment
-        as_it_stands = [("resource", shelf, one) for one in opened.copies if one not in written]
+        as_it_stands = [("resource", shelf, one) for one in sent if one not in written]
         return Plan(
             Answer(
                 (fhir.name(self.task), fhir.name(self.request)),
