@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,7 @@ class Service:
     chance      uniform in [0, 1), for jitter
     owed        called after a commit that owes something, with its time (UNIX seconds), so that nobody has to poll
     sent        called after a referral or report was sent: its kind, and the rule that was overridden
-    turn        of those who were overtaken by another write
+    turns       by shelf, of those who were overtaken by another write
     rooms       for what is large
     aside       threads for what is long
     """
@@ -44,6 +45,6 @@ class Service:
     callers: Callers
     owed: Callable[[float], None]
     sent: Callable[[str, str], None]
-    turn: Turn = field(default_factory=Turn)
+    turns: defaultdict[str, Turn] = field(default_factory=lambda: defaultdict(Turn))
     rooms: Rooms = field(default_factory=Rooms)
     aside: Aside = field(default_factory=Aside)

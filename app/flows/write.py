@@ -114,7 +114,7 @@ def called(service: Service, shelf: Shelf, refusal: Refusal) -> Refusal:
 
 async def _in_turn(service: Service, change: Change) -> Written:
     """Planned anew until it holds; of other processes there may be who overtake it again."""
-    async with service.turn:
+    async with service.turns[change.shelf.key]:
         for _ in range(_LONG_TRIES if change.long else _TRIES):
             if written := await _tried(service, change, again=True):
                 return written
@@ -133,9 +133,10 @@ async def _tried(service: Service, change: Change, *, again: bool = False) -> Wr
     except Kept as kept:
         made, plan, refusal = kept.case, kept.plan, kept.refusal
     threshold.hold(plan, service.settings)
+    turn = service.turns[change.shelf.key]
     if again:
-        service.turn.changes = _changed(plan)
-    elif service.turn.changes and not service.turn.changes.isdisjoint(_changed(plan)):
+        turn.changes = _changed(plan)
+    elif turn.changes and not turn.changes.isdisjoint(_changed(plan)):
         return None
     stand: resources.Stand = {}
     if plan.puts or plan.exchanges or plan.worklist or plan.receipts:
