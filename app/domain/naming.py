@@ -26,6 +26,7 @@ class Names:
     urls        {fullUrl: Type/id}
     conditions  {(type, condition that the entry came with): Type/id}
     order       the name of each entry, in their order
+    taken       the same names, to be looked up
     gone        what the change deletes, which is before all else: nothing is met by it
     unnamed     {Type/id as it was sent: names} of what is created, and has no fullUrl
     carrying    as _carrying makes it
@@ -36,6 +37,7 @@ class Names:
     urls: dict[str, str] = field(default_factory=dict)
     conditions: dict[tuple[str, Condition], str] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
     gone: frozenset[str] = frozenset()
     unnamed: dict[str, list[str]] = field(default_factory=dict)
     carrying: dict[tuple[str, str, str], list[str]] | None = None
@@ -52,6 +54,7 @@ class Names:
         if entry.method != "DELETE" and (said := entry.if_none_exist or entry.condition):
             self.conditions[entry.type, said] = name
         self.order.append(name)
+        self.taken.add(name)
 
     def alone(self, entry: Entry, name: str) -> None:
         """
@@ -116,7 +119,7 @@ class Names:
     def _unnamed(self, entry: Entry, target: str, made: list[str], loaded: Loaded) -> str:
         """What is created under this id, where nobody else is meant by it."""
         name = fhir.versionless(target)
-        stands = name in self.order or loaded.standing(self.change.shelf.key, name)
+        stands = name in self.taken or loaded.standing(self.change.shelf.key, name)
         if stands or len(made) > 1:
             text = "What is created under this id has no fullUrl, and another may be meant; give it one."
             raise Malformed(text, expression=entry.type)

@@ -73,9 +73,14 @@ class Sending:
         copies, shelf = self._copies(), self.case.shelf.key
         own, theirs, opened = self._own(), self._theirs(copies), self._opened(copies)
         written = {fhir.name(one.resource) for one in own}
-        sent = dict.fromkeys([*opened.copies, *([self.consent] if self._agreed else [])])
+        agreed = (self.consent,) if self._agreed else ()
         # what goes unwritten, the consent too, is not withdrawn or expunged at this very moment
-        as_it_stands = [("resource", shelf, one) for one in sent if one not in written]
+        unwritten = dict.fromkeys(one for one in (*opened.copies, *agreed) if one not in written)
+        told = disclosed.row(
+            self.case, self.exchange, self.rule, source=shelf, recipient=self.shelf.key,
+            subject=str(self.request["subject"]["reference"]), puts=theirs,
+            requester=contained.alone(self.request)["requester"],
+        )  # fmt: skip
         return Plan(
             Answer(
                 (fhir.name(self.task), fhir.name(self.request)),
@@ -96,21 +101,10 @@ class Sending:
             ),
             exchanges=(opened,),
             owed=(*self._owed(own, theirs), *unsent.owed(self.case, self._unsent())),
-            accounted=(
-                disclosed.row(
-                    self.case,
-                    self.exchange,
-                    self.rule,
-                    source=self.case.shelf.key,
-                    recipient=self.shelf.key,
-                    subject=str(self.request["subject"]["reference"]),
-                    puts=theirs,
-                    requester=contained.alone(self.request)["requester"],
-                ),
-            ),
-            absent=(consents.turn(shelf, self.consent),) if self._agreed else (),
+            accounted=(told,),
+            absent=tuple(consents.turn(shelf, one) for one in agreed),
             stands=(
-                *as_it_stands,
+                *(("resource", shelf, one) for one in unwritten),
                 *(permission.heard(self.case, self.request) if self.consent else ()),
             ),
         )
