@@ -35,7 +35,7 @@ def facts(
     now         FHIR instant
     source      SDOHCC-Consent 3.0.0; R4 Consent.provision
     """
-    if consent is None or (consent.get("patient") or {}).get("reference") not in patient:
+    if consent is None or fhir.target(consent.get("patient")) not in patient:
         return set()
     found = set()
     code = "http://terminology.hl7.org/CodeSystem"

@@ -72,18 +72,20 @@ def faults(case: Case, reference: Resource | None, kind: str, at: str) -> tuple[
 
 
 def literal(reference: Resource | None, name: str) -> Resource:
-    """The reference with the name (Type/id) that it leads to, where it says none."""
+    """The reference with the name (Type/id) that it leads to, where it says none, or a version of it."""
     said = reference or {}
-    return said if "reference" in said else {**said, "reference": name}
+    return said if fhir.literal(said) == name else {**said, "reference": name}
 
 
 def led(case: Case, request: Resource) -> Resource:
-    """The request, whose subject says by name whom it means, where its number says it."""
-    said = request.get("subject")
-    if not is_alone(said, "Patient"):
-        return request
-    found = one(case, said, "Patient")
-    return {**request, "subject": literal(said, found)} if found else request
+    """
+    The request, whose subject and requester say by name whom they mean: where a number says it of the
+    subject, or a version is named; what stands is what is sent.
+    """
+    said = {"subject": one(case, request.get("subject"), "Patient")}
+    said["requester"] = fhir.target(request.get("requester"))
+    named = {key: literal(request[key], name) for key, name in said.items() if name}
+    return request if named == {key: request[key] for key in named} else {**request, **named}
 
 
 def arriving(case: Case, request: Resource) -> Case:

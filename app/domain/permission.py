@@ -47,8 +47,7 @@ def refused(
     consent: Resource | None,
 ) -> Invalid:
     """What it lacks, and what to do; of a report whom to call instead."""
-    given = (consent or {}).get("patient") or {}
-    if given.get("reference") not in patients.records(case, _subject(request)):
+    if fhir.target((consent or {}).get("patient")) not in patients.records(case, _subject(request)):
         # what a consent would have to say is no help where there is none, or another child's
         absent = {"consent-in-force", "consent-names-recipient"}
         missing = tuple(fact for fact in decision.missing if fact not in absent)

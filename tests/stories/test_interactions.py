@@ -2,7 +2,7 @@
 
 import pytest
 from asking import CHART, PATIENT
-from exchange import refused
+from exchange import refused, resources
 
 from app.sandbox import family
 
@@ -46,6 +46,19 @@ def test_prefer_says_what_comes_back(exchange, prefer, kind):
 
     assert answer.status_code == 201
     assert (answer.json()["resourceType"] if answer.content else None) == kind
+
+
+@pytest.mark.parametrize("base", ["", f"https://exchange.localhost/{CHART}/"])
+def test_a_version_that_is_named_is_kept(exchange, patient, base):
+    """Who audits a version names it; it is found by its resource, and comes with it."""
+    audit = {"resourceType": "Basic", "code": {"text": "audit"}}
+    audit["subject"] = {"reference": f"{base}Patient/rosa/_history/1"}
+
+    made = exchange.call("POST", f"{CHART}/Basic", audit).json()
+
+    assert made["subject"] == {"reference": "Patient/rosa/_history/1"}
+    found = exchange.get(f"{CHART}/Basic?subject=Patient/rosa&_include=Basic:subject")
+    assert [one["id"] for one in resources(found)] == [made["id"], "rosa"]
 
 
 def test_what_is_missing_is_stored_and_said_when_asked(exchange):

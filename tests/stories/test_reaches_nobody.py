@@ -199,6 +199,71 @@ def test_so_is_one_whose_order_stands(exchange):
     assert copy["subject"] == {"reference": f"Patient/{child['id']}"}
 
 
+def versioned(request):
+    """As clients of HAPI's write it that note which version they have read."""
+    made = dict(request)
+    for element in ("subject", "requester"):
+        made[element] = {"reference": f"{request[element]['reference']}/_history/1"}
+    return made
+
+
+@pytest.mark.parametrize("door", ["$report", "Task"])
+def test_who_is_named_by_version_is_who_stands(exchange, door):
+    """A report that names a version of the child's record goes, and so does what is corrected later."""
+    request, task = written(exchange), own_task()
+    made = family.report(by_device=False)
+    rosa, attested = of(made, "Patient"), of(made, "Provenance")
+    if door == "Task":
+        put(exchange, REPORTS, versioned(request))
+        put(exchange, REPORTS, {**attested, "recorded": "2026-11-23T15:30:00Z"})
+        whom = {"for": {"reference": "Patient/rosa/_history/1"}}
+        answer = put(exchange, REPORTS, {**task, **whom})
+    else:
+        of(made, "ServiceRequest").update(versioned(request))
+        for one in made["entry"]:
+            one["resource"].setdefault("meta", {})["versionId"] = "1"
+        answer = exchange.call("POST", REPORT, made)
+    assert answer.is_success, answer.text
+
+    own = resources(answer, "Task")[0] if door == "$report" else answer.json()
+    assert own["for"] == {"reference": "Patient/rosa"}
+    (copy,) = held(exchange, "agency/intake", "ServiceRequest")
+    (child,) = held(exchange, "agency/intake", "Patient")
+    assert copy["subject"] == {"reference": f"Patient/{child['id']}"}
+    assert "_history" not in str(held(exchange, "agency/intake"))
+    assert exchange.rows("SELECT subject FROM ledger") == [("Patient/rosa",)]
+
+    put(exchange, REPORTS, {**rosa, "address": [{"text": "3 New Road"}]})
+    (child,) = held(exchange, "agency/intake", "Patient")
+    assert child["address"] == [{"text": "3 New Road"}]
+
+
+@pytest.mark.parametrize("whom", ["Patient/rosa", "Patient/rosa/_history/1"])
+def test_so_is_who_is_referred(exchange, patient, whom):
+    """With the family's consent, also by a version of it; the agency's answer comes back."""
+    made = referral()
+    request = of(made, "ServiceRequest")
+    request.update(versioned(request))
+    consent = request["supportingInfo"][0]["reference"]
+    request["supportingInfo"] = [{"reference": f"{consent}/_history/1"}]
+    of(made, "Consent")["patient"] = {"reference": "Patient/rosa/_history/1"}
+    for one in made["entry"]:
+        put(exchange, CHART, one["resource"])
+    owner = request["performer"][0]
+    task = {"resourceType": "Task", "id": "own", "status": "requested", "intent": "order", "owner": owner,
+            "code": {"coding": [{"system": "http://hl7.org/fhir/CodeSystem/task-code", "code": "fulfill"}]},
+            "focus": {"reference": f"ServiceRequest/{request['id']}/_history/1"},
+            "for": {"reference": whom}}  # fmt: skip
+    answer = put(exchange, CHART, task)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["for"] == {"reference": "Patient/rosa"}
+
+    (theirs,) = held(exchange, "agency/support", "Task")
+    assert put(exchange, "agency/support/fhir", {**theirs, "status": "accepted"}).is_success
+    assert exchange.get(f"{CHART}/Task/own").json()["status"] == "accepted"
+    assert "_history" not in str(exchange.rows("SELECT subject FROM ledger"))
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_number_of_no_child_or_of_two_reports_neither(exchange, count):
     """Two children with one number: nobody guesses, and the report is kept."""
