@@ -35,7 +35,7 @@ test: check
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2
 
 soak: install
-	@KINBRIDGE_SOAK=1 $(BIN)/pytest tests/stories/test_demo.py tests/stories/test_mutations.py tests/stories/test_lossless.py tests/faults tests/test_any_days.py tests/test_event_orders.py
+	@KINBRIDGE_SOAK=1 $(BIN)/pytest tests/stories/test_demo.py tests/stories/test_mutations.py tests/stories/test_lossless.py tests/faults tests/test_any_days.py tests/test_days_at_once.py tests/test_event_orders.py
 
 lock:
 	@uv export --quiet --all-extras --all-groups --no-emit-project --no-annotate --no-header -o requirements.lock

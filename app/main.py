@@ -34,7 +34,7 @@ from app.settings import Settings, SettingsError
 from app.storage import clock as clocks
 from app.storage import connection, file, keys, migration, outbox, reindex
 from app.storage.commits import Commits
-from app.storage.database import NONE, QUEUE
+from app.storage.database import NONE, QUEUE, Database
 from app.storage.parameters import Parameters
 
 _DIFFERS_SECONDS: Final = 60  # by which the clocks of two machines may
@@ -58,6 +58,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
     definitions: Definitions | None = None,
     parameters: Parameters | None = None,
     known: Mappings | None = None,
+    commits: Callable[[Database], Commits] = Commits,
     owed: Callable[[float], None] = lambda _: None,
     sent: Callable[[str, str], None] = lambda _kind, _override: None,
 ) -> Service:
@@ -101,7 +102,7 @@ async def open_service(  # noqa: PLR0913 — each is something that a test stand
         definitions=definitions,
         parameters=parameters,
         database=opened,
-        commits=Commits(opened),
+        commits=commits(opened),
         partners=partners or Partners(),
         key=key,
         clock=clock,
@@ -122,7 +123,7 @@ async def build(
 
     deliver     whether what is owed is delivered here, or by `kinbridge work` alone
     worker      who delivers; whoever hands one in may wake it
-    stand_ins   clock, chance, partners, definitions, parameters, known: as open_service takes them
+    stand_ins   clock, chance, partners, definitions, parameters, known, commits: as open_service takes them
     """
     worker = worker or Worker()
     registry = CollectorRegistry()

@@ -19,6 +19,8 @@ EHR = "https://ehr.example.org/fhir"
 class Clinics(Screenings):
     """Each act is a method; one that finds nothing to do does nothing."""
 
+    doors = ("operation", "operation", "task", "transaction", "batch")
+
     def begin(self):
         for clinic in CLINICS:
             for child in PEOPLE:
@@ -171,7 +173,7 @@ class Clinics(Screenings):
             return
         record = self.chance.choice(records)
         sent = self.message(shelf, purpose, record)
-        sent.door = self.chance.choice(["operation", "operation", "task", "transaction", "batch"])
+        sent.door = self.chance.choice(self.doors)
         answer = getattr(self, f"by_{sent.door}")(sent)
         if not answer.is_success:
             return
@@ -226,9 +228,9 @@ class Clinics(Screenings):
     def sends_again(self):
         sent = self.some()
         if sent and sent.door == "operation":
-            before = self.exchange.rows("SELECT count(*) FROM exchange")
+            before = self.opened()
             self.by_operation(sent)
-            assert self.exchange.rows("SELECT count(*) FROM exchange") == before
+            assert self.opened() == before
 
     def takes_back(self):
         """On its Task or on the order, as it stands or as it was read once; or writes something new into it."""

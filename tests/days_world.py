@@ -1,5 +1,6 @@
 """Two clinics and two authorities as the model of whole days knows them: who is called what, and who wrote it."""
 
+import itertools
 import json
 import random
 import re
@@ -132,18 +133,18 @@ class World:
     acting      the organization whose people act just now
     writers     {(shelf, Type/id, time of a version): who acted when it came}
     came        {(shelf, Type/id): how often something of another's came to it}
+    mixed       words and orders of which nobody knows of which child they are: none where acts do not cross
     """
 
     def __init__(self, house, seed, wire):
         self.house, self.exchange, self.wire = house, house.exchange, wire
         self.chance = random.Random(seed)
-        self.count, self.sent, self.done, self.trace = 0, [], Counter(), []
+        self.numbers, self.sent, self.done, self.trace = itertools.count(1), [], Counter(), []
         self.of, self.facts, self.answers, self.old, self.ranks = {}, {}, {}, {}, {}
-        self.acting, self.writers, self.came = "", {}, Counter()
+        self.acting, self.writers, self.came, self.mixed = "", {}, Counter(), set()
 
     def number(self):
-        self.count += 1
-        return f"{self.count:04}"
+        return f"{next(self.numbers):04}"
 
     def words(self, clinic, child, purpose):
         return f"w{clinic}{child}{purpose}{self.number()}"
@@ -157,6 +158,7 @@ class World:
         said = [one[0] for one in WORD.finditer(json.dumps(body))]
         self.trace.append((method, path, answer.status_code, said))
         assert answer.status_code < 500, answer.text
+        assert '"status":"5' not in answer.text, answer.text  # of an entry
         self.done[f"{answer.status_code // 100}xx"] += 1
         return answer
 
@@ -175,6 +177,14 @@ class World:
             " AND method <> 'DELETE' ORDER BY id"
         )
         return [json.loads(row[0]) for row in rows]
+
+    def opened(self):
+        """How many referrals and reports there are."""
+        return self.exchange.rows("SELECT count(*) FROM exchange")
+
+    def who(self, *_):
+        """Who acted when a version of this exchange came to a shelf."""
+        return self.acting
 
     def place(self):
         """A clinic, a purpose, and the shelf for it."""
