@@ -29,9 +29,9 @@ async def scrub(service: Service) -> None:
     It is tried again at the next start where it cannot be done now.
     """
     try:
-        until = await service.database.read(purges.unscrubbed, shelves=QUEUE)
+        purged = await service.database.read(purges.unscrubbed, shelves=QUEUE)
         await service.database.scrub()
-        await service.database.write(partial(purges.scrubbed, until=until), shelves=QUEUE)
+        await service.database.write(partial(purges.scrubbed, purged=purged), shelves=QUEUE)
     except Unavailable:
         _log.warning("purged, and may still be in the file; it is scrubbed at the next start")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Table, bindparam, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.domain.event import EXPUNGED, STATUS
 from app.domain.loaded import MOST_COPIES
 from app.domain.plan import Purge
 from app.storage import copies, outbox
-from app.storage.database import Reading, Statement, Tx, statement
+from app.storage.database import Reading, Row, Statement, Tx, statement
 from app.storage.entries import FIELD
 from app.storage.tables import EXCHANGE, PURGE, RESOURCE, VERSION, of_key
 
@@ -92,9 +92,14 @@ _CAME_BACK: Final = statement(
     )
     .order_by(PURGE.c.at, PURGE.c.shelf, PURGE.c.type, PURGE.c.id, PURGE.c.why)
 )
-_UNSCRUBBED: Final = statement(select(func.max(PURGE.c.at)).where(PURGE.c.scrubbed == 0))
+_NAMED: Final = ("shelf", "type", "id", "why", "at")
+_UNSCRUBBED: Final = statement(
+    select(*(PURGE.c[one] for one in _NAMED)).where(PURGE.c.scrubbed == 0)
+)
 _SCRUBBED: Final = statement(
-    update(PURGE).where(PURGE.c.scrubbed == 0, PURGE.c.at <= bindparam("until")).values(scrubbed=1)
+    update(PURGE)
+    .where(*(PURGE.c[one] == bindparam(f"its_{one}") for one in _NAMED))
+    .values(scrubbed=1)
 )
 
 
@@ -154,15 +159,16 @@ async def expunged(tx: Reading, shelf: str, name: str) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-async def unscrubbed(tx: Reading) -> str:
-    """When what may still be in the file was purged last, FHIR instant; "" for nothing."""
-    found: str | None = (await tx.rows(_UNSCRUBBED))[0][0]
-    return found or ""
+async def unscrubbed(tx: Reading) -> Sequence[Row]:
+    """What was purged and may still be in the file."""
+    return await tx.rows(_UNSCRUBBED)
 
 
-async def scrubbed(tx: Tx, *, until: str) -> None:
-    """What was purged up to then is out of the file."""
-    await tx.run(_SCRUBBED, until=until)
+async def scrubbed(tx: Tx, *, purged: Sequence[Row]) -> None:
+    """These are out of the file; what was purged meanwhile, also at an earlier time, may be in it."""
+    for row in purged:
+        named = {f"its_{name}": said for name, said in zip(_NAMED, row, strict=True)}
+        await tx.run(_SCRUBBED, **named)
 
 
 async def shelves(tx: Reading) -> list[str]:

@@ -1,13 +1,24 @@
 """An authority expunges a report at the moment at which the same child is reported again: the second one is whole."""
 
+import asyncio
+import dataclasses
+from functools import partial
+
+import loaded
 import pytest
 from exchange import resources
 from overtaken import entry, overtaken
 from shelves import REPORT
 from test_expunge import second_report
 
+from app import settings
 from app.api.entries import collected
 from app.domain import statement
+from app.domain.plan import Purge
+from app.flows import purge
+from app.main import open_service
+from app.storage import purges
+from app.storage.database import QUEUE
 
 CHILD = "clinic/reports/fhir/Patient/rosa"
 FINDING = "clinic/reports/fhir/Observation/injury-finding"
@@ -81,3 +92,40 @@ def test_two_that_are_expunged_at_once_leave_nothing(exchange, reported, second)
     assert done
     assert exchange.get(CHILD).status_code == 410
     assert exchange.get(FINDING).status_code == 410
+
+
+class Scrubbing:
+    """A database in which something happens just after the file was made anew."""
+
+    def __init__(self, database, by):
+        self.database, self.by = database, by
+
+    def __getattr__(self, name):
+        return getattr(self.database, name)
+
+    async def scrub(self):
+        await self.database.scrub()
+        await self.by()
+
+
+def test_what_is_expunged_while_the_file_is_made_anew_is_still_to_be_taken_from_it(exchange):
+    """Two reports are expunged at once, and the process dies: the next start takes the other from the file, too."""
+    read = settings.read(database_url=exchange.database_url, tenants=exchange.tenants)
+
+    async def run():
+        service = await open_service(read, clock=exchange.clock, **loaded.stand_ins())
+
+        async def expunged(name, at):
+            gone = (Purge("agency/intake", f"Task/{name}", name),)
+            note = partial(purges.purge, purged=gone, times={"agency/intake": at})
+            await service.database.write(note, shelves=("agency/intake", *QUEUE))
+
+        await expunged("one", "2026-11-23T15:00:00.020Z")
+        # planned before, by a hair, and written after
+        between = Scrubbing(service.database, lambda: expunged("other", "2026-11-23T15:00:00.010Z"))
+        await purge.scrub(dataclasses.replace(service, database=between))
+        await service.database.close()
+
+    asyncio.run(run())
+
+    assert exchange.rows("SELECT id FROM purge WHERE scrubbed = 0") == [("other",)]
