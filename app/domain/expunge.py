@@ -69,7 +69,8 @@ def plan(case: Case, exchange: Exchange) -> Plan:
         due=0.0,
     )
     answer = Answer((exchange.recipient_task,))
-    return together([*plans, Plan(answer, exchanges=(after,), owed=due)], answer)
+    held = tuple(("held", shelf, exchange.id) for shelf in shelves)  # nothing more of it comes now
+    return together([*plans, Plan(answer, exchanges=(after,), owed=due, stands=held)], answer)
 
 
 def told(case: Case, exchange: Exchange, shelf: str, puts: list[Put]) -> tuple[Owed, ...]:

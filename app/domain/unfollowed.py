@@ -29,4 +29,6 @@ def told(case: Case, exchange: Exchange, name: str, why: str) -> Plan:
     if case.loaded.resource(exchange.source, fhir.name(task)) is not None:
         return nothing
     puts = put(task, None, shelf=exchange.source, now=case.now, exchange=exchange.id)
-    return Plan(Answer(()), puts, owed=owed(case, exchange.source, exchange, puts))
+    as_it_stands = (("resource", exchange.source, exchange.source_task),)  # it may be expunged now
+    due = owed(case, exchange.source, exchange, puts)
+    return Plan(Answer(()), puts, owed=due, stands=as_it_stands)

@@ -129,3 +129,49 @@ def test_what_is_expunged_while_the_file_is_made_anew_is_still_to_be_taken_from_
     asyncio.run(run())
 
     assert exchange.rows("SELECT id FROM purge WHERE scrubbed = 0") == [("other",)]
+
+
+def reminded(exchange):
+    """How often somebody is told that a change does not follow: of the second report alone."""
+    tasks = resources(exchange.get("clinic/reports/fhir/Task"), "Task")
+    return sum(one["code"]["coding"][0]["code"] == "not-followed" for one in tasks if "code" in one)
+
+
+def test_a_reminder_that_is_raised_as_its_report_is_expunged_goes_with_it(
+    exchange, reported, second
+):
+    """The child's record is given to another, and the clinic told that this does not follow: nothing of that stays."""
+    resources(exchange.call("POST", REPORT, second), "Task")  # the record is hers too, so it stays
+    task = entry({"resourceType": "Task", "id": reported[1]["id"]})
+
+    def tasks():
+        return resources(exchange.get("clinic/reports/fhir/Task"), "Task")
+
+    def given_away():
+        before, other = len(tasks()), {"name": [{"family": "Baker", "given": ["Tim"]}]}
+        child = exchange.get(CHILD).json() | other | {"birthDate": "2014-05-06", "gender": "male"}
+        child["identifier"] = [{"system": "https://ehr.example.org/mrn", "value": "2"}]
+        assert exchange.call("PUT", CHILD, child).is_success
+        exchange.until(lambda: len(tasks()) > before)
+
+    done = overtaken(
+        exchange, "agency/intake", [task], "record-event", said=statement.said({"event": "expunged"}),
+        by=given_away,
+    )  # fmt: skip
+
+    assert done
+    assert reminded(exchange) == 1
+
+
+def test_nobody_is_reminded_of_what_is_expunged_at_that_moment(exchange, reported, second):
+    """The same, and the report is gone before the clinic would be told."""
+    resources(exchange.call("POST", REPORT, second), "Task")
+    child = exchange.get(CHILD).json()
+    child |= {"name": [{"family": "Baker", "given": ["Tim"]}], "birthDate": "2014-05-06", "gender": "male"}  # fmt: skip
+    child["identifier"] = [{"system": "https://ehr.example.org/mrn", "value": "2"}]
+
+    overtaken(
+        exchange, "clinic/reports", [entry(child)], "store", by=lambda: expunge(exchange, reported[1])
+    )  # fmt: skip
+
+    assert reminded(exchange) == 1
