@@ -22,7 +22,7 @@ from app.storage.commits import Commits
 
 LONG = bool(os.environ.get("KINBRIDGE_SOAK"))
 SEED = os.environ.get("KINBRIDGE_SEED", "at once")
-PIECES, ROUNDS = (6, 20) if LONG else (1, 10)
+PIECES, ROUNDS = (6, 20) if LONG else (1, 5)
 PEOPLE_AT_ONCE, EACH = 6, 3
 HESITATIONS = [0, 0, 0.01, 0.04]  # seconds
 BETWEEN = {"time_goes_on": 3, "clock_is_set_back": 1, "restart": 1, "partner_changes": 10}
