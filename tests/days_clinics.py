@@ -32,6 +32,7 @@ class Clinics(Screenings):
         shelf = f"{clinic}/{SHELVES[purpose][0]}"
         address = [{"text": self.words(clinic, child, purpose)}]
         said = {"resourceType": "Patient", "id": name, **PEOPLE[child], "address": address}
+        self.borne[shelf, name].add(child)
         if self.put(shelf, said).is_success:
             self.of[shelf, name] = child
 
@@ -97,9 +98,11 @@ class Clinics(Screenings):
                 self.of[shelf, name] = ""
 
     def finding(self, shelf, purpose, record, name=""):
-        words = self.words(shelf.partition("/")[0], self.of[shelf, record], purpose)
+        child, name = self.of[shelf, record], name or f"zid-f{self.number()}"
+        words = self.words(shelf.partition("/")[0], child, purpose)
+        self.borne[shelf, name].add(child)
         return {
-            "resourceType": "Observation", "id": name or f"zid-f{self.number()}", "status": "final",
+            "resourceType": "Observation", "id": name, "status": "final",
             "code": {"text": "seen"}, "subject": {"reference": f"Patient/{record}"},
             "valueCodeableConcept": {"text": words},
         }  # fmt: skip
@@ -128,6 +131,7 @@ class Clinics(Screenings):
     def message(self, shelf, purpose, record):
         """A referral or a report as its EHR writes it, with findings that stand and new ones."""
         clinic, child, number = shelf.partition("/")[0], self.of[shelf, record], self.number()
+        self.borne[shelf, record].add(child)
         made = _numbered(purpose, record, number)
         parts = {one["resource"]["resourceType"]: one["resource"] for one in made["entry"]}
         person, order = parts["Patient"], parts["ServiceRequest"]

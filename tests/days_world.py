@@ -4,7 +4,7 @@ import itertools
 import json
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import httpx2
@@ -130,6 +130,7 @@ class World:
     facts       {(shelf, id): the record that a finding names, and its words}
     answers     {(shelf, record, child): ids of what screenings made}
     old         {(shelf, Type/id): a copy that somebody has read once}
+    borne       {(shelf, id): the children of whom a record or a finding has ever told}
     acting      the organization whose people act just now
     writers     {(shelf, Type/id, time of a version): who acted when it came}
     came        {(shelf, Type/id): how often something of another's came to it}
@@ -142,6 +143,7 @@ class World:
         self.numbers, self.sent, self.done, self.trace = itertools.count(1), [], Counter(), []
         self.of, self.facts, self.answers, self.old, self.ranks = {}, {}, {}, {}, {}
         self.acting, self.writers, self.came, self.mixed = "", {}, Counter(), set()
+        self.borne = defaultdict(set)
 
     def number(self):
         return f"{next(self.numbers):04}"

@@ -115,6 +115,7 @@ class Person(Days):
         super().__init__(days.house, f"{days.seed} {number}", days.wire)
         self.doors = (*Days.doors, "task", "task", "task")  # the longest
         self.exchange, self.numbers, self.old = Caller(days.exchange), days.numbers, days.old
+        self.borne = days.borne
 
     def acts(self, days):
         self.sent, self.of, self.facts = [*days.sent], {**days.of}, {**days.facts}
