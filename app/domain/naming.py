@@ -88,9 +88,11 @@ class Names:
         said = target.removeprefix(f"{self.change.base}/")
         if "?" in said and self.change.act not in _ALONE:
             return self._conditional(entry, said, loaded)
-        if self.unnamed and said == target and (made := self.unnamed.get(fhir.versionless(said))):
-            return self._unnamed(entry, said, made, loaded)
-        return said
+        if said != target:
+            return fhir.versionless(said)
+        if self.unnamed and (made := self.unnamed.get(fhir.versionless(target))):
+            return self._unnamed(entry, target, made, loaded)
+        return target
 
     def link(self, entry: Entry, said: str) -> str:
         """
