@@ -108,7 +108,7 @@ _REPLACED: Final = "This record was replaced by another that is not here; what i
 
 def _replacing(patient: Resource) -> set[str]:
     links = listed(patient.get("link"))
-    return {fhir.literal(one.get("other")) for one in links if one.get("type") == "replaced-by"}
+    return {fhir.target(one.get("other")) for one in links if one.get("type") == "replaced-by"}
 
 
 def unlinked(stood: list[tuple[Put, Stored]]) -> list[Stored]:

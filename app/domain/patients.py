@@ -185,7 +185,7 @@ def _replacing(case: Case, name: str) -> list[str]:
 def replacing(patient: Resource) -> list[str]:
     """The records of which this one says that it stands in their place."""
     links = listed(patient.get("link"))
-    return [fhir.literal(one.get("other")) for one in links if one.get("type") == "replaces"]
+    return [fhir.target(one.get("other")) for one in links if one.get("type") == "replaces"]
 
 
 def _leading(case: Case, name: str, found: list[str]) -> list[str]:
@@ -215,7 +215,7 @@ def _leads(entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], dict[str, lis
 def further(patient: Resource, found: list[str]) -> list[str]:
     """The records that a record's links make one patient with it, and that are not found yet."""
     others = [
-        fhir.literal(link.get("other"))
+        fhir.target(link.get("other"))
         for link in listed(patient.get("link"))
         if link.get("type") in _ONE
     ]
@@ -330,7 +330,7 @@ def _chain(case: Case, name: str) -> list[str]:
 def _replaced_by(patient: Resource) -> str:
     for link in listed(patient.get("link")):
         if isinstance(link, dict) and link.get("type") == "replaced-by":
-            return fhir.literal(link.get("other"))
+            return fhir.target(link.get("other"))
     return ""
 
 

@@ -48,12 +48,14 @@ def test_a_fact_of_the_child_by_number_or_version_goes(exchange, subject):
     assert found["subject"] == {"reference": f"Patient/{child['id']}"}
 
 
-def test_a_fact_on_a_record_that_was_made_one_with_the_childs_goes(exchange):
-    """Two records that are one child by a link: what stands on either is the child's."""
+@pytest.mark.parametrize("version", ["", "/_history/1"])
+def test_a_fact_on_a_record_that_was_made_one_with_the_childs_goes(exchange, version):
+    """Two records that are one child by a link, of whatever version: what stands on either is the child's."""
     made = family.report(by_device=False)
-    of(made, "Patient")["link"] = [{"other": {"reference": "Patient/old"}, "type": "replaces"}]
+    other = {"reference": f"Patient/old{version}"}
+    of(made, "Patient")["link"] = [{"other": other, "type": "replaces"}]
     old = {"resourceType": "Patient", "id": "old", "active": False, "name": [{"family": "Example"}],
-           "link": [{"other": CHILD, "type": "replaced-by"}]}  # fmt: skip
+           "link": [{"other": {"reference": f"Patient/rosa{version}"}, "type": "replaced-by"}]}  # fmt: skip
     exchange.call("PUT", "clinic/reports/fhir/Patient/old", old)
 
     assert resources(
